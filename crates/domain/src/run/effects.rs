@@ -1,0 +1,5 @@
+//! Being written.
+use super::{Effect, Run};
+pub(super) fn effects(_: &Run) -> Vec<Effect> {
+    vec![]
+}

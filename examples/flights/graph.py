@@ -1,4 +1,4 @@
-"""Writes a trained model as an ONNX graph of plain operators: Sub, Div, Gemm, Relu, Sigmoid, Greater, Where, Squeeze.
+"""Writes a trained model as an ONNX graph of plain operators, which tract and onnxruntime answer alike.
 
 Invariant: input `features` FP32 [-1, K]; outputs `probability` FP32 [-1, 1] and `label` INT64 [-1], where the
 label is 1 exactly when the probability exceeds the threshold that is part of the graph.
@@ -32,11 +32,15 @@ def chain(mean, scale, layers, threshold):
             nodes.append(helper.make_node("Relu", [flow], [f"hidden_{number}"], f"relu_{number}"))
             flow = f"hidden_{number}"
     nodes.append(helper.make_node("Sigmoid", [flow], ["probability"], "sigmoid"))
-    nodes.append(helper.make_node("Greater", ["probability", constant("threshold", [threshold])], ["above"], "decide"))
+    nodes.append(
+        helper.make_node("Greater", ["probability", constant("threshold", [threshold])], ["above"], "decide")
+    )
     # Where and not Cast: tract answers a Cast to INT64 with its type for shapes (TDim).
     one, zero = constant("one", [1], np.int64), constant("zero", [0], np.int64)
     nodes.append(helper.make_node("Where", ["above", one, zero], ["above_number"], "to_number"))
-    nodes.append(helper.make_node("Squeeze", ["above_number", constant("column", [1], np.int64)], ["label"], "to_row"))
+    nodes.append(
+        helper.make_node("Squeeze", ["above_number", constant("column", [1], np.int64)], ["label"], "to_row")
+    )
     graph = helper.make_graph(
         nodes,
         "flights_late",
@@ -48,7 +52,9 @@ def chain(mean, scale, layers, threshold):
         constants,
     )
     opset = [helper.make_opsetid("", OPSET)]
-    model = helper.make_model(graph, producer_name="examples/flights", opset_imports=opset, ir_version=IR_VERSION)
+    model = helper.make_model(
+        graph, producer_name="examples/flights", opset_imports=opset, ir_version=IR_VERSION
+    )
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
 

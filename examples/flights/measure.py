@@ -1,4 +1,4 @@
-"""Measures the versions: quality on tests and traffic, and how far the traffic drifts from the training data."""
+"""Measures the versions: quality on tests and traffic, and the traffic's drift from the training data."""
 
 import numpy as np
 import onnxruntime
@@ -76,17 +76,26 @@ def report(versions, traffic):
         live[version["name"]] = answers(version["model"], matrix(traffic))
         for title, rows in (("its own test", version["test"]), ("v2's test", shared)):
             row = quality(rows["label"].to_numpy(), *answers(version["model"], matrix(rows)))
-            lines.append([version["name"], title, row["n"], f"{rows['label'].mean():.3f}"] + [row[m] for m in METRICS])
+            lines.append(
+                [version["name"], title, row["n"], f"{rows['label'].mean():.3f}"] + [row[m] for m in METRICS]
+            )
         row = quality(truth, *live[version["name"]])
-        lines.append([version["name"], "traffic", row["n"], f"{truth.mean():.3f}"] + [row[m] for m in METRICS])
-    text = ["### Quality", table(["version", "rows", "n", "late", "AUC", "label match", "F1", "log loss"], lines)]
+        lines.append(
+            [version["name"], "traffic", row["n"], f"{truth.mean():.3f}"] + [row[m] for m in METRICS]
+        )
+    text = [
+        "### Quality",
+        table(["version", "rows", "n", "late", "AUC", "label match", "F1", "log loss"], lines),
+    ]
     lines = []
     for title, part in parts.items():
         cells = [title, int(part.sum()), f"{truth[part].mean():.3f}"]
         measured = [quality(truth[part], p[part], label[part]) for p, label in live.values()]
         lines.append(cells + [m["label-match"] for m in measured] + [m["auc"] for m in measured])
     names = [version["name"] for version in versions]
-    header = ["part of the traffic", "n", "late"] + [f"match {n}" for n in names] + [f"AUC {n}" for n in names]
+    header = (
+        ["part of the traffic", "n", "late"] + [f"match {n}" for n in names] + [f"AUC {n}" for n in names]
+    )
     text += ["### The traffic by part: label match and AUC", table(header, lines), windows(truth, live)]
     text.append(drift(versions, traffic))
     return "\n\n".join(text)
@@ -97,11 +106,15 @@ def windows(truth, live):
     matches = {name: label == truth for name, (_, label) in live.items()}
     lines = []
     for size in (1_000, 5_000):
-        means = {n: [m[i : i + size].mean() for i in range(0, len(m) - size + 1, size)] for n, m in matches.items()}
+        means = {
+            n: [m[i : i + size].mean() for i in range(0, len(m) - size + 1, size)] for n, m in matches.items()
+        }
         for better, worse in (("v2", "v1"), ("v2", "v3")):
             gain = np.subtract(means[better], means[worse])
             low, middle, high = (f"{value:+.3f}" for value in np.quantile(gain, [0.05, 0.5, 0.95]))
-            lines.append([f"{better} over {worse}", size, len(gain), f"{np.mean(gain > 0):.3f}", low, middle, high])
+            lines.append(
+                [f"{better} over {worse}", size, len(gain), f"{np.mean(gain > 0):.3f}", low, middle, high]
+            )
     header = ["label match", "rows a window", "windows", "share with a gain", "5 %", "median gain", "95 %"]
     return "### Windows of the traffic in its order\n\n" + table(header, lines)
 
@@ -114,6 +127,8 @@ def drift(versions, traffic):
         values = traffic[feature["name"]].to_numpy(dtype=np.float32)
         months = [f"{psi(feature, values[month == number]):.2f}" for number in range(9, 13)]
         windows = [psi(feature, values[i : i + 1000]) for i in range(0, len(values) - 999, 1000)]
-        lines.append([f"`{feature['name']}`", *months, f"{np.median(windows):.2f}", f"{np.quantile(windows, 0.9):.2f}"])
+        lines.append(
+            [f"`{feature['name']}`", *months, f"{np.median(windows):.2f}", f"{np.quantile(windows, 0.9):.2f}"]
+        )
     header = ["feature", *MONTHS, "1,000 rows: median", "9 of 10 below"]
     return "### Drift: PSI against v2's training data\n\n" + table(header, lines)

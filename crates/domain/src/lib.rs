@@ -21,6 +21,10 @@ pub mod run;
 pub mod target;
 pub mod time;
 pub mod transition;
+pub mod invariant;
+
+#[cfg(test)]
+mod tests;
 pub mod verdict;
 pub mod weight;
 pub mod work;

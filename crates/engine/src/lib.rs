@@ -1,3 +1,24 @@
 //! The engine: `Partition` and `Desk` as synchronous state machines, and the ports they need.
+//!
+//! **Invariant:** no threads, no runtime and no clock in here. A driver gives signals and carries out actions;
+//! the same code runs embedded, on Kafka and in the simulator.
 
 pub mod port;
+
+pub mod partition;
+
+pub mod chain;
+pub mod code;
+pub mod desk;
+pub mod embedded;
+pub mod fold;
+pub mod placement;
+pub mod replay;
+pub mod request;
+pub mod token;
+
+/// The version of this binary, as records name it.
+pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Raised whenever `decide` may answer a recorded input differently than before.
+pub const DECIDE_REVISION: u32 = 1;

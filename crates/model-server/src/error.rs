@@ -25,9 +25,15 @@ pub enum LoadError {
     Unreadable { what: &'static str, source: Option<RuntimeError> },
     #[error("expected to load a model of at most {bytes_max} bytes, but it has {bytes}")]
     TooLarge { bytes: usize, bytes_max: usize },
+    #[error(
+        "expected to load a model of at most {elements_max} elements a tensor, but `{tensor}` has {elements}"
+    )]
+    TensorTooLarge { tensor: String, elements: usize, elements_max: usize },
     #[error("expected to load a model of known operators, but it uses {}", operators.join(", "))]
     OperatorUnsupported { operators: Vec<String> },
-    #[error("expected to load a model of FP32, FP64, INT32, INT64 and BOOL tensors, but `{tensor}` is {actual}")]
+    #[error(
+        "expected to load a model of FP32, FP64, INT32, INT64 and BOOL tensors, but `{tensor}` is {actual}"
+    )]
     DatatypeUnsupported { tensor: String, actual: String },
     #[error("expected to load a model with its declared signature, but {what}")]
     SignatureMismatch { what: String, source: Option<RuntimeError> },
@@ -55,6 +61,7 @@ impl LoadError {
         match self {
             Self::Unreadable { .. } => "MODEL_UNREADABLE",
             Self::TooLarge { .. } => "MODEL_TOO_LARGE",
+            Self::TensorTooLarge { .. } => "TENSOR_TOO_LARGE",
             Self::OperatorUnsupported { .. } => "OPERATOR_UNSUPPORTED",
             Self::DatatypeUnsupported { .. } => "DATATYPE_UNSUPPORTED",
             Self::SignatureMismatch { .. } => "SIGNATURE_MISMATCH",
@@ -74,14 +81,19 @@ impl LoadError {
         match self {
             Self::Unreadable { .. } => "check that the file is a whole ONNX model with its weights inside",
             Self::TooLarge { .. } => "raise `model_bytes_max` or serve the model by another runtime",
+            Self::TensorTooLarge { .. } => "serve the model by another runtime: this one is for small models",
             Self::OperatorUnsupported { .. } => {
                 "export the step as plain operators (a scaler as Sub and Div), or fold it into the weights"
             }
             Self::DatatypeUnsupported { .. } => "add a Cast at the edge of the graph",
-            Self::SignatureMismatch { .. } => "declare the signature that the model has, or export the model again",
+            Self::SignatureMismatch { .. } => {
+                "declare the signature that the model has, or export the model again"
+            }
             Self::SignatureNeeded { .. } => "declare a signature, or export the model with named shapes",
             Self::GraphRefused { .. } => "check the model with onnx.checker and export it with opset 9 to 18",
-            Self::TrialFailed { .. } => "infer one row of zeros where the model was trained; its shapes contradict",
+            Self::TrialFailed { .. } => {
+                "infer one row of zeros where the model was trained; its shapes contradict"
+            }
             Self::OutputNotFinite { .. } => {
                 "look for a division by zero or a logarithm of zero, such as the scale of a constant feature"
             }

@@ -67,15 +67,15 @@ fn rule(operator: &str) -> Rule {
     let plain = plain.strip_suffix("ByScalar").or_else(|| plain.strip_suffix("Unicast")).unwrap_or(plain);
     match plain {
         // Hand a NaN on to whoever comes next.
-        "Source" | "Const" | "Identity" | "Add" | "Sub" | "Mul" | "Div" | "Pow" | "PowConst" | "Exp" | "Ln"
-        | "Sqrt" | "Rsqrt" | "Square" | "Recip" | "Abs" | "Neg" | "AddAxis" | "RmAxis" | "MoveAxis"
-        | "IntoShape" | "Reshape" | "Slice" | "StridedSlice" | "Concat" | "MultiBroadcastTo" | "Tile"
-        | "Reduce<Sum>" | "Reduce<Prod>" => Rule::Anything,
+        "Source" | "Const" | "Identity" | "Add" | "Sub" | "Mul" | "Div" | "Pow" | "PowConst" | "Exp"
+        | "Ln" | "Sqrt" | "Rsqrt" | "Square" | "Recip" | "Abs" | "Neg" | "AddAxis" | "RmAxis"
+        | "MoveAxis" | "IntoShape" | "Reshape" | "Slice" | "StridedSlice" | "Concat" | "MultiBroadcastTo"
+        | "Tile" | "Reduce<Sum>" | "Reduce<Prod>" => Rule::Anything,
         // Made to put a NaN aside.
         "Iff" | "IsNan" | "IsInf" => Rule::Anything,
         // Saturate or compare, or (products) may have a maximum fused in: an infinity would get lost.
-        "Sigmoid" | "Tanh" | "Erf" | "HardSwish" | "Silu" | "Sign" | "Cast" | "Eq" | "NE" | "GT" | "GTE" | "LT"
-        | "LTE" | "EinSum" | "MatMul" | "MatMulPack" | "SimpleMatMulPack" | "Conv" => Rule::Finite,
+        "Sigmoid" | "Tanh" | "Erf" | "HardSwish" | "Silu" | "Sign" | "Cast" | "Eq" | "NE" | "GT" | "GTE"
+        | "LT" | "LTE" | "EinSum" | "MatMul" | "MatMulPack" | "SimpleMatMulPack" | "Conv" => Rule::Finite,
         _ => Rule::NoNan,
     }
 }

@@ -1,25 +1,41 @@
 //! Serves ONNX models of plain operators by the Open Inference Protocol v2, over HTTP or in process.
-mod error;
+//!
+//! ```text
+//! HTTP -> listen -> routes -> server -> protocol (JSON) -> model (names, shapes) -> plan (tract)
+//!                               ^
+//!                    in process, by Server::infer or Server::infer_json
+//! ```
+//!
+//! Invariant: a number that is not finite never leaves, neither at load nor at a request; the model
+//! then counts as broken and the answer is an error. Bytes of any kind may be loaded: what tract cannot
+//! run is refused with a code, and its panics end here. One gap: an operator such as Range may ask for
+//! memory while tract still analyses the graph, so load strangers' models under a memory limit.
+//! Does not fetch models, choose between releases or log predictions: that is for the crates around it.
+
+mod signature;
+
+mod model;
+mod server;
+
+mod listen;
+mod routes;
+
+mod elements;
+mod protocol;
+
 mod finite;
 mod load;
-mod model;
 mod plan;
-mod signature;
 mod values;
+
+mod error;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::{CallError, InferError, LoadError, RuntimeError};
 pub use model::{ID_BYTES_MAX, Model, ROWS_MAX, Request, Response};
+pub use routes::router;
+pub use server::{Limits, LoadOutcome, Loaded, Server};
 pub use signature::{ANY, Datatype, Signature, Tensor};
 pub use values::{Filled, Values};
-
-#[test]
-fn probe() {
-    for name in ["logistic","logistic_unnamed","datatypes","two_outputs","logarithm","reciprocal","logarithm_hidden","logarithm_guarded","logarithm_bare","scaler","stranger","small_integers","logistic_zero_scale","graph_wrong_width"] {
-        eprintln!("--- {name}");
-        let bytes = std::fs::read(format!("fixtures/{name}.onnx")).unwrap();
-        match Model::load(&bytes, None) {
-            Ok(model) => eprintln!("{:?}", model.signature()),
-            Err(error) => eprintln!("{} {error} / {:?}", error.code(), std::error::Error::source(&error)),
-        }
-    }
-}

@@ -16,12 +16,11 @@ use tract_onnx::Onnx;
 use tract_onnx::pb::{GraphProto, ModelProto};
 use tract_onnx::prelude::{
     DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, SymbolScope, TDim, TractResult,
-    TypedModel, tvec,
 };
 use tract_onnx::tract_hir::infer::{Factoid, GenericFactoid, ShapeFactoid};
 
 use crate::error::{LoadError, RuntimeError, panic_message};
-use crate::plan::Plan;
+use crate::plan::{ELEMENTS_MAX, Plan, widest};
 use crate::signature::{ANY, Datatype, Signature, Tensor};
 
 /// Operator domains that tract implements. It looks operators up by name alone, so that another
@@ -39,43 +38,45 @@ pub(crate) fn load(bytes: &[u8], declared: Option<&Signature>) -> Result<Plan, L
     refuse_unknown_operators(&proto)?;
     let build = |declared| guarded("build", || build(&proto, declared));
     let plan = match (build(declared), declared) {
-        (Err(error @ LoadError::GraphRefused { .. }), Some(_)) => return Err(blame(error, || build(None).map(drop))),
+        (Err(error @ LoadError::GraphRefused { .. }), Some(_)) => {
+            return Err(blame(error, || build(None).map(drop)));
+        }
         (plan, _) => plan?,
     };
     let attempt = |plan: &Plan| guarded("try", || plan.attempt());
     match (attempt(&plan), declared) {
-        (Err(error @ LoadError::TrialFailed { .. }), Some(_)) => {
-            Err(blame(error, || attempt(&build(None)?)))
-        }
+        (Err(error @ LoadError::TrialFailed { .. }), Some(_)) => Err(blame(error, || attempt(&build(None)?))),
         (tried, _) => tried.map(|()| plan),
     }
 }
 
 /// Runs a step of tract's and turns its panic into an error.
 fn guarded<T>(verb: &'static str, step: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
-    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
-        Err(LoadError::Panicked { verb, message: panic_message(panic.as_ref()) })
-    })
+    catch_unwind(AssertUnwindSafe(step))
+        .unwrap_or_else(|panic| Err(LoadError::Panicked { verb, message: panic_message(panic.as_ref()) }))
 }
 
-/// The declared signature is at fault when the model does without it.
+/// The declared signature is at fault when the model does without it, and when the model leaves to it
+/// what shapes there are.
 fn blame(error: LoadError, without_declared: impl FnOnce() -> Result<(), LoadError>) -> LoadError {
     match (error, without_declared()) {
-        (LoadError::GraphRefused { source } | LoadError::TrialFailed { source }, Ok(())) => {
-            LoadError::SignatureMismatch {
-                what: "the graph does not work out with it".to_owned(),
-                source: Some(source),
-            }
-        }
+        (
+            LoadError::GraphRefused { source } | LoadError::TrialFailed { source },
+            Ok(()) | Err(LoadError::SignatureNeeded { .. }),
+        ) => LoadError::SignatureMismatch {
+            what: "the graph does not work out with it".to_owned(),
+            source: Some(source),
+        },
         (error, _) => error,
     }
 }
 
 fn read(bytes: &[u8]) -> Result<ModelProto, LoadError> {
     let unreadable = |what| LoadError::Unreadable { what, source: None };
-    let proto = ONNX
-        .proto_model_for_read(&mut &*bytes)
-        .map_err(|error| LoadError::Unreadable { what: "it is no ONNX protobuf", source: Some(error.into()) })?;
+    let proto = ONNX.proto_model_for_read(&mut &*bytes).map_err(|error| LoadError::Unreadable {
+        what: "it is no ONNX protobuf",
+        source: Some(error.into()),
+    })?;
     let graph = proto.graph.as_ref().ok_or_else(|| unreadable("it holds no graph"))?;
     if graph.output.is_empty() {
         return Err(unreadable("its graph has no output"));
@@ -134,11 +135,22 @@ fn build(proto: &ModelProto, declared: Option<&Signature>) -> Result<Plan, LoadE
         let fact = input_fact(name, fact, wanted, &model.symbols)?;
         model.set_input_fact(index, fact).map_err(refused)?;
     }
-    let outputs: Vec<String> = proto.graph.iter().flat_map(|graph| &graph.output).map(|it| it.name.clone()).collect();
+    let outputs: Vec<String> =
+        proto.graph.iter().flat_map(|graph| &graph.output).map(|it| it.name.clone()).collect();
+    let model = model.into_typed().map_err(refused)?;
+    // Before the optimiser computes constants, and before one row is tried.
+    let (tensor, widest) = widest(&model);
+    if widest > ELEMENTS_MAX {
+        return Err(LoadError::TensorTooLarge { tensor, elements: widest, elements_max: ELEMENTS_MAX });
+    }
     let model = model.into_optimized().map_err(refused)?;
     let signature = Signature {
-        inputs: found(&names, |index| model.input_fact(index).map(|fact| (fact.datum_type, fact.shape.to_tvec())))?,
-        outputs: found(&outputs, |index| model.output_fact(index).map(|fact| (fact.datum_type, fact.shape.to_tvec())))?,
+        inputs: found(&names, |index| {
+            model.input_fact(index).map(|fact| (fact.datum_type, fact.shape.to_tvec()))
+        })?,
+        outputs: found(&outputs, |index| {
+            model.output_fact(index).map(|fact| (fact.datum_type, fact.shape.to_tvec()))
+        })?,
     };
     if let Some(declared) = declared {
         same_names("output", &declared.outputs, &outputs)?;
@@ -147,7 +159,7 @@ fn build(proto: &ModelProto, declared: Option<&Signature>) -> Result<Plan, LoadE
             wanted.map_or(Ok(()), |wanted| keeps_promise(output, wanted))?;
         }
     }
-    Plan::new(model, signature).map_err(refused)
+    Plan::new(model, signature, widest).map_err(refused)
 }
 
 fn input_names(model: &InferenceModel) -> TractResult<Vec<String>> {
@@ -180,10 +192,10 @@ fn input_fact(
     declared: Option<&Tensor>,
     symbols: &SymbolScope,
 ) -> Result<InferenceFact, LoadError> {
-    let datum_type = fact.datum_type.concretize().ok_or_else(|| LoadError::Unreadable {
-        what: "an input has no datatype",
-        source: None,
-    })?;
+    let datum_type = fact
+        .datum_type
+        .concretize()
+        .ok_or_else(|| LoadError::Unreadable { what: "an input has no datatype", source: None })?;
     let datatype = datatype_of(name, datum_type)?;
     let found: Option<Vec<Option<TDim>>> =
         (!fact.shape.is_open()).then(|| fact.shape.dims().map(Factoid::concretize).collect());
@@ -198,7 +210,10 @@ fn input_fact(
     if let Some(declared) = declared {
         let shape: Vec<i64> = known.iter().map(|size| size.as_ref().map_or(ANY, size_of)).collect();
         let accepts = |(&found, &wanted): (&i64, &i64)| wanted >= ANY && (found == ANY || found == wanted);
-        if declared.datatype != datatype || shape.len() != declared.shape.len() || !shape.iter().zip(&declared.shape).all(accepts) {
+        if declared.datatype != datatype
+            || shape.len() != declared.shape.len()
+            || !shape.iter().zip(&declared.shape).all(accepts)
+        {
             let found = Tensor { name: name.to_owned(), datatype, shape };
             return Err(mismatch(format!("it declares the input {declared}, and the model has {found}")));
         }
@@ -230,7 +245,8 @@ type Found = TractResult<(DatumType, tract_onnx::prelude::TVec<TDim>)>;
 
 fn found(names: &[String], fact: impl Fn(usize) -> Found) -> Result<Vec<Tensor>, LoadError> {
     let tensor = |(index, name): (usize, &String)| {
-        let (datum_type, shape) = fact(index).map_err(|error| LoadError::GraphRefused { source: error.into() })?;
+        let (datum_type, shape) =
+            fact(index).map_err(|error| LoadError::GraphRefused { source: error.into() })?;
         let datatype = datatype_of(name, datum_type)?;
         Ok(Tensor { name: name.clone(), datatype, shape: shape.iter().map(size_of).collect() })
     };

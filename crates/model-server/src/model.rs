@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tract_onnx::prelude::{TVec, TValue};
+use tract_onnx::prelude::{TValue, TVec};
 use uuid::Uuid;
 
 use crate::error::{InferError, LoadError, panic_message};
@@ -59,7 +59,7 @@ impl Model {
         self.infer_within(request, ROWS_MAX)
     }
 
-    /// Infers up to `rows_max` rows.
+    /// Infers up to `rows_max` rows, fewer when a row makes the model hold very wide tensors.
     pub fn infer_within(&self, request: &Request, rows_max: usize) -> Result<Response, InferError> {
         let id = match &request.id {
             Some(id) if id.len() > ID_BYTES_MAX => {
@@ -68,7 +68,7 @@ impl Model {
             Some(id) if !id.is_empty() => id.clone(),
             _ => Uuid::now_v7().to_string(),
         };
-        let inputs = self.inputs(request, rows_max)?;
+        let inputs = self.inputs(request, rows_max.min(self.plan.rows_max()))?;
         self.refuse_unknown_outputs(request)?;
         let outputs = catch_unwind(AssertUnwindSafe(|| self.plan.run(inputs)))
             .map_err(|panic| InferError::Panicked { message: panic_message(panic.as_ref()) })?
@@ -81,14 +81,16 @@ impl Model {
 
     fn inputs(&self, request: &Request, rows_max: usize) -> Result<TVec<TValue>, InferError> {
         let wanted = &self.signature().inputs;
-        if let Some(input) = request.inputs.iter().find(|input| wanted.iter().all(|it| it.name != input.name)) {
+        if let Some(input) = request.inputs.iter().find(|input| wanted.iter().all(|it| it.name != input.name))
+        {
             return Err(InferError::InputUnknown { input: input.name.clone() });
         }
         let mut inputs = TVec::with_capacity(wanted.len());
         let mut shapes = Vec::with_capacity(wanted.len());
         for tensor in wanted {
             let mut named = request.inputs.iter().filter(|input| input.name == tensor.name);
-            let input = named.next().ok_or_else(|| InferError::InputMissing { input: tensor.name.clone() })?;
+            let input =
+                named.next().ok_or_else(|| InferError::InputMissing { input: tensor.name.clone() })?;
             if named.next().is_some() {
                 return Err(InferError::InputRepeated { input: tensor.name.clone() });
             }

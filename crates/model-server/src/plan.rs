@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use tract_onnx::prelude::{IntoRunnable, TDim, TVec, TValue, TractError, TractResult, TypedModel, TypedSimplePlan};
+use tract_onnx::prelude::{
+    IntoRunnable, SymbolValues, TDim, TValue, TVec, TractError, TractResult, TypedModel, TypedSimplePlan,
+};
 use tract_onnx::tract_core::internal::Tensor as Buffer;
 use tract_onnx::tract_core::plan::eval;
 
@@ -13,6 +15,11 @@ use crate::error::{LoadError, RuntimeError};
 use crate::finite::{Watch, watches};
 use crate::signature::{ANY, Signature};
 use crate::values::{Filled, Unreadable};
+
+/// Greatest number of elements in one tensor, whether it is an input or made on the way.
+///
+/// A few bytes of a file can ask for any amount (Expand, Tile); this is a quarter of a GiB of FP32.
+pub(crate) const ELEMENTS_MAX: usize = 1 << 26;
 
 /// A dimension of an input that shares its size with others: all of one batch.
 #[derive(Clone, Debug)]
@@ -27,6 +34,8 @@ pub(crate) struct Plan {
     runnable: Arc<TypedSimplePlan>,
     pub(crate) signature: Signature,
     watches: Vec<Watch>,
+    /// Elements of the widest tensor of one row.
+    widest: usize,
     shared: Vec<Shared>,
     groups: usize,
 }
@@ -38,10 +47,10 @@ pub(crate) enum Refused {
 }
 
 impl Plan {
-    pub(crate) fn new(model: TypedModel, signature: Signature) -> TractResult<Self> {
+    pub(crate) fn new(model: TypedModel, signature: Signature, widest: usize) -> TractResult<Self> {
         let (shared, groups) = shared_dimensions(&model)?;
         let watches = watches(&model);
-        Ok(Self { runnable: model.into_runnable()?, signature, watches, shared, groups })
+        Ok(Self { runnable: model.into_runnable()?, signature, watches, widest, shared, groups })
     }
 
     /// Infers one row of zeros.
@@ -57,13 +66,24 @@ impl Plan {
             Refused::NotFinite { place } => LoadError::OutputNotFinite { place },
             Refused::Runtime(error) => failed(error),
         })?;
-        match self.signature.outputs.iter().zip(&outputs).find(|(wanted, output)| !wanted.admits(&output.shape)) {
+        match self
+            .signature
+            .outputs
+            .iter()
+            .zip(&outputs)
+            .find(|(wanted, output)| !wanted.admits(&output.shape))
+        {
             Some((wanted, output)) => Err(LoadError::SignatureMismatch {
                 what: format!("the output {wanted} came with shape {:?}", output.shape),
                 source: None,
             }),
             None => Ok(()),
         }
+    }
+
+    /// How many rows at most keep each tensor within [`ELEMENTS_MAX`].
+    pub(crate) fn rows_max(&self) -> usize {
+        ELEMENTS_MAX / self.widest.max(1)
     }
 
     /// The first input that contradicts an earlier one in a size that both share.
@@ -99,6 +119,23 @@ impl Plan {
         };
         self.signature.outputs.iter().zip(&values).map(read).collect()
     }
+}
+
+/// The widest tensor of a model by its name, and its elements when each open dimension is 1.
+pub(crate) fn widest(model: &TypedModel) -> (String, usize) {
+    let elements = |shape: &[TDim]| shape.iter().map(size_of_one_row).fold(1_usize, usize::saturating_mul);
+    let tensors = model.nodes().iter().flat_map(|node| node.outputs.iter().map(move |output| (node, output)));
+    let sized = tensors.map(|(node, output)| (node.name.clone(), elements(&output.fact.shape.to_tvec())));
+    sized.max_by_key(|(_, elements)| *elements).unwrap_or_default()
+}
+
+fn size_of_one_row(size: &TDim) -> usize {
+    let mut ones = SymbolValues::default();
+    for symbol in size.symbols() {
+        ones.set(&symbol, 1);
+    }
+    // What cannot be told before it runs (the count of a NonZero) is taken for 1.
+    size.eval_to_i64(&ones).map_or(1, |size| usize::try_from(size).unwrap_or(0))
 }
 
 /// The dimensions of the inputs that go by one symbol, and how many such symbols there are.

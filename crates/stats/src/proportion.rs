@@ -107,7 +107,8 @@ pub(crate) fn hybrid_score_difference(first: Counts, second: Counts, z: f64) -> 
     Bounds { estimate, lower: estimate - below, upper: estimate + above }
 }
 
-fn score_interval(counts: Counts, z: f64) -> Interval {
+/// Wilson's limits `z` > 0 standard errors away.
+pub(crate) fn score_interval(counts: Counts, z: f64) -> Interval {
     let n = counts.total as f64;
     let (x, p) = (counts.events as f64, counts.rate());
     let square = z * z;

@@ -5,11 +5,14 @@
 
 mod evaluate;
 mod facts;
+mod show;
+#[cfg(test)]
+mod tests;
 
 use crate::evidence::Text;
 
 pub use evaluate::{Answer, Term, evaluate};
-pub use facts::{Fact, Facts};
+pub use facts::{FACTS, Fact, Facts, known, nearest};
 
 /// The most nodes of a rule.
 pub const RULE_NODES_MAX: usize = 256;

@@ -27,6 +27,10 @@ pub enum Event {
         live: Option<Release>,
         at: Timestamp,
     },
+    /// Another release serves the target than the one it was held against.
+    LiveNoted {
+        live: Option<Release>,
+    },
     StageSkipped {
         stage: StageName,
         why: Text,
@@ -271,6 +275,7 @@ impl Event {
         match self {
             Self::Started { .. } => "Started",
             Self::StageBegan { .. } => "StageBegan",
+            Self::LiveNoted { .. } => "LiveNoted",
             Self::StageSkipped { .. } => "StageSkipped",
             Self::WaitBegan { .. } => "WaitBegan",
             Self::AttemptIssued { .. } => "AttemptIssued",

@@ -16,12 +16,16 @@ mod evolve;
 mod facts;
 mod input;
 mod rejection;
+mod schedule;
 mod state;
 mod why;
 
 pub type Effect = crate::effect::Effect<Input>;
 pub use event::Event;
-pub use input::{Input, Start};
+pub use decide::{EXPOSURE, REQUIRABLE};
+pub(crate) use decide::outcome_name;
+pub use event::PolicyTerm;
+pub use input::{Input, ShiftRefusal, Start};
 pub use rejection::Rejection;
 pub use state::*;
 pub use why::{Waiting, why};

@@ -201,15 +201,15 @@ pub struct Rollout {
     pub requested: Option<Generation>,
     /// The generation that every gateway was seen to obey, and since when.
     pub observed: Option<(Generation, Timestamp)>,
+    /// Where the bake of this step counts from: when it was observed, moved on by every pause.
+    pub bake_from: Timestamp,
     /// When the first generation with a share for it was observed.
     pub exposed_since: Option<Timestamp>,
-    /// The verdict of the latest look at this step.
-    pub looked: Option<Verdict>,
+    /// The verdict of the latest judged step.
+    pub judged: Option<Verdict>,
     /// When the latest look was asked for.
     pub looked_at: Option<Timestamp>,
     pub held: Option<Text>,
-    /// A person said to go on, as far as this weight, without waiting for evidence.
-    pub promoted_to: Option<Weight>,
 }
 
 /// Of a monitor: which window is next.
@@ -217,6 +217,8 @@ pub struct Rollout {
 pub struct Monitor {
     /// Where the window that is open now began.
     pub from: Timestamp,
+    /// Where the next window begins whose labels are waited for.
+    pub late_from: Timestamp,
     pub windows: u64,
     pub last: Option<Verdict>,
     pub alerts: Vec<CheckName>,
@@ -243,10 +245,8 @@ pub enum Purpose {
     Measure,
     /// The last look, after a rollback.
     MeasureLast,
-    Watch {
-        from: Timestamp,
-        to: Timestamp,
-    },
+    /// One window of a monitor; `late` when it is looked at again for what labels tell.
+    Watch { from: Timestamp, to: Timestamp, late: bool },
 }
 
 /// Traffic is being taken away.
@@ -259,4 +259,22 @@ pub struct Leaving {
     pub generation: Option<Generation>,
     pub observed_at: Option<Timestamp>,
     pub overdue: bool,
+}
+
+impl Run {
+    /// The release it brings; nothing before it is packed.
+    pub fn release(&self) -> Option<Release> {
+        let start = self.start.as_ref()?;
+        let bundle = self.bundle.as_ref()?.digest;
+        Some(Release { version: start.trained.version.clone(), bundle, run: Some(start.run) })
+    }
+
+    pub fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended(_))
+    }
+
+    /// The open attempt of a stage for which `wanted` holds.
+    pub fn open(&self, stage: usize, wanted: impl Fn(Purpose) -> bool) -> Option<&OpenAttempt> {
+        self.attempts_open.iter().find(|open| open.stage == stage && wanted(open.purpose))
+    }
 }

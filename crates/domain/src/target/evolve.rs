@@ -1,6 +1,187 @@
-//! Being written.
-use super::{Event, Target};
+//! What is true of a target after an event. Frozen once an event is released; parses nothing.
+
+use super::state::{BAD_MAX, Errand, ErrandState, Frozen, LastGood, LeavingRelease, Live, Target, UnderWay};
+use super::Event;
 use crate::decider::IllegalEvent;
-pub(super) fn evolve(state: Target, _: &Event) -> Result<Target, IllegalEvent> {
-    Ok(state)
+use crate::model::Release;
+use crate::name::Digest;
+use crate::routes::Generation;
+use crate::weight::Weight;
+use crate::work::{GatewayObserved, ServerLoaded};
+
+pub(super) fn evolve(mut target: Target, event: &Event) -> Result<Target, IllegalEvent> {
+    match apply(&mut target, event) {
+        Some(()) => Ok(target),
+        None => {
+            let state = target.id.as_ref().map_or("unknown".to_owned(), ToString::to_string);
+            Err(IllegalEvent { event: event.name(), state })
+        }
+    }
+}
+
+/// Nothing when the event does not fit: an unknown attempt, a generation that does not grow.
+fn apply(target: &mut Target, event: &Event) -> Option<()> {
+    match event {
+        Event::RunEntered { target: id, run, version, artifact } => {
+            target.id.get_or_insert_with(|| id.clone());
+            let (run, version, artifact) = (*run, version.clone(), *artifact);
+            target.under_way.push(UnderWay { run, version, artifact, moved: false });
+        }
+        Event::RunSuperseded { run, .. } | Event::RunLeft { run } => {
+            target.under_way.retain(|entry| entry.run != *run);
+            leave_slot(target, *run);
+        }
+        Event::SlotGranted { run } => {
+            if target.slot.is_some() {
+                return None;
+            }
+            target.slot = Some(*run);
+            target.queue.retain(|waiting| waiting != run);
+        }
+        Event::RunQueued { run, .. } => target.queue.push(*run),
+        Event::SlotLeft { run } => leave_slot(target, *run),
+        Event::ReleaseWanted { release, .. } => target.wanted = Some(release.clone()),
+        Event::ReleaseLoaded { servers, attempt } => {
+            if let Some(attempt) = attempt {
+                close(&mut target.prepare, *attempt)?;
+                target.prepare.failures = 0;
+                target.prepare.last_failure = None;
+            }
+            for server in servers {
+                replace(&mut target.servers, server.clone(), |server: &ServerLoaded| server.server.clone());
+            }
+        }
+        Event::GenerationRaised { table, run, at, .. } => {
+            let current = target.table.as_ref().map_or(Generation::default(), |table| table.generation);
+            if table.generation <= current || !table.is_sound() {
+                return None;
+            }
+            if let Some(entry) = target.under_way.iter_mut().find(|entry| Some(entry.run) == *run) {
+                entry.moved |= table.routes.iter().any(|route| {
+                    route.release.run == Some(entry.run) && route.weight > Weight::NONE
+                });
+            }
+            target.table = Some(table.clone());
+            target.raised_at = *at;
+            target.raised_for = *run;
+        }
+        Event::RoutesObserved { gateways, attempt } => {
+            if let Some(attempt) = attempt {
+                close(&mut target.apply, *attempt)?;
+                target.apply.failures = 0;
+                target.apply.last_failure = None;
+            }
+            for gateway in gateways {
+                replace(&mut target.gateways, gateway.clone(), |gateway: &GatewayObserved| gateway.gateway.clone());
+            }
+            let least = target.gateways.iter().map(|gateway| gateway.generation).min();
+            target.observed = least.unwrap_or_default();
+        }
+        Event::LiveChanged { from, to, generation, warm_until, at } => {
+            let restored = target.last_good.as_ref().is_some_and(|good| Some(&good.release) == to.as_ref());
+            let good = from.clone().filter(|from| !target.bad.contains(&from.bundle));
+            if let Some(release) = good {
+                target.last_good = Some(LastGood { release, warm_until: *warm_until, cold: false });
+            } else if restored {
+                target.last_good = None;
+            }
+            target.leaving = None;
+            let (since, generation) = (*at, *generation);
+            target.live = to.clone().map(|release| Live { release, since, generation });
+        }
+        Event::ReleaseRolledBack { release, to, cause, .. } => {
+            remember_bad(target, release.bundle);
+            target.leaving = Some(LeavingRelease { release: release.clone(), to: to.clone(), cause: cause.clone() });
+        }
+        Event::ReleaseKilled { release, .. } => {
+            remember_bad(target, release.bundle);
+            let is_killed = |other: &Release| other.bundle == release.bundle;
+            target.last_good = target.last_good.take().filter(|good| !is_killed(&good.release));
+            target.wanted = target.wanted.take().filter(|wanted| !is_killed(wanted));
+        }
+        Event::ReleaseAdopted { target: id, release, at, .. } => {
+            target.id.get_or_insert_with(|| id.clone());
+            let (release, generation) = (release.clone(), Generation::default());
+            target.live = Some(Live { release, since: *at, generation });
+        }
+        Event::ReleaseCooled { .. } => target.last_good.as_mut()?.cold = true,
+        Event::OverrideObserved { .. } => {}
+        Event::TargetFrozen { until, by, reason } => {
+            target.frozen = Some(Frozen { until: *until, by: by.clone(), reason: reason.clone() });
+        }
+        Event::TargetUnfrozen { .. } => target.frozen = None,
+        Event::AttemptIssued { attempt, what, at } => {
+            if *attempt != target.attempts_issued + 1 {
+                return None;
+            }
+            target.attempts_issued = *attempt;
+            let releases = target.keep_loaded();
+            let generation = target.table.as_ref().map(|table| table.generation).unwrap_or_default();
+            let errand = errand_mut(target, *what);
+            errand.open = Some((*attempt, *at));
+            errand.retry_at = None;
+            match what {
+                Errand::Prepare => errand.releases = releases,
+                Errand::Apply => errand.generation = generation,
+            }
+        }
+        Event::AttemptFailed { attempt, what, code, reason, retry_at } => {
+            let errand = errand_mut(target, *what);
+            close(errand, *attempt)?;
+            errand.failures += 1;
+            errand.retry_at = Some(*retry_at);
+            errand.last_failure = Some(format!("{code}: {reason}").into());
+        }
+        Event::AttemptExpired { attempt, what, retry_at, .. } => {
+            let errand = errand_mut(target, *what);
+            close(errand, *attempt)?;
+            errand.failures += 1;
+            errand.retry_at = Some(*retry_at);
+            errand.last_failure = Some("no worker was heard of".into());
+        }
+        Event::AttemptDeclined { attempt, what, .. } | Event::AttemptCancelled { attempt, what } => {
+            close(errand_mut(target, *what), *attempt)?;
+        }
+    }
+    Some(())
+}
+
+fn errand_mut(target: &mut Target, what: Errand) -> &mut ErrandState {
+    match what {
+        Errand::Prepare => &mut target.prepare,
+        Errand::Apply => &mut target.apply,
+    }
+}
+
+fn close(errand: &mut ErrandState, attempt: u32) -> Option<()> {
+    if errand.open.is_none_or(|(open, _)| open != attempt) {
+        return None;
+    }
+    errand.open = None;
+    Some(())
+}
+
+fn leave_slot(target: &mut Target, run: crate::name::RunId) {
+    target.queue.retain(|waiting| *waiting != run);
+    if target.slot == Some(run) {
+        target.slot = None;
+        target.wanted = None;
+    }
+}
+
+fn remember_bad(target: &mut Target, bundle: Digest) {
+    if !target.bad.contains(&bundle) {
+        target.bad.push(bundle);
+    }
+    if target.bad.len() > BAD_MAX {
+        target.bad.remove(0);
+    }
+}
+
+/// Puts `new` in the place of the one with its name, keeping them sorted by name.
+fn replace<T, K: Ord>(all: &mut Vec<T>, new: T, name: impl Fn(&T) -> K) {
+    match all.binary_search_by_key(&name(&new), &name) {
+        Ok(place) => all[place] = new,
+        Err(place) => all.insert(place, new),
+    }
 }

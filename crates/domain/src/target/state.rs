@@ -116,8 +116,78 @@ pub struct ErrandState {
     pub failures: u32,
     pub retry_at: Option<Timestamp>,
     pub last_failure: Option<Text>,
+    /// What the open attempt was issued for: the set to keep loaded, or the generation to obey.
+    pub releases: Vec<Release>,
+    pub generation: Generation,
 }
 
 /// The wait after the first failure of an errand, doubled up to the second.
 pub const ERRAND_BACKOFF_MIN: Millis = Millis(500);
 pub const ERRAND_BACKOFF_MAX: Millis = Millis::seconds(30);
+
+impl Target {
+    /// Whether every server that was heard of has it ready; false while none was heard of.
+    pub fn is_loaded(&self, release: &Release) -> bool {
+        !self.servers.is_empty() && self.servers.iter().all(|server| server.bundles.contains(&release.bundle))
+    }
+
+    /// Whether the live release came by this run.
+    pub fn is_live_run(&self, run: RunId) -> bool {
+        self.live.as_ref().is_some_and(|live| live.release.run == Some(run))
+    }
+
+    /// The releases to keep loaded, each once: live, what a rollback goes to, the last good one while warm, and
+    /// what the slot's holder wants.
+    pub fn keep_loaded(&self) -> Vec<Release> {
+        let live = self.live.as_ref().map(|live| &live.release);
+        let leaving_to = self.leaving.as_ref().and_then(|leaving| leaving.to.as_ref());
+        let warm = self.last_good.as_ref().filter(|good| !good.cold).map(|good| &good.release);
+        let mut kept: Vec<Release> = vec![];
+        for release in [live, leaving_to, warm, self.wanted.as_ref()].into_iter().flatten() {
+            if !kept.iter().any(|other| other.bundle == release.bundle) {
+                kept.push(release.clone());
+            }
+        }
+        kept
+    }
+
+    /// The release that has what a candidate does not: the live one, or what a rollback goes to once it is loaded.
+    pub fn keeps_the_rest(&self) -> Option<&Release> {
+        match &self.leaving {
+            Some(leaving) if leaving.to.as_ref().is_none_or(|to| self.is_loaded(to)) => leaving.to.as_ref(),
+            _ => self.live.as_ref().map(|live| &live.release),
+        }
+    }
+
+    /// Whether an errand has something to do.
+    pub fn is_outstanding(&self, errand: Errand) -> bool {
+        match errand {
+            Errand::Prepare => {
+                let kept = self.keep_loaded();
+                let lacking = kept.iter().any(|release| !self.is_loaded(release));
+                let routed = |bundle: &Digest| {
+                    self.table.as_ref().is_some_and(|table| {
+                        let observed = self.observed >= table.generation;
+                        !observed || table.routes.iter().any(|route| route.release.bundle == *bundle)
+                    })
+                };
+                // What nobody keeps is unloaded, once no gateway can lead anybody to it.
+                let spare = self.servers.iter().flat_map(|server| &server.bundles).any(|bundle| {
+                    !kept.iter().any(|release| release.bundle == *bundle) && !routed(bundle)
+                });
+                lacking || spare
+            }
+            Errand::Apply => self.table.as_ref().is_some_and(|table| {
+                // Ready before routed.
+                self.observed < table.generation && table.routes.iter().all(|route| self.is_loaded(&route.release))
+            }),
+        }
+    }
+
+    pub fn errand(&self, errand: Errand) -> &ErrandState {
+        match errand {
+            Errand::Prepare => &self.prepare,
+            Errand::Apply => &self.apply,
+        }
+    }
+}

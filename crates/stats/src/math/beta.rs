@@ -2,7 +2,8 @@
 //!
 //! Continued fraction (Abramowitz and Stegun 26.5.8), taken on the side of the mean where it converges fast.
 
-use super::gamma::{TERMS_MAX, TINY, away_from_zero, ln_1p_less, stirling_error};
+use super::fraction::continued_fraction;
+use super::gamma::{ln_1p_less, stirling_error};
 use super::{bisect, exp, sqrt};
 use crate::error::{Error, open_unit, positive, unit};
 use std::f64::consts::PI;
@@ -48,25 +49,15 @@ fn factor(x: f64, a: f64, b: f64) -> f64 {
 }
 
 fn fraction(x: f64, a: f64, b: f64) -> Result<f64, Error> {
-    let mut c = 1.0;
-    let mut d = 1.0 / away_from_zero(1.0 - (a + b) * x / (a + 1.0));
-    let mut value = d;
-    for index in 1..=TERMS_MAX {
-        let m = index as f64;
-        let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
-        d = 1.0 / away_from_zero(1.0 + even * d);
-        c = away_from_zero(1.0 + even / c);
-        value *= c * d;
-        let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
-        d = 1.0 / away_from_zero(1.0 + odd * d);
-        c = away_from_zero(1.0 + odd / c);
-        let change = c * d;
-        value *= change;
-        if (change - 1.0).abs() < f64::EPSILON {
-            return Ok(value.max(TINY));
-        }
-    }
-    Err(Error::NotConverged { function: "beta_cdf" })
+    continued_fraction("beta_cdf", 1.0, |index| {
+        let m = (index / 2) as f64;
+        let numerator = if index % 2 == 0 {
+            m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m))
+        } else {
+            -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0))
+        };
+        (numerator, 1.0)
+    })
 }
 
 #[cfg(test)]

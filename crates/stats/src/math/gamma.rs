@@ -4,14 +4,11 @@
 //! factor xᵃe⁻ˣ/Γ(a) is formed from the deviance and Stirling's error (Loader 2000), so that large counts do
 //! not cancel.
 
+use super::fraction::{TERMS_MAX, continued_fraction};
 use super::{bisect, exp, ln, ln_1p, ln_gamma, sqrt};
 use crate::error::{Error, open_unit, positive};
 use std::f64::consts::PI;
 
-/// Terms of a series or fraction. About √a of them are needed near the mean, so this covers a up to 1e9.
-pub(super) const TERMS_MAX: usize = 200_000;
-/// Stands for 0 in denominators of continued fractions (Lentz's method, modified by Thompson and Barnett).
-pub(super) const TINY: f64 = 1e-300;
 /// Doublings while looking for an upper end of the chi-square distribution.
 const DOUBLINGS_MAX: usize = 64;
 
@@ -92,27 +89,12 @@ fn series(shape: f64, x: f64) -> Result<f64, Error> {
 }
 
 fn fraction(shape: f64, x: f64) -> Result<f64, Error> {
-    let mut b = x + 1.0 - shape;
-    let mut c = 1.0 / TINY;
-    let mut d = 1.0 / b;
-    let mut value = d;
-    for index in 1..=TERMS_MAX {
+    let start = x + 1.0 - shape;
+    let value = continued_fraction("gamma_upper", start, |index| {
         let index = index as f64;
-        let a = -index * (index - shape);
-        b += 2.0;
-        d = 1.0 / away_from_zero(a * d + b);
-        c = away_from_zero(b + a / c);
-        let change = c * d;
-        value *= change;
-        if (change - 1.0).abs() < f64::EPSILON {
-            return Ok((value * factor(shape, x)).min(1.0));
-        }
-    }
-    Err(Error::NotConverged { function: "gamma_upper" })
-}
-
-pub(super) fn away_from_zero(value: f64) -> f64 {
-    if value.abs() < TINY { TINY } else { value }
+        (-index * (index - shape), start + 2.0 * index)
+    })?;
+    Ok((value * factor(shape, x)).min(1.0))
 }
 
 /// ln Γ(a) − [(a − ½) ln a − a + ½ ln 2π], for a > 0.

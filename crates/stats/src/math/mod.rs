@@ -7,6 +7,7 @@
 //! library of special functions.
 
 mod beta;
+mod fraction;
 mod gamma;
 mod normal;
 mod root;

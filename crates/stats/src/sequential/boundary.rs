@@ -36,6 +36,7 @@ fn rho_squared(alpha: f64, n_star: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::math::{exp, normal_cdf};
 
     #[test]
     fn growthbook_numbers_of_the_reference() {
@@ -43,6 +44,25 @@ mod tests {
         assert!((sqrt(rho_squared(0.05, 5_000.0)) - 0.039_840_066_8).abs() < 1e-10);
         let half = two_sided_half_width(1_000.0, tuning).unwrap();
         assert!((half - 0.106_375_470_1).abs() < 1e-10, "{half}");
+    }
+
+    #[test]
+    fn the_mixture_has_reached_one_over_alpha_at_the_bound() {
+        for alpha in [0.2, 0.05, 0.001] {
+            for n in [1.0, 30.0, 1_000.0, 1e7] {
+                let tuning = Tuning::new(alpha, 500.0).unwrap();
+                // Score of the drift at the bound, in units of its spread under the mixture.
+                let at = |half: f64, t: f64| half * sqrt(n * t / (t + 1.0));
+                let t = n * rho_squared(alpha, 500.0);
+                let x = at(two_sided_half_width(n, tuning).unwrap(), t);
+                let two_sided = exp(x * x / 2.0) / sqrt(t + 1.0);
+                assert!((two_sided * alpha - 1.0).abs() < 1e-9, "{two_sided}");
+                let t = n * rho_squared(2.0 * alpha, 500.0);
+                let x = at(one_sided_half_width(n, tuning).unwrap(), t);
+                let one_sided = 2.0 * exp(x * x / 2.0) * normal_cdf(x) / sqrt(t + 1.0);
+                assert!(one_sided * alpha >= 1.0 && one_sided * alpha < 1.5, "{one_sided}");
+            }
+        }
     }
 
     #[test]

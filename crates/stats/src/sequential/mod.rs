@@ -17,6 +17,9 @@
 //! The sequences are asymptotic: they rest on sums being nearly normal, so they need a least sample that the
 //! caller enforces (100 per arm was simulated, see the tests). Both arms must have been counted over the same
 //! time and kind of traffic, since a change of share while the base rate drifts biases any pooled difference.
+//!
+//! A latency quantile is compared through [`difference`] too: fix a threshold beforehand (an objective, or the live
+//! release's p99 of the last step) and compare the shares of requests that were slower.
 
 mod boundary;
 #[cfg(test)]
@@ -25,14 +28,16 @@ mod tests;
 use crate::Bounds;
 use crate::error::{Error, finite, open_unit, positive};
 use crate::math::sqrt;
-use crate::proportion::{Counts, hybrid_score_difference};
+use crate::proportion::{Counts, hybrid_score_difference, score_interval};
 pub use boundary::{one_sided_half_width, two_sided_half_width};
 
 /// Method id of [`difference`].
 pub const TWO_PROPORTION: &str = "two-proportion-sequential/1";
+/// Method id of [`proportion`].
+pub const PROPORTION: &str = "proportion-sequential/1";
 /// Method id of [`mean`] and [`mean_difference`].
 pub const MEAN: &str = "mean-sequential/1";
-/// Tuning that [`Tuning::new`] callers without an opinion take.
+/// GrowthBook's n_star, for callers without an opinion.
 pub const N_STAR_DEFAULT: f64 = 5_000.0;
 
 /// What is fixed before the first tick.
@@ -95,6 +100,21 @@ pub fn difference(candidate: Counts, live: Counts, tuning: Tuning) -> Result<Bou
     let score = hybrid_score_difference(candidate, live, errors);
     let estimate = score.estimate;
     let lower = score.lower.min(estimate - own).max(-1.0);
+    let upper = score.upper.max(estimate + own).min(1.0);
+    Ok(Bounds { estimate, lower, upper })
+}
+
+/// Always-valid bounds of one proportion, each one-sided at alpha, within 0 to 1: for a limit of its own.
+///
+/// As [`difference`] with one arm: the wider of p̂ ± k·√(p̃(1−p̃)/n) and Wilson's limits with k for z, where
+/// k = √n·h(n). `tuning.n_star` counts observations.
+pub fn proportion(counts: Counts, tuning: Tuning) -> Result<Bounds, Error> {
+    let n = counts.total() as f64;
+    let errors = sqrt(n) * one_sided_half_width(n, tuning)?;
+    let own = errors * sqrt(smoothed_variance(counts));
+    let score = score_interval(counts, errors);
+    let estimate = counts.rate();
+    let lower = score.lower.min(estimate - own).max(0.0);
     let upper = score.upper.max(estimate + own).min(1.0);
     Ok(Bounds { estimate, lower, upper })
 }

@@ -10,7 +10,7 @@ use crate::test_random::{Random, number_from_environment};
 struct Traffic {
     live_rate: f64,
     candidate_rate: f64,
-    /// Candidate requests in a tick; the live release gets `live_factor` times as many.
+    /// Candidate requests in a tick; the live release gets `live_factor` times as many (0: there is none).
     per_tick: u64,
     live_factor: u64,
     candidate_min: u64,
@@ -42,7 +42,10 @@ fn path_alarms(random: &mut Random, traffic: Traffic, alarm: impl Fn(Counts, Cou
         live.1 += traffic.per_tick * traffic.live_factor;
         let looked = candidate.1 >= traffic.candidate_min;
         if looked
-            && alarm(Counts::new(candidate.0, candidate.1).unwrap(), Counts::new(live.0, live.1).unwrap())
+            && alarm(
+                Counts::new(candidate.0, candidate.1).unwrap(),
+                Counts::new(live.0, live.1.max(1)).unwrap(),
+            )
         {
             return true;
         }
@@ -65,7 +68,8 @@ fn no_harm_shown(margin: f64, tuning: Tuning) -> impl Fn(Counts, Counts) -> bool
 #[test]
 fn gbstats_interval_of_two_means() {
     let tuning = Tuning::new(0.05, 5_000.0).unwrap();
-    let sample = |mean| MeanSample { mean, variance: 1.0, n: 2_500 };
+    // Variance 1 about the mean, hence 2500/2499 unbiased.
+    let sample = |mean| MeanSample { mean, variance: 2_500.0 / 2_499.0, n: 2_500 };
     let bounds = mean_difference(sample(1.1), sample(1.0), tuning).unwrap();
     assert!((bounds.lower - 0.014_134_150_7).abs() < 1e-10, "{bounds:?}");
     assert!((bounds.upper - 0.185_865_849_3).abs() < 1e-10, "{bounds:?}");
@@ -95,6 +99,22 @@ fn false_claims_of_no_harm_stay_below_alpha_at_every_tick() {
             let share = share_alarmed(traffic, paths(100), no_harm_shown(margin, tuning));
             println!("no harm rate {rate} margin {margin} n_star {n_star}: {share}");
             assert!(share <= 0.05, "rate {rate}, margin {margin}, n_star {n_star}: {share}");
+        }
+    }
+}
+
+#[test]
+fn false_claims_about_one_proportion_stay_below_alpha_at_every_tick() {
+    for rate in [0.2, 0.02] {
+        let traffic = Traffic { candidate_rate: rate, live_factor: 0, ..FIVE_TO_NINETY_FIVE };
+        let tuning = Tuning::new(0.05, 500.0).unwrap();
+        for above in [true, false] {
+            let share = share_alarmed(traffic, paths(400), |candidate, _| {
+                let bounds = proportion(candidate, tuning).unwrap();
+                if above { bounds.lower > rate } else { bounds.upper < rate }
+            });
+            println!("one proportion rate {rate} above {above}: {share}");
+            assert!(share <= 0.05, "rate {rate}, above {above}: {share}");
         }
     }
 }

@@ -1,0 +1,8 @@
+//! The core by tables of cases that a product owner could read.
+
+mod delivery;
+mod gate;
+mod people;
+mod properties;
+mod target;
+mod world;

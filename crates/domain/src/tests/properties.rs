@@ -1,0 +1,112 @@
+//! Random stories: whatever is said in whatever order, everything that must hold holds (the world asserts it after
+//! every transition), and in the end every run ends or is live.
+
+use super::world::*;
+use crate::name::RunId;
+use crate::run;
+use crate::target;
+use crate::time::Millis;
+use crate::weight::Weight;
+use crate::workflow::WhileRunning;
+
+/// A small generator with a printed seed (SplitMix64).
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+}
+
+fn ask(world: &World, chance: &mut Chance, run: RunId) -> run::Input {
+    let (actor, roles, reason) = (actor("ops"), roles(), "chance".into());
+    match chance.below(5) {
+        0 => run::Input::Pause { actor, roles, reason },
+        1 | 2 => run::Input::Resume { actor, roles, reason },
+        3 if world.now.0 % 3 == 0 => run::Input::Abort { actor, roles, reason },
+        _ => run::Input::Promote { actor, roles, to: Weight::basis_points(10_000), reason },
+    }
+}
+
+fn story(seed: u64) {
+    let mut chance = Chance(seed);
+    let mut world = World::new();
+    let mut runs: Vec<RunId> = vec![];
+    for number in 0..60 {
+        match chance.below(10) {
+            0 | 1 => {
+                let policy = [WhileRunning::Supersede, WhileRunning::Queue, WhileRunning::Refuse];
+                let policy = policy[chance.below(3) as usize];
+                let approvals: &[(&str, u32)] = if chance.below(2) == 0 { &[] } else { &[("ml", 1)] };
+                runs.push(world.publish(&format!("v{number}"), &canary(policy, approvals)));
+            }
+            2 => world.work(),
+            3 => {
+                let traffic = [Some(HEALTHY), Some(HARMFUL), Some(SCARCE), None];
+                world.traffic = traffic[chance.below(4) as usize];
+            }
+            4 if !runs.is_empty() => {
+                let run = runs[chance.below(runs.len() as u64) as usize];
+                let input = ask(&world, &mut chance, run);
+                world.tell(run, input).ok();
+            }
+            5 if !runs.is_empty() => {
+                let run = runs[chance.below(runs.len() as u64) as usize];
+                world.approve(run, "ada", "ml").ok();
+            }
+            6 if !world.targets.is_empty() => {
+                let (actor, roles, reason) = (actor("ops"), roles(), "chance".into());
+                let release = runs.last().and_then(|run| world.state(*run).release());
+                let input = match (chance.below(4), release) {
+                    (0, _) => target::Input::RollBack { actor, roles, to: None, reason },
+                    (1, Some(release)) => target::Input::Kill { actor, roles, bundle: release.bundle, reason },
+                    (2, _) => target::Input::Freeze { actor, roles, until: None, reason },
+                    _ => target::Input::Unfreeze { actor, roles, reason },
+                };
+                world.tell_target(input).ok();
+            }
+            7 if !world.targets.is_empty() => {
+                let gateway = world.gateway(chance.below(3));
+                world.tell_target(target::Input::ReportRoutes { gateways: vec![gateway] }).ok();
+            }
+            _ => world.pass(Millis(chance.below(3_600_000))),
+        }
+    }
+    // A calm phase: everything is allowed and healthy, so that every run must come to an end or be live.
+    world.traffic = Some(HEALTHY);
+    let unfreeze = target::Input::Unfreeze { actor: actor("ops"), roles: roles(), reason: "calm".into() };
+    if !world.targets.is_empty() {
+        world.tell_target(unfreeze).ok();
+    }
+    for run in &runs {
+        let resume = run::Input::Resume { actor: actor("ops"), roles: roles(), reason: "calm".into() };
+        world.tell(*run, resume).ok();
+    }
+    for _ in 0..12 {
+        world.pass(Millis::days(1));
+        for run in &runs {
+            world.approve(*run, "ada", "ml").ok();
+        }
+    }
+    for run in &runs {
+        let phase = world.state(*run).phase;
+        let settled = world.state(*run).is_ended() || matches!(phase, run::Phase::Live | run::Phase::Standby);
+        assert!(settled, "seed {seed}: run {run} is {phase:?}: {:?}", run::why(world.state(*run)));
+    }
+}
+
+#[test]
+fn random_stories_keep_every_invariant_and_come_to_an_end() {
+    let first: u64 = std::option_env!("DOMAIN_SEED").and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    for seed in first..first + 60 {
+        println!("seed {seed}");
+        story(seed);
+    }
+}

@@ -1,0 +1,176 @@
+//! Targets: roll back, kill, freeze, adopt, kill switches, the last good release.
+
+use super::world::*;
+use crate::model::Release;
+use crate::name::{Digest, Version};
+use crate::run::{End, Phase};
+use crate::target::Input;
+use crate::time::Millis;
+use crate::weight::Weight;
+use crate::workflow::WhileRunning;
+
+fn flow() -> crate::definition::Pinned<crate::workflow::Workflow> {
+    canary(WhileRunning::Supersede, &[])
+}
+
+fn roll_back(to: Option<Digest>) -> Input {
+    Input::RollBack { actor: actor("ops"), roles: roles(), to, reason: "worse".into() }
+}
+fn kill(bundle: Digest) -> Input {
+    Input::Kill { actor: actor("ops"), roles: roles(), bundle, reason: "harmful".into() }
+}
+fn freeze(until: Option<crate::time::Timestamp>) -> Input {
+    Input::Freeze { actor: actor("ops"), roles: roles(), until, reason: "holidays".into() }
+}
+fn unfreeze() -> Input {
+    Input::Unfreeze { actor: actor("ops"), roles: roles(), reason: "back".into() }
+}
+fn served(world: &World) -> Option<Release> {
+    let table = world.place().table.clone().unwrap();
+    assert!(table.routes.len() <= 1, "{table:?}");
+    table.routes.first().map(|route| route.release.clone())
+}
+
+#[test]
+fn a_person_rolls_the_live_release_back_and_the_target_is_frozen() {
+    let mut world = World::new();
+    let first = world.bring_live("v1", &flow());
+    assert_eq!(world.tell_target(roll_back(None)).unwrap_err().code, "NOT_A_ROLLBACK");
+    let second = world.bring_live("v2", &flow());
+    let (good, bad) = (world.state(first).release().unwrap(), world.state(second).release().unwrap());
+    assert_eq!(world.tell_target(roll_back(Some(bad.bundle))).unwrap_err().code, "NOT_A_ROLLBACK");
+    world.tell_target(roll_back(Some(good.bundle))).unwrap();
+    world.work();
+    assert_eq!(served(&world), Some(good));
+    assert_eq!(world.state(first).phase, Phase::Live);
+    assert_eq!(world.state(second).phase, Phase::Ended(End::RolledBack));
+    assert!(world.place().frozen.is_some());
+    assert_eq!(world.tell_target(roll_back(Some(bad.bundle))).unwrap_err().code, "NOT_A_ROLLBACK");
+}
+
+#[test]
+fn rolling_back_to_a_cold_release_loads_it_first() {
+    let mut world = World::new();
+    let first = world.bring_live("v1", &flow());
+    let second = world.bring_live("v2", &flow());
+    world.pass(Millis::hours(30));
+    let (good, bad) = (world.state(first).release().unwrap(), world.state(second).release().unwrap());
+    assert!(!world.place().is_loaded(&good), "cold after keep_warm");
+    world.tell_target(roll_back(None)).unwrap();
+    assert_eq!(served(&world), Some(bad), "it serves until the other is loaded");
+    world.work();
+    assert_eq!(served(&world), Some(good));
+    assert_eq!(world.state(second).phase, Phase::Ended(End::RolledBack));
+    assert_eq!(world.state(first).phase, Phase::Live);
+}
+
+#[test]
+fn killing_the_only_release_leaves_nobody_loudly() {
+    let mut world = World::new();
+    let run = world.bring_live("v1", &flow());
+    world.tell_target(kill(world.state(run).release().unwrap().bundle)).unwrap();
+    world.work();
+    assert_eq!(served(&world), None);
+    assert_eq!(world.state(run).phase, Phase::Ended(End::RolledBack));
+    assert!(world.place().live.is_none());
+}
+
+#[test]
+fn killing_a_candidate_keeps_the_live_release() {
+    let mut world = World::new();
+    let first = world.bring_live("v1", &flow());
+    let second = world.publish("v2", &flow());
+    world.work();
+    world.tell_target(kill(world.state(second).release().unwrap().bundle)).unwrap();
+    world.work();
+    assert_eq!(served(&world), world.state(first).release());
+    assert!(world.state(second).is_ended());
+    assert_eq!(world.state(first).phase, Phase::Live);
+    let unknown = world.tell_target(kill(Digest::of(b"unknown"))).unwrap_err();
+    assert_eq!(unknown.code, "NOT_SERVING");
+}
+
+#[test]
+fn a_frozen_target_refuses_growth_and_lets_go_on_when_thawed() {
+    let mut world = World::new();
+    world.bring_live("v1", &flow());
+    world.tell_target(freeze(None)).unwrap();
+    assert_eq!(world.tell_target(freeze(None)).unwrap_err().code, "ALREADY_FROZEN");
+    let run = world.publish("v2", &flow());
+    world.pass(Millis::minutes(20));
+    assert!(crate::run::why(world.state(run)).iter().any(|wait| wait.kind == "thaw"));
+    assert_eq!(world.place().table.as_ref().unwrap().weight_of(&world.state(run).release().unwrap()), Weight::NONE);
+    world.tell_target(unfreeze()).unwrap();
+    world.pass(Millis::hours(1));
+    assert_eq!(world.state(run).phase, Phase::Live);
+    assert_eq!(world.tell_target(unfreeze()).unwrap_err().code, "NOT_FROZEN");
+}
+
+#[test]
+fn a_freeze_ends_at_its_time() {
+    let mut world = World::new();
+    world.bring_live("v1", &flow());
+    world.tell_target(freeze(Some(world.now + Millis::hours(1)))).unwrap();
+    let run = world.publish("v2", &flow());
+    world.pass(Millis::hours(3));
+    assert_eq!(world.state(run).phase, Phase::Live);
+}
+
+#[test]
+fn what_already_serves_is_adopted_and_is_what_the_next_is_held_against() {
+    let mut world = World::new();
+    let release = Release { version: Version::parse("v0").unwrap(), bundle: Digest::of(b"adopted"), run: None };
+    let adopt = |release: &Release| Input::Adopt {
+        actor: actor("ops"),
+        roles: roles(),
+        target: target_id(),
+        release: release.clone(),
+        reason: "it runs".into(),
+    };
+    world.tell_target(adopt(&release)).unwrap();
+    world.work();
+    assert_eq!(served(&world), Some(release.clone()));
+    assert_eq!(world.tell_target(adopt(&release)).unwrap_err().code, "ALREADY_LIVE");
+    let run = world.publish("v1", &flow());
+    world.work();
+    assert_eq!(world.state(run).live, Some(release.clone()));
+    world.traffic = Some(HARMFUL);
+    world.pass(Millis::minutes(1));
+    assert_eq!(world.state(run).phase, Phase::Ended(End::RolledBack));
+    assert_eq!(served(&world), Some(release));
+}
+
+#[test]
+fn a_gateway_kill_switch_is_obeyed_by_the_target() {
+    let mut world = World::new();
+    let first = world.bring_live("v1", &flow());
+    let second = world.publish("v2", &flow());
+    world.work();
+    let mut gateway = world.gateway(world.place().observed.0);
+    gateway.override_to = world.state(first).release();
+    world.tell_target(Input::ReportRoutes { gateways: vec![gateway] }).unwrap();
+    world.work();
+    assert_eq!(served(&world), world.state(first).release());
+    assert!(world.state(second).is_ended());
+    assert!(world.place().frozen.is_some());
+}
+
+#[test]
+fn what_cannot_be_loaded_ends_the_run_at_the_deadline() {
+    let mut world = World::new();
+    let run = world.publish("v1", &flow());
+    for _ in 0..3 {
+        for command in world.commands() {
+            let is_prepare = matches!(command.order, crate::work::Order::Prepare(_));
+            if is_prepare {
+                let (code, reason) = ("OUT_OF_MEMORY".into(), "no room".into());
+                let outcome = crate::work::Outcome::CouldNotTell { code, reason, retry_after: None };
+                world.answer(&command.attempt, outcome).unwrap();
+            }
+        }
+        if !world.commands().is_empty() {
+            break;
+        }
+    }
+    assert!(!world.state(run).is_ended());
+}

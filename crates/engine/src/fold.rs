@@ -1,0 +1,169 @@
+//! One stream folded: its state, what the world must be doing about it, and which records it is made of.
+
+use std::sync::Arc;
+
+use domain::decider::{Decider, IllegalEvent};
+use domain::definition;
+use domain::effect::Effect;
+use domain::name::{AttemptId, RunId, TargetId};
+use domain::run::{self, Run};
+use domain::target::{self, Target};
+use domain::time::Timestamp;
+use domain::transition::Step;
+use domain::work::Command;
+
+use crate::port::row::{RunRow, TargetRow};
+
+#[derive(Debug, Clone)]
+pub struct Folded<D: Decider> {
+    pub state: Arc<D>,
+    pub effects: Arc<Vec<D::Effect>>,
+    /// When its last record was decided.
+    pub updated_at: Timestamp,
+    pub last_seq: u64,
+    /// How many records touch it.
+    pub transitions: u64,
+}
+
+impl<D: Decider> Default for Folded<D> {
+    fn default() -> Self {
+        Self {
+            state: Arc::new(D::default()),
+            effects: Arc::new(vec![]),
+            updated_at: Timestamp(0),
+            last_seq: 0,
+            transitions: 0,
+        }
+    }
+}
+
+impl<D: Decider> Folded<D> {
+    /// Adds one record whose events gave `state`.
+    #[must_use]
+    pub fn with(&self, state: Arc<D>, seq: u64, now: Timestamp) -> Self {
+        let effects = Arc::new(state.effects());
+        Self { state, effects, updated_at: now, last_seq: seq, transitions: self.transitions + 1 }
+    }
+}
+
+/// Folds the events that a record has for the run.
+pub fn run_after(state: &Arc<Run>, id: RunId, steps: &[Step]) -> Result<Arc<Run>, IllegalEvent> {
+    let events = steps.iter().flat_map(|step| -> &[run::Event] {
+        match step {
+            Step::Run { run, events, .. } if *run == id => events,
+            Step::Run { .. } | Step::Target { .. } | Step::Definitions { .. } => &[],
+        }
+    });
+    after(state, events)
+}
+
+/// Folds the events that a record has for the target.
+pub fn target_after(state: &Arc<Target>, id: &TargetId, steps: &[Step]) -> Result<Arc<Target>, IllegalEvent> {
+    let events = steps.iter().flat_map(|step| -> &[target::Event] {
+        match step {
+            Step::Target { target, events, .. } if target == id => events,
+            Step::Run { .. } | Step::Target { .. } | Step::Definitions { .. } => &[],
+        }
+    });
+    after(state, events)
+}
+
+/// Folds the definitions that a record has.
+pub fn definitions_after(
+    state: &Arc<definition::Definitions>,
+    steps: &[Step],
+) -> Arc<definition::Definitions> {
+    let mut state = Arc::clone(state);
+    for step in steps {
+        if let Step::Definitions { events, .. } = step {
+            for event in events {
+                state = Arc::new(definition::Definitions::clone(&state).evolve(event));
+            }
+        }
+    }
+    state
+}
+
+fn after<'a, D: Decider>(
+    state: &Arc<D>,
+    mut events: impl Iterator<Item = &'a D::Event>,
+) -> Result<Arc<D>, IllegalEvent>
+where
+    D::Event: 'a,
+{
+    let Some(first) = events.next() else { return Ok(Arc::clone(state)) };
+    let state = D::clone(state).evolve(first)?;
+    Ok(Arc::new(events.try_fold(state, D::evolve)?))
+}
+
+/// The commands among some effects.
+pub fn commands<Input>(effects: &[Effect<Input>]) -> impl Iterator<Item = &Command> {
+    effects.iter().filter_map(|effect| match effect {
+        Effect::Command(command) => Some(&**command),
+        Effect::WakeAt { .. } => None,
+    })
+}
+
+/// The moments among some effects.
+pub fn moments<Input>(effects: &[Effect<Input>]) -> impl Iterator<Item = (Timestamp, &Input)> {
+    effects.iter().filter_map(|effect| match effect {
+        Effect::Command(_) => None,
+        Effect::WakeAt { at, input } => Some((*at, input)),
+    })
+}
+
+/// The commands that are new in `after`, and the attempts that are gone.
+pub fn difference<Input>(
+    before: &[Effect<Input>],
+    after: &[Effect<Input>],
+) -> (Vec<Command>, Vec<AttemptId>) {
+    let among = |effects, attempt: &AttemptId| commands(effects).any(|command| command.attempt == *attempt);
+    let new = commands(after).filter(|command| !among(before, &command.attempt)).cloned().collect();
+    let gone = commands(before).filter(|command| !among(after, &command.attempt));
+    (new, gone.map(|command| command.attempt.clone()).collect())
+}
+
+/// The run's summary row; nothing for a run that was never started.
+pub fn run_row(partition: u32, folded: &Folded<Run>) -> Option<RunRow> {
+    let run = &*folded.state;
+    let start = run.start.as_ref()?;
+    let waits: Vec<String> = run::why(run).into_iter().map(|waiting| waiting.text).collect();
+    Some(RunRow {
+        run: start.run,
+        partition,
+        target: start.target.clone(),
+        model: start.trained.model.clone(),
+        version: start.trained.version.clone(),
+        workflow: start.workflow.name.clone(),
+        workflow_digest: start.workflow.digest,
+        state: run.phase.as_str().to_owned(),
+        ended: matches!(run.phase, run::Phase::Ended(_)),
+        paused: run.paused_at.is_some(),
+        started_at: run.started_at,
+        updated_at: folded.updated_at,
+        last_seq: folded.last_seq,
+        transitions: folded.transitions,
+        waits: waits.join("; "),
+        outstanding: commands(&folded.effects).count() as u32,
+        wake_at: moments(&folded.effects).map(|(at, _)| at).min(),
+    })
+}
+
+/// The target's summary row; nothing for one where nothing happened yet.
+pub fn target_row(partition: u32, folded: &Folded<Target>) -> Option<TargetRow> {
+    let target = &*folded.state;
+    Some(TargetRow {
+        target: target.id.clone()?,
+        partition,
+        live: target.live.as_ref().map(|live| (live.release.version.clone(), live.release.bundle)),
+        slot: target.slot,
+        under_way: target.under_way.len() as u32,
+        frozen: target.frozen.is_some(),
+        generation: target.table.as_ref().map_or(0, |table| table.generation.0),
+        updated_at: folded.updated_at,
+        last_seq: folded.last_seq,
+        transitions: folded.transitions,
+        outstanding: commands(&folded.effects).count() as u32,
+        wake_at: moments(&folded.effects).map(|(at, _)| at).min(),
+    })
+}

@@ -1,0 +1,70 @@
+//! What a partition is configured with, every bound named.
+
+use domain::time::Millis;
+use wire::codec::Parsers;
+
+use crate::chain::Identity;
+use crate::token::Key;
+
+/// A clock further behind the record than this, or that jumps ahead by more, is suspect.
+pub const CLOCK_SLACK: Millis = Millis::minutes(5);
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub log_id: [u8; 16],
+    pub partition: u32,
+    pub partitions: u32,
+    /// The binary that claims, as the log names it.
+    pub binary: String,
+    pub parsers: Parsers,
+    /// Signs the tokens of attempts.
+    pub key: Key,
+    pub redispatch: Redispatch,
+    pub bounds: Bounds,
+}
+
+/// Which outstanding commands a new owner sends again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redispatch {
+    /// All: commands live in memory and none survived.
+    All,
+    /// Those of records after the recorded `dispatched`: the others are in their topics.
+    AboveDispatched,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// How far an owner writes ahead of what it has read back. Recorded when the log is created.
+    pub in_flight_records_max: u32,
+    /// How many inputs of a lane wait in memory.
+    pub lane_waiting_max: usize,
+    /// How many inputs of all lanes one step takes.
+    pub inputs_per_step_max: usize,
+    /// What each lane gets of a step at least, when it has that many waiting.
+    pub lane_share_min: usize,
+    pub timers_per_step_max: usize,
+    /// How many folded streams stay in memory beyond those in flight.
+    pub streams_cached_max: usize,
+    /// For how many records of its partition the answer to a request is remembered.
+    pub request_memory_records: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            in_flight_records_max: 1_024,
+            lane_waiting_max: 1_024,
+            inputs_per_step_max: 256,
+            lane_share_min: 32,
+            timers_per_step_max: 64,
+            streams_cached_max: 4_096,
+            request_memory_records: 100_000,
+        }
+    }
+}
+
+impl Config {
+    pub fn identity(&self) -> Identity {
+        Identity { log_id: Some(self.log_id), partition: self.partition, partitions: self.partitions }
+    }
+}

@@ -1,0 +1,101 @@
+//! What a partition is told, and what it wants done.
+
+use domain::name::{AttemptId, RunId, StreamId};
+use domain::refusal::Refusal;
+use domain::time::Timestamp;
+use domain::work::Command;
+use wire::record::Lane;
+
+use crate::code::Stopped;
+use crate::port::clock::Reading;
+use crate::port::log::Landed;
+use crate::port::store::Commit;
+use crate::request::Said;
+use crate::token::Token;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Signal {
+    /// The next record of the log, in its order, losers too.
+    RecordRead(Landed),
+    /// Something waits in a lane. Kept until a tick decides it.
+    Input(Box<LaneInput>),
+    /// A worker gave a sign of life.
+    Heard { attempt: AttemptId, at: Timestamp },
+    /// Time passed: what waits is decided.
+    Tick(Reading),
+    /// The view is durable up to this record.
+    Committed { seq: u64 },
+    /// Every command of records up to this one is where it cannot get lost (embedded: handed over).
+    Dispatched { seq: u64 },
+    /// An append may or may not have landed. The lanes are to be read again from [`super::Partition::positions`].
+    InDoubt,
+    /// The partition is this process's to own; the log was read to its end. The nonce is drawn by the driver.
+    Assigned { nonce: [u8; 16] },
+    Revoked,
+}
+
+/// An input and the place in its lane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LaneInput {
+    pub lane: Lane,
+    pub offset: u64,
+    /// The id under which the answer is remembered.
+    pub input_id: Option<String>,
+    pub traceparent: Option<String>,
+    pub said: Said,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Add these records to the end of the log, in this order.
+    Append(Vec<Vec<u8>>),
+    /// Add to the view what an accepted record says.
+    Commit(Box<Commit>),
+    /// Once the commit of `seq` is durable: send these orders out, and withdraw those attempts.
+    Dispatch { seq: u64, orders: Vec<WorkOrder>, cancels: Vec<AttemptId> },
+    /// Once the commit before it is durable: answer.
+    Reply(Reply),
+    /// Something that people should look at; the partition goes on.
+    Alarm(Alarm),
+    /// Nothing is decided until `Resume`; reading goes on.
+    Suspend { code: &'static str, text: String },
+    Resume,
+    /// Nothing is done any more.
+    Stop(Stopped),
+}
+
+/// A command as it is sent out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkOrder {
+    pub command: Command,
+    /// To be returned with the outcome.
+    pub token: Token,
+    /// The claim under which it is sent.
+    pub epoch: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    pub lane: Lane,
+    pub offset: u64,
+    pub input_id: Option<String>,
+    pub answer: Answer,
+}
+
+/// What became of an input.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// It stands in this record, decided or refused.
+    Recorded { seq: u64, run: Option<RunId>, refused: Option<Refusal> },
+    /// It was recorded before, in this record where that is known.
+    Repeat { seq: Option<u64>, run: Option<RunId>, refused: Option<Refusal> },
+    /// The engine did not take it; it is not recorded.
+    Refused(Refusal),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alarm {
+    pub code: &'static str,
+    pub stream: StreamId,
+    pub text: String,
+}

@@ -1,0 +1,265 @@
+//! The folded streams of a partition: loaded when asked for by folding their records, kept while in flight, and
+//! a bounded number of others besides.
+//!
+//! **Invariant:** a stream whose latest record is not durable in the view stays in memory, for folding again
+//! would miss that record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::decider::Decider;
+use domain::definition;
+use domain::name::{RunId, StreamId, TargetId};
+use domain::run::Run;
+use domain::target::Target;
+use domain::transition;
+use wire::codec;
+use wire::record::{self, Body, Recorded};
+
+use super::config::Config;
+use crate::fold::{self, Folded};
+use crate::port::store::{self, Store};
+
+/// How many records of a stream are read at once.
+const STREAM_RECORDS_MAX: usize = 256;
+
+/// Why a stream cannot be decided on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unavailable {
+    #[error("stream {stream} is quarantined: {why}")]
+    Quarantined { stream: StreamId, why: String },
+    #[error("failed to read stream {stream}")]
+    Store {
+        stream: StreamId,
+        #[source]
+        source: store::Error,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Slot<D: Decider> {
+    pub folded: Folded<D>,
+    /// Why it is not decided on any more.
+    pub quarantined: Option<String>,
+    used: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Streams {
+    partition: u32,
+    store: Arc<dyn Store>,
+    cached_max: usize,
+    /// Up to this record the view is durable.
+    pub committed: u64,
+    /// The texts that this partition's records name, parsed.
+    pub known: codec::Definitions,
+    pub definitions: Arc<definition::Definitions>,
+    definitions_seq: u64,
+    runs: BTreeMap<RunId, Slot<Run>>,
+    targets: BTreeMap<TargetId, Slot<Target>>,
+    uses: u64,
+}
+
+impl Streams {
+    /// With the definitions folded, which every other record needs.
+    pub(super) fn open(config: &Config, store: Arc<dyn Store>, committed: u64) -> Result<Self, Unavailable> {
+        let mut streams = Self {
+            partition: config.partition,
+            store,
+            cached_max: config.bounds.streams_cached_max,
+            committed,
+            known: codec::Definitions::new(config.parsers),
+            definitions: Arc::default(),
+            definitions_seq: 0,
+            runs: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            uses: 0,
+        };
+        streams.reload_definitions()?;
+        Ok(streams)
+    }
+
+    /// Forgets what is not accepted: everything is folded again from the view, which must hold all that is.
+    pub(super) fn forget(&mut self) -> Result<(), Unavailable> {
+        self.runs.clear();
+        self.targets.clear();
+        if self.definitions_seq > self.committed {
+            self.reload_definitions()?;
+        }
+        Ok(())
+    }
+
+    fn reload_definitions(&mut self) -> Result<(), Unavailable> {
+        self.definitions = Arc::default();
+        self.definitions_seq = 0;
+        let stream = StreamId::Definitions;
+        let mut from = 0;
+        while let Some((last, records)) = self.read(&stream, from)? {
+            for (seq, bytes) in records {
+                let recorded = self.recorded(&stream, &bytes)?;
+                self.definitions = fold::definitions_after(&self.definitions, &recorded.transition.steps);
+                self.definitions_seq = seq;
+            }
+            from = last + 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn run(&mut self, run: RunId) -> Result<&mut Slot<Run>, Unavailable> {
+        if !self.runs.contains_key(&run) {
+            let (folded, quarantined) = self.load(&StreamId::Run(run), u64::MAX, |state, steps| {
+                fold::run_after(state, run, steps)
+            })?;
+            self.runs.insert(run, Slot { folded, quarantined, used: 0 });
+        }
+        self.uses += 1;
+        let slot = self.runs.get_mut(&run).expect("it was just put there");
+        slot.used = self.uses;
+        Ok(slot)
+    }
+
+    pub(super) fn target(&mut self, target: &TargetId) -> Result<&mut Slot<Target>, Unavailable> {
+        if !self.targets.contains_key(target) {
+            let stream = StreamId::Target(target.clone());
+            let (folded, quarantined) =
+                self.load(&stream, u64::MAX, |state, steps| fold::target_after(state, target, steps))?;
+            self.targets.insert(target.clone(), Slot { folded, quarantined, used: 0 });
+        }
+        self.uses += 1;
+        let slot = self.targets.get_mut(target).expect("it was just put there");
+        slot.used = self.uses;
+        Ok(slot)
+    }
+
+    /// The run as it was after record `upto`.
+    pub(super) fn run_at(&mut self, run: RunId, upto: u64) -> Result<Folded<Run>, Unavailable> {
+        let fold = |state: &_, steps: &_| fold::run_after(state, run, steps);
+        Ok(self.load(&StreamId::Run(run), upto, fold)?.0)
+    }
+
+    /// The target as it was after record `upto`.
+    pub(super) fn target_at(&mut self, target: &TargetId, upto: u64) -> Result<Folded<Target>, Unavailable> {
+        let fold = |state: &_, steps: &_| fold::target_after(state, target, steps);
+        Ok(self.load(&StreamId::Target(target.clone()), upto, fold)?.0)
+    }
+
+    pub(super) fn define(&mut self, definitions: Arc<definition::Definitions>, seq: u64) {
+        self.definitions = definitions;
+        self.definitions_seq = seq;
+    }
+
+    /// Takes the stream out of service: nothing is decided on it any more.
+    pub(super) fn quarantine(&mut self, stream: &StreamId, why: &str) -> Result<(), Unavailable> {
+        match stream {
+            StreamId::Definitions => {}
+            StreamId::Run(run) => self.run(*run)?.quarantined = Some(why.to_owned()),
+            StreamId::Target(target) => self.target(target)?.quarantined = Some(why.to_owned()),
+        }
+        Ok(())
+    }
+
+    /// Drops the streams that were not used for longest, when there are too many.
+    pub(super) fn shrink(&mut self) {
+        let committed = self.committed;
+        if self.runs.len() > self.cached_max {
+            let kept = keep_from(self.runs.values().map(|slot| slot.used), self.cached_max);
+            self.runs.retain(|_, slot| slot.used >= kept || slot.is_held(committed));
+        }
+        if self.targets.len() > self.cached_max {
+            let kept = keep_from(self.targets.values().map(|slot| slot.used), self.cached_max);
+            self.targets.retain(|_, slot| slot.used >= kept || slot.is_held(committed));
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn cached(&self) -> usize {
+        self.runs.len() + self.targets.len()
+    }
+
+    /// Folds the stream's records; a stream that cannot be folded is quarantined at its last good state.
+    fn load<D: Decider>(
+        &mut self,
+        stream: &StreamId,
+        upto: u64,
+        fold: impl Fn(&Arc<D>, &[transition::Step]) -> Result<Arc<D>, domain::decider::IllegalEvent>,
+    ) -> Result<(Folded<D>, Option<String>), Unavailable> {
+        let mut folded = Folded::default();
+        let mut from = 0;
+        while let Some((last, records)) = self.read(stream, from)? {
+            for (seq, bytes) in records.into_iter().filter(|(seq, _)| *seq <= upto) {
+                let recorded = match self.recorded(stream, &bytes) {
+                    Ok(recorded) => recorded,
+                    Err(Unavailable::Quarantined { why, .. }) => return Ok((folded, Some(why))),
+                    Err(other) => return Err(other),
+                };
+                match fold(&folded.state, &recorded.transition.steps) {
+                    Ok(state) => folded = folded.with(state, seq, recorded.now),
+                    Err(illegal) => return Ok((folded, Some(illegal.to_string()))),
+                }
+            }
+            from = last + 1;
+        }
+        Ok((folded, None))
+    }
+
+    #[expect(clippy::type_complexity, reason = "the last seq of a page, and the page")]
+    fn read(&self, stream: &StreamId, from: u64) -> Result<Option<(u64, Vec<(u64, Vec<u8>)>)>, Unavailable> {
+        let records = self
+            .store
+            .stream(self.partition, stream, from, STREAM_RECORDS_MAX)
+            .map_err(|source| Unavailable::Store { stream: stream.clone(), source })?;
+        Ok(records.last().map(|(last, _)| *last).map(|last| (last, records)))
+    }
+
+    fn recorded(&mut self, stream: &StreamId, bytes: &[u8]) -> Result<Recorded, Unavailable> {
+        let quarantined = |why: String| Unavailable::Quarantined { stream: stream.clone(), why };
+        if *stream == StreamId::Definitions {
+            self.known.register(bytes).map_err(|error| quarantined(error.to_string()))?;
+        }
+        let record = record::decode(bytes, &self.known).map_err(|error| quarantined(error.to_string()))?;
+        match record.body {
+            Body::Transition(recorded) => Ok(*recorded),
+            _ => Err(quarantined(format!("record {} is no transition", record.seq))),
+        }
+    }
+}
+
+impl<D: Decider> Slot<D> {
+    fn is_held(&self, committed: u64) -> bool {
+        self.folded.last_seq > committed || self.quarantined.is_some()
+    }
+}
+
+/// The least use to keep, so that at most three quarters of the bound stay: shrinking is rare, then.
+fn keep_from(uses: impl Iterator<Item = u64>, cached_max: usize) -> u64 {
+    let mut uses: Vec<u64> = uses.collect();
+    uses.sort_unstable_by(|a, b| b.cmp(a));
+    uses.get(cached_max * 3 / 4).map_or(0, |used| used + 1)
+}
+
+impl transition::Streams for Streams {
+    type Error = Unavailable;
+
+    fn definitions(&mut self) -> Result<Arc<definition::Definitions>, Unavailable> {
+        Ok(Arc::clone(&self.definitions))
+    }
+
+    fn run(&mut self, run: RunId) -> Result<Arc<Run>, Unavailable> {
+        let slot = Self::run(self, run)?;
+        match &slot.quarantined {
+            Some(why) => Err(Unavailable::Quarantined { stream: StreamId::Run(run), why: why.clone() }),
+            None => Ok(Arc::clone(&slot.folded.state)),
+        }
+    }
+
+    fn target(&mut self, target: &TargetId) -> Result<Arc<Target>, Unavailable> {
+        let slot = Self::target(self, target)?;
+        match &slot.quarantined {
+            Some(why) => {
+                let stream = StreamId::Target(target.clone());
+                Err(Unavailable::Quarantined { stream, why: why.clone() })
+            }
+            None => Ok(Arc::clone(&slot.folded.state)),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The log: the truth. Records by partition, in the order in which they landed.
+//!
+//! Contract:
+//! 1. Offsets of a partition begin at 0 and are dense. A record once landed never changes, moves or disappears.
+//! 2. When `append` returned, all its records are durable, in the given order within each partition, without
+//!    another's between those of one partition. When it failed, each may have landed or not (the caller is in
+//!    doubt and reads).
+//! 3. `read` gives records in order, from the offset on, without a hole, at most `records_max`; none only at the
+//!    end. A record that `read` gave once is there for ever, after a crash too.
+//! 4. The log knows nothing of what is in a record: it neither parses nor refuses.
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("expected partition {partition} of {partitions}")]
+    NoSuchPartition { partition: u32, partitions: u32 },
+    #[error("failed to reach the log")]
+    Io(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A record and where it landed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Landed {
+    pub offset: u64,
+    pub bytes: Vec<u8>,
+}
+
+/// Records for the end of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Append {
+    pub partition: u32,
+    pub records: Vec<Vec<u8>>,
+}
+
+pub trait Log: Send + Sync + std::fmt::Debug {
+    /// How many partitions there are, fixed for the log's life.
+    fn partitions(&self) -> u32;
+    /// The offset that the next record of the partition will get.
+    fn end(&self, partition: u32) -> Result<u64, Error>;
+    fn append(&self, appends: &[Append]) -> Result<(), Error>;
+    fn read(&self, partition: u32, from: u64, records_max: usize) -> Result<Vec<Landed>, Error>;
+}

@@ -1,0 +1,154 @@
+//! The store: a view of the log that can be deleted. Records by stream, a summary row per run and target with
+//! indexes, the answers to requests, and up to where the log was read.
+//!
+//! Contract:
+//! 1. `commit` is atomic over everything in it: after a crash all of it is there or nothing. Commits become
+//!    durable in order; one that was lost in a crash is a commit that never happened.
+//! 2. A commit is refused, and changes nothing, when it is of another log (`Foreign`) or does not begin where
+//!    the store stands (`OutOfOrder`).
+//! 3. `stream` gives the records that touch the stream, oldest first, bytes unchanged, at most `records_max`.
+//! 4. Rows are replaced whole. Indexes follow the rows within the same commit: `runs` and `open` never show a
+//!    row that `run` or `target` does not.
+//! 5. Nothing here is truth: with the view deleted, reading the log again gives the same rows.
+
+use domain::name::{Digest, ModelName, RunId, StreamId, TargetId};
+use domain::refusal::Refusal;
+use domain::time::Timestamp;
+
+use super::log::{Append, Log};
+use super::row::{RunRow, TargetRow};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("expected the view of this log, but partition {partition} was read from another")]
+    Foreign { partition: u32 },
+    #[error("expected to commit to partition {partition} what follows record {stands_at}, but {found} came")]
+    OutOfOrder { partition: u32, stands_at: u64, found: u64 },
+    #[error("failed to read a row of the view")]
+    Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("failed to reach the store")]
+    Io(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Up to where a partition of the log was read, and what the next record must fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    pub log_id: [u8; 16],
+    pub partitions: u32,
+    /// Of the last accepted record; 0 before the first.
+    pub seq: u64,
+    /// The SHA-256 of the last accepted record.
+    pub hash: Digest,
+    /// The offset of the log that is read next; losers count.
+    pub next_offset: u64,
+    /// The `seq` of the last accepted claim.
+    pub epoch: u64,
+    pub format: u32,
+    pub in_flight_records_max: u32,
+    /// The greatest recorded `now`.
+    pub now: Timestamp,
+    /// The next offset of each lane, in the lanes' order.
+    pub positions: [u64; 3],
+    /// Up to this `seq` every effect is acknowledged, as recorded.
+    pub dispatched: u64,
+    /// How many records were read that did not fit.
+    pub losers: u64,
+}
+
+/// An accepted record, and the streams that it touches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    pub seq: u64,
+    pub offset: u64,
+    pub bytes: Vec<u8>,
+    /// Without repetition. Empty for records that are no transitions.
+    pub streams: Vec<StreamId>,
+}
+
+/// The answer to a request, kept so that the same request gets it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestRow {
+    pub input_id: String,
+    /// A digest of what was asked: the same id with another content is a conflict.
+    pub content: Digest,
+    pub seq: u64,
+    pub refused: Option<Refusal>,
+}
+
+/// What one step of one partition adds to the view.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Commit {
+    pub partition: u32,
+    /// The `seq` that the store must stand at: 0 when it has nothing of this partition.
+    pub after: u64,
+    pub head: Head,
+    pub records: Vec<Accepted>,
+    pub runs: Vec<RunRow>,
+    pub targets: Vec<TargetRow>,
+    pub requests: Vec<RequestRow>,
+    /// Request rows of a smaller `seq` may be dropped: they are no longer asked for.
+    pub requests_from: u64,
+}
+
+/// Which runs to list. All given conditions must hold.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// As in [`RunRow::state`].
+    pub state: Option<String>,
+    pub model: Option<ModelName>,
+    pub target: Option<TargetId>,
+    /// Only runs that come after this place in the order.
+    pub after: Option<(Timestamp, RunId)>,
+    pub runs_max: usize,
+}
+
+/// The rows of a partition that are not at rest.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Open {
+    pub runs: Vec<RunRow>,
+    pub targets: Vec<TargetRow>,
+}
+
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Nothing when the view has nothing of this partition.
+    fn head(&self, partition: u32) -> Result<Option<Head>, Error>;
+    fn commit(&self, commits: &[Commit]) -> Result<(), Error>;
+    /// The records of a stream with `seq >= from`. Definitions are a stream of each partition.
+    fn stream(
+        &self,
+        partition: u32,
+        stream: &StreamId,
+        from: u64,
+        records_max: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, Error>;
+    fn run(&self, run: RunId) -> Result<Option<RunRow>, Error>;
+    /// Newest first: by `started_at`, then by id, descending.
+    fn runs(&self, query: &Query) -> Result<Vec<RunRow>, Error>;
+    fn target(&self, target: &TargetId) -> Result<Option<TargetRow>, Error>;
+    /// All targets, sorted by name.
+    fn targets(&self) -> Result<Vec<TargetRow>, Error>;
+    /// The partition's runs that have not ended, and all its targets.
+    fn open(&self, partition: u32) -> Result<Open, Error>;
+    fn request(&self, partition: u32, input_id: &str) -> Result<Option<RequestRow>, Error>;
+}
+
+/// Everything that one pass of an embedded engine writes, of all its partitions.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Batch {
+    pub appends: Vec<Append>,
+    pub commits: Vec<Commit>,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.appends.is_empty() && self.commits.is_empty()
+    }
+}
+
+/// A log and its view in one database.
+///
+/// Contract: `write_sync` is atomic over appends and commits, and durable when it returns, with one sync. After
+/// a failure the process must stop: whether it landed is known after a restart.
+pub trait Embedded: Log + Store {
+    fn write_sync(&self, batch: &Batch) -> Result<(), Error>;
+}

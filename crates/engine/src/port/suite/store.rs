@@ -1,0 +1,139 @@
+//! The contract of [`Store`]. In one database with the log, the records of the commits are appended first.
+
+use domain::name::StreamId;
+use domain::time::Timestamp;
+
+use super::samples::{commit, record, request_row, run_id, run_row, target, target_row};
+use crate::port::log::{Append, Log};
+use crate::port::row::RunRow;
+use crate::port::store::{Commit, Error, Query, Store};
+
+/// A store that holds no record bytes of its own may take them from its log: so the suite writes both.
+pub fn store<S: Store + Log>(fresh: impl Fn() -> S) {
+    streams_and_heads(&fresh());
+    refusals(&fresh());
+    rows(&fresh());
+    requests(&fresh());
+}
+
+fn put(store: &(impl Store + Log), commits: &[Commit]) -> Result<(), Error> {
+    let records = |commit: &Commit| commit.records.iter().map(|record| record.bytes.clone()).collect();
+    let appends: Vec<Append> = commits
+        .iter()
+        .map(|commit| Append { partition: commit.partition, records: records(commit) })
+        .collect();
+    store.append(&appends).expect("append works");
+    store.commit(commits)
+}
+
+fn streams_and_heads(store: &(impl Store + Log)) {
+    let (run, target) = (StreamId::Run(run_id(1)), StreamId::Target(target("flights")));
+    assert!(store.head(0).expect("head works").is_none(), "nothing of a partition never committed");
+    assert!(store.stream(0, &run, 0, 9).expect("stream works").is_empty(), "3: nothing of an unknown stream");
+
+    let commits = [
+        commit(0, 1, vec![]),
+        commit(0, 2, vec![run.clone(), target.clone()]),
+        commit(1, 1, vec![StreamId::Definitions]),
+    ];
+    put(store, &commits).expect("commit works");
+    put(store, &[commit(0, 3, vec![run.clone()])]).expect("commit works");
+    let head = store.head(0).expect("head works").expect("it was committed");
+    assert_eq!(head, commit(0, 3, vec![]).head, "1: the head, whole");
+    assert_eq!(store.head(1).expect("head works").expect("committed").seq, 1, "each partition its own");
+
+    let records = |stream, from, max| store.stream(0, stream, from, max).expect("stream works");
+    assert_eq!(records(&run, 0, 9), [(2, record(0, 2)), (3, record(0, 3))], "3: oldest first, bytes unchanged");
+    assert_eq!(records(&run, 3, 9), [(3, record(0, 3))], "3: from the seq on");
+    assert_eq!(records(&run, 0, 1), [(2, record(0, 2))], "3: at most so many");
+    assert_eq!(records(&target, 0, 9), [(2, record(0, 2))], "3: a record may touch several streams");
+    assert!(records(&StreamId::Definitions, 0, 9).is_empty(), "definitions are a stream of each partition");
+    let other = store.stream(1, &StreamId::Definitions, 0, 9).expect("stream works");
+    assert_eq!(other, [(1, record(1, 1))], "definitions are a stream of each partition");
+}
+
+fn refusals(store: &(impl Store + Log)) {
+    put(store, &[commit(0, 1, vec![])]).expect("commit works");
+    let before = store.head(0).expect("head works");
+    let mut foreign = commit(0, 2, vec![]);
+    foreign.head.log_id = [8; 16];
+    let refused = store.commit(&[foreign]);
+    assert!(matches!(refused, Err(Error::Foreign { partition: 0 })), "2: foreign");
+
+    let mut ahead = commit(0, 3, vec![]);
+    ahead.runs = vec![run_row(1, "flights", "active", 1)];
+    let refused = store.commit(&[commit(1, 1, vec![]), ahead]);
+    let expected = matches!(refused, Err(Error::OutOfOrder { partition: 0, stands_at: 1, found: 2 }));
+    assert!(expected, "2: out of order, and where: {refused:?}");
+    let again = store.commit(&[commit(0, 1, vec![])]);
+    assert!(matches!(again, Err(Error::OutOfOrder { .. })), "2: a commit twice");
+    assert_eq!(store.head(0).expect("head works"), before, "2: nothing changed");
+    assert!(store.head(1).expect("head works").is_none(), "2: nor anything else of the call");
+    assert!(store.run(run_id(1)).expect("run works").is_none(), "2: nor any row");
+}
+
+fn rows(store: &(impl Store + Log)) {
+    let mut first = commit(0, 1, vec![]);
+    first.runs = vec![
+        run_row(1, "flights", "active", 10),
+        run_row(2, "flights", "live", 20),
+        run_row(3, "fraud", "active", 20),
+    ];
+    first.targets = vec![target_row("fraud"), target_row("flights")];
+    let mut elsewhere = commit(1, 1, vec![]);
+    elsewhere.runs = vec![RunRow { partition: 1, ..run_row(4, "spam", "active", 5) }];
+    put(store, &[first, elsewhere]).expect("commit works");
+
+    let row = store.run(run_id(2)).expect("run works").expect("it was committed");
+    assert_eq!(row, run_row(2, "flights", "live", 20), "4: every field comes back");
+    let row = store.target(&target("flights")).expect("target works").expect("it was committed");
+    assert_eq!(row, target_row("flights"), "4: every field comes back");
+    let targets: Vec<_> = store.targets().expect("targets works").into_iter().map(|row| row.target).collect();
+    assert_eq!(targets, [target("flights"), target("fraud")], "all, sorted by name");
+
+    let all = || Query { runs_max: 9, ..Query::default() };
+    assert_eq!(found(store, &all()), [3, 2, 1, 4], "newest first, then by id");
+    let of_state = Query { state: Some("active".into()), ..all() };
+    assert_eq!(found(store, &of_state), [3, 1, 4], "by state");
+    let both = Query { state: Some("active".into()), target: Some(target("flights")), ..all() };
+    assert_eq!(found(store, &both), [1], "all conditions hold");
+    let of_model = Query { model: Some(target("spam").model), ..all() };
+    assert_eq!(found(store, &of_model), [4], "by model");
+    let page = Query { runs_max: 2, ..all() };
+    assert_eq!(found(store, &page), [3, 2], "at most so many");
+    let next = Query { after: Some((Timestamp(20), run_id(2))), ..all() };
+    assert_eq!(found(store, &next), [1, 4], "after a place");
+
+    let mut second = commit(0, 2, vec![]);
+    second.runs = vec![run_row(1, "flights", "blocked", 10)];
+    put(store, &[second]).expect("commit works");
+    assert_eq!(found(store, &Query { state: Some("active".into()), ..all() }), [3, 4], "4: indexes follow");
+    assert_eq!(found(store, &Query { state: Some("blocked".into()), ..all() }), [1], "4: indexes follow");
+    let open = store.open(0).expect("open works");
+    let mut runs: Vec<u8> = open.runs.iter().map(|row| row.run.0[0]).collect();
+    runs.sort_unstable();
+    assert_eq!((runs, open.targets.len()), (vec![2, 3], 2), "open: not ended, of this partition");
+    let elsewhere = store.open(1).expect("open works");
+    assert_eq!((elsewhere.runs.len(), elsewhere.targets.len()), (1, 0), "open: of this partition");
+}
+
+fn found(store: &impl Store, query: &Query) -> Vec<u8> {
+    store.runs(query).expect("runs works").iter().map(|row| row.run.0[0]).collect()
+}
+
+fn requests(store: &(impl Store + Log)) {
+    let ask = |id: &str| store.request(0, id).expect("request works");
+    for seq in 1..=4 {
+        let mut commit = commit(0, seq, vec![]);
+        commit.requests = vec![request_row(&format!("id {seq}"), seq)];
+        put(store, &[commit]).expect("commit works");
+    }
+    assert_eq!(ask("id 2"), Some(request_row("id 2", 2)), "the answer comes back");
+    assert_eq!(ask("id 4"), Some(request_row("id 4", 4)), "with its refusal");
+    assert_eq!(ask("id 5"), None, "an id never asked is unknown");
+    assert_eq!(store.request(1, "id 2").expect("request works"), None, "each partition its own");
+    let mut last = commit(0, 5, vec![]);
+    last.requests_from = 3;
+    put(store, &[last]).expect("commit works");
+    assert_eq!(ask("id 3"), Some(request_row("id 3", 3)), "kept from the bound on");
+}

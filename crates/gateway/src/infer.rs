@@ -1,0 +1,279 @@
+//! One request to infer: read it, choose its release, ask it, log what it said.
+//!
+//! Invariant: a release that fails is not covered up by another: its error is the caller's answer, and logged as
+//! its own. Only when the chosen release is gone (unloaded after a newer table came) the newer table chooses, once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use domain::name::{Digest, ModelName};
+use domain::routes::Sticky;
+use engine::port::predictions::Prediction;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::HeaderMap;
+use hyper::body::{Body, Bytes};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::http::{Response, StatusCode};
+
+use crate::answer::{self, Predicted};
+use crate::backend::{Ask, Call, Fault, Reply};
+use crate::gateway::{Shared, Target};
+use crate::instant;
+use crate::limits::Limits;
+use crate::metrics::{Counts, ReleaseCounts};
+use crate::protocol::{self, Asked, ID_BYTES_MAX};
+use crate::refusal::{Answer, JSON, Refusal, text_with_causes};
+use crate::tables::{Led, Serving};
+
+const RELEASE: HeaderName = HeaderName::from_static("x-modelrail-release");
+const GENERATION: HeaderName = HeaderName::from_static("x-modelrail-generation");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const BINARY: HeaderName = HeaderName::from_static("inference-header-content-length");
+
+/// Answers a request to infer, whatever becomes of it.
+pub(crate) async fn infer<B>(shared: &Shared, target: &Target, headers: &HeaderMap, body: B) -> Answer
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    shared.counts.requests.fetch_add(1, Relaxed);
+    match try_infer(shared, target, headers, body).await {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            let counts = &shared.counts;
+            let count = if refusal.status.is_client_error() { &counts.refused } else { &counts.unserved };
+            count.fetch_add(1, Relaxed);
+            refusal.answer()
+        }
+    }
+}
+
+async fn try_infer<B>(shared: &Shared, target: &Target, headers: &HeaderMap, body: B) -> Result<Answer, Refusal>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let _place = shared.in_flight.try_acquire().map_err(|_| {
+        let text = format!("expected to have at most {} requests in flight", shared.limits.in_flight_max);
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", text)
+    })?;
+    if headers.contains_key(BINARY) {
+        let text = "expected to infer with tensors as JSON, but the request has the binary extension";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "BINARY_UNSUPPORTED", text));
+    }
+    let body = read(&shared.limits, body).await?;
+    let mut serving = target.serving.load_full();
+    let asked = protocol::read(body, id_of(headers), parameter_of(&serving))?;
+    let key = key(&serving, headers, &asked);
+    let mut led = choose(&serving, target, &key)?;
+    let mut told = ask(shared, target, led, &asked.body).await;
+    if matches!(told.result, Err(Failure::Fault(Fault::Gone))) {
+        let newer = target.serving.load_full();
+        if !Arc::ptr_eq(&newer, &serving) {
+            shared.counts.rerouted.fetch_add(1, Relaxed);
+            serving = newer;
+            led = choose(&serving, target, &key)?;
+            told = ask(shared, target, led, &asked.body).await;
+        }
+    }
+    let request_id = HeaderValue::from_str(&asked.id).ok();
+    let mut answer = finish(shared, target, &serving, led, asked, &key, told);
+    let headers = answer.headers_mut();
+    headers.insert(RELEASE, led.version.clone());
+    headers.insert(GENERATION, serving.generation.clone());
+    if let Some(id) = request_id {
+        headers.insert(REQUEST_ID, id);
+    }
+    Ok(answer)
+}
+
+/// Reads a whole body within the limits.
+pub(crate) async fn read<B>(limits: &Limits, body: B) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let bytes_max = limits.body_bytes_max;
+    let too_large = || {
+        let text = format!("expected to read a body of at most {bytes_max} bytes, but it has more");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", text)
+    };
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(too_large());
+    }
+    let timeout = Duration::from_millis(limits.body_timeout_ms);
+    match tokio::time::timeout(timeout, Limited::new(body, bytes_max).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => {
+            let text = format!("failed to read the body: {}", text_with_causes(&*error));
+            Err(Refusal::new(StatusCode::BAD_REQUEST, "BODY_BROKEN", text))
+        }
+        Err(_) => {
+            let text = format!("expected to read the body within {} ms", limits.body_timeout_ms);
+            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "BODY_TOO_SLOW", text))
+        }
+    }
+}
+
+fn id_of(headers: &HeaderMap) -> Option<&str> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    (!id.is_empty() && id.len() <= ID_BYTES_MAX).then_some(id)
+}
+
+fn parameter_of(serving: &Serving) -> Option<&str> {
+    match serving.sticky() {
+        Sticky::Parameter(name) => Some(name),
+        Sticky::None | Sticky::Header(_) => None,
+    }
+}
+
+/// What the caller is drawn by: what keeps it with one release, or the request's id where that is missing.
+fn key(serving: &Serving, headers: &HeaderMap, asked: &Asked) -> Vec<u8> {
+    let sticky = match serving.sticky() {
+        Sticky::Header(name) => headers.get(&**name).map(|value| value.as_bytes().to_vec()),
+        Sticky::Parameter(_) => asked.sticky.clone(),
+        Sticky::None => None,
+    };
+    sticky.unwrap_or_else(|| asked.id.as_bytes().to_vec())
+}
+
+fn choose<'a>(serving: &'a Serving, target: &Target, key: &[u8]) -> Result<&'a Led, Refusal> {
+    serving.choose(key).ok_or_else(|| no_release(target, serving))
+}
+
+/// Says that nobody answers at a target, and why.
+pub(crate) fn no_release(target: &Target, serving: &Serving) -> Refusal {
+    let why = match (&serving.overridden, &serving.intended) {
+        (Some(_), _) => "its releases were killed and none is stable",
+        (None, None) => "its table has not come yet",
+        (None, Some(_)) => "none serves there yet",
+    };
+    let text = format!("expected a release to answer at `{}`, but {why}", target.id);
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "NO_RELEASE", text)
+}
+
+enum Failure {
+    Fault(Fault),
+    TimedOut,
+}
+
+/// What came of asking a release.
+struct Told {
+    result: Result<Reply, Failure>,
+    latency_us: u32,
+}
+
+/// Counts a request at a release for as long as it lives, so that one whose caller hung up is counted too.
+struct AtRelease<'a> {
+    release: &'a ReleaseCounts,
+    counts: &'a Counts,
+    answered: bool,
+}
+
+impl Drop for AtRelease<'_> {
+    fn drop(&mut self) {
+        self.release.in_flight.fetch_sub(1, Relaxed);
+        if !self.answered {
+            self.counts.hung_up.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+async fn ask(shared: &Shared, target: &Target, led: &Led, body: &Bytes) -> Told {
+    led.counts.in_flight.fetch_add(1, Relaxed);
+    let mut at_release = AtRelease { release: &led.counts, counts: &shared.counts, answered: false };
+    let call = call(&target.id.model, led.release.bundle, Ask::Infer(body.clone()));
+    let timeout = Duration::from_millis(shared.limits.infer_timeout_ms);
+    let began = Instant::now();
+    let result = match tokio::time::timeout(timeout, led.backend.call(&call)).await {
+        Ok(result) => result.map_err(Failure::Fault),
+        Err(_) => Err(Failure::TimedOut),
+    };
+    at_release.answered = true;
+    Told { result, latency_us: u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX) }
+}
+
+pub(crate) fn call(model: &ModelName, bundle: Digest, ask: Ask) -> Call {
+    Call { model: model.clone(), bundle, ask }
+}
+
+/// Counts and logs what a release said, and makes it the answer.
+fn finish(
+    shared: &Shared,
+    target: &Target,
+    serving: &Serving,
+    led: &Led,
+    asked: Asked,
+    key: &[u8],
+    told: Told,
+) -> Answer {
+    let is_error = told.result.as_ref().map_or(true, |reply| reply.status.is_server_error());
+    let predicted = match &told.result {
+        Ok(reply) if reply.status.is_success() && asked.is_one_row => answer::read(&reply.body),
+        _ => None,
+    };
+    let Predicted { output, score } = predicted.unwrap_or_default();
+    let counts = &led.counts;
+    counts.requests.fetch_add(1, Relaxed);
+    counts.latency_us.fetch_add(u64::from(told.latency_us), Relaxed);
+    counts.errors.fetch_add(u64::from(is_error), Relaxed);
+    shared.log.push(Prediction {
+        target: target.id.clone(),
+        request_id: asked.id,
+        at: instant::now(),
+        bundle: led.release.bundle,
+        generation: serving.effective.generation,
+        unit: unit(key),
+        latency_us: told.latency_us,
+        error: is_error,
+        features: asked.features,
+        output,
+        score,
+    });
+    match told.result {
+        Ok(reply) => pass_on(reply),
+        Err(failure) => failed(shared, led, &failure).answer(),
+    }
+}
+
+/// The first 64 bits of the key's SHA-256. Method `sha-256-64/1`.
+fn unit(key: &[u8]) -> u64 {
+    let digest = Digest::of(key).0;
+    digest[..8].iter().fold(0, |unit, byte| unit << 8 | u64::from(*byte))
+}
+
+pub(crate) fn pass_on(reply: Reply) -> Answer {
+    let mut answer = Response::new(Full::new(reply.body));
+    *answer.status_mut() = reply.status;
+    answer.headers_mut().insert(CONTENT_TYPE, reply.content_type.unwrap_or(JSON));
+    answer
+}
+
+fn failed(shared: &Shared, led: &Led, failure: &Failure) -> Refusal {
+    let release = &led.release;
+    match failure {
+        Failure::Fault(fault) => {
+            let text = text_with_causes(fault);
+            tracing::warn!(version = %release.version, bundle = %release.bundle, error = text, "a release failed");
+            refused_by(fault)
+        }
+        Failure::TimedOut => {
+            let timeout_ms = shared.limits.infer_timeout_ms;
+            tracing::warn!(version = %release.version, bundle = %release.bundle, timeout_ms, "a release timed out");
+            let text = format!("expected the release to answer within {timeout_ms} ms");
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, "RELEASE_TIMED_OUT", text)
+        }
+    }
+}
+
+/// What a caller is told of a fault; addresses of model servers stay in the log.
+pub(crate) fn refused_by(fault: &Fault) -> Refusal {
+    let (status, code) = match fault {
+        Fault::Gone => (StatusCode::SERVICE_UNAVAILABLE, "RELEASE_GONE"),
+        Fault::Unreachable(_) => (StatusCode::BAD_GATEWAY, "RELEASE_UNREACHABLE"),
+        Fault::Broken(_) => (StatusCode::BAD_GATEWAY, "RELEASE_BROKEN"),
+    };
+    Refusal::new(status, code, fault.to_string())
+}

@@ -1,0 +1,304 @@
+//! The one database: opening, its column families, and the only function that writes log and view.
+//!
+//! ```text
+//!  meta     what the log is, and the shape of the view
+//!  log      partition(4) offset(8)   -> record
+//!  view     see `view::keys`
+//!  journal  attempt                  -> state, time, answer
+//! ```
+//!
+//! Recovery mode is `TolerateCorruptedTailRecords`: an incomplete last record of the write-ahead log was never
+//! acknowledged and may be dropped, anything else that does not read back is refused. `AbsoluteConsistency`
+//! would refuse to start after every power cut in mid-write; `PointInTime` would silently cut the log at the
+//! first bad byte. What the tolerated tail could still hide, `guard` sees.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use domain::name::Digest;
+use engine::port::log::Append;
+use engine::port::store::{self, Commit};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, LogLevel,
+    Options, WriteBatch, WriteOptions,
+};
+
+use crate::bytes::Reader;
+use crate::error::Error;
+use crate::folder::{Lock, NewLog};
+use crate::guard::{Acknowledged, Guard};
+use crate::log;
+use crate::view;
+
+const META: &str = "meta";
+const LOG: &str = "log";
+const VIEW: &str = "view";
+const JOURNAL: &str = "journal";
+
+const LOG_KEY: &[u8] = b"log";
+const VIEW_KEY: &[u8] = b"view";
+
+/// Small memtables stay in the processor's cache: 8 MB gave 20 to 35 % more than 64 MB.
+const MEMTABLE_BYTES: usize = 8 << 20;
+/// How many memtables of a family may wait for their flush before writers wait too.
+const MEMTABLES_MAX: i32 = 4;
+const BLOCK_CACHE_BYTES: usize = 64 << 20;
+/// Bounds what an opening after a crash has to read again.
+const WAL_BYTES_MAX: u64 = 64 << 20;
+/// RocksDB's own text log, of which it keeps so many.
+const TEXT_LOGS_MAX: usize = 4;
+
+/// The log, its view and the workers' journal.
+pub struct Database {
+    db: DB,
+    path: PathBuf,
+    writing: Mutex<Writing>,
+    /// Where the next record of each partition goes; moves after the sync.
+    ends: Box<[AtomicU64]>,
+    stopped: AtomicBool,
+    _lock: Lock,
+}
+
+/// What whoever writes must know; held while it writes.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    acknowledged: Vec<Acknowledged>,
+    guard: Guard,
+    pub(crate) view: view::Standing,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("path", &self.path).field("ends", &self.ends).finish_non_exhaustive()
+    }
+}
+
+/// Makes an empty database, or accepts the empty one that a crash left.
+pub(crate) fn create(path: &Path, new: &NewLog) -> Result<(), Error> {
+    let mut options = options();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    let db = DB::open_cf_descriptors(&options, path, families()).map_err(|error| opening(path, error))?;
+    let mut first = db.raw_iterator_cf(family(&db, LOG));
+    first.seek_to_first();
+    if first.valid() {
+        return Err(Error::damaged(path, "a `FORMAT` file beside a log that has records"));
+    }
+    first.status().map_err(Error::Read)?;
+    let mut batch = WriteBatch::default();
+    batch.put_cf(family(&db, META), LOG_KEY, encode(new));
+    batch.put_cf(family(&db, META), VIEW_KEY, view::VERSION.to_be_bytes());
+    db.write_opt(batch, &synced()).map_err(Error::Write)
+}
+
+impl Database {
+    pub(crate) fn open(folder: &Path, expected: NewLog, lock: Lock) -> Result<Self, Error> {
+        let path = folder.join("log");
+        if !path.join("CURRENT").exists() {
+            return Err(Error::damaged(path, "the database of the log"));
+        }
+        let db = DB::open_cf_descriptors(&options(), &path, families()).map_err(|error| opening(&path, error))?;
+        let meta = family(&db, META);
+        let kept = db.get_cf(meta, LOG_KEY).map_err(Error::Read)?;
+        if kept.is_none_or(|kept| decode(&kept) != Some(expected)) {
+            return Err(Error::damaged(path, "the log that `FORMAT` names"));
+        }
+        let (mut guard, guarded) = Guard::open(folder)?;
+        let acknowledged = (0..expected.partitions).map(|partition| log::last(&db, family(&db, LOG), partition));
+        let acknowledged = acknowledged.collect::<Result<Vec<_>, _>>()?;
+        check(&db, folder, &acknowledged, guarded.as_deref())?;
+        guard.note(&acknowledged)?;
+        guard.sync()?;
+
+        if db.get_cf(meta, VIEW_KEY).map_err(Error::Read)?.as_deref() != Some(&view::VERSION.to_be_bytes()) {
+            forget_view(&db)?;
+        }
+        let ends = acknowledged.iter().map(|partition| AtomicU64::new(partition.end)).collect();
+        let view = view::Standing::read(&db, family(&db, VIEW))?;
+        let writing = Mutex::new(Writing { acknowledged, guard, view });
+        Ok(Self { db, path, writing, ends, stopped: AtomicBool::new(false), _lock: lock })
+    }
+
+    /// Deletes the view, and keeps the log: it is built again by reading.
+    pub fn forget_view(&self) -> Result<(), Error> {
+        let mut writing = self.writing();
+        self.going()?;
+        forget_view(&self.db).inspect_err(|_| self.stop())?;
+        writing.view = view::Standing::default();
+        Ok(())
+    }
+
+    /// Writes all memtables to files and syncs the guard.
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        let mut writing = self.writing();
+        self.going()?;
+        for name in [META, LOG, VIEW, JOURNAL] {
+            self.db.flush_cf(family(&self.db, name)).map_err(Error::Write).inspect_err(|_| self.stop())?;
+        }
+        writing.guard.sync().inspect_err(|_| self.stop())
+    }
+
+    /// Appends and commits in one batch with one sync.
+    pub(crate) fn write(&self, appends: &[Append], commits: &[Commit]) -> Result<(), store::Error> {
+        let mut writing = self.writing();
+        self.going().map_err(failed)?;
+        writing.view.check(commits)?;
+        if appends.iter().all(|append| append.records.is_empty()) && commits.is_empty() {
+            return Ok(());
+        }
+        let mut batch = WriteBatch::default();
+        let ends = log::put(&mut batch, self.log_family(), &writing.acknowledged, appends);
+        let standing = view::put(&mut batch, &self.db, self.view_family(), &writing.view, commits)?;
+        self.write_synced(batch).map_err(failed)?;
+
+        for (partition, (end, last)) in ends {
+            let hash = Digest::of(last);
+            writing.acknowledged[partition as usize] = Acknowledged { end, hash };
+            self.ends[partition as usize].store(end, Ordering::Release);
+        }
+        writing.view = standing;
+        let Writing { acknowledged, guard, .. } = &mut *writing;
+        guard.note(acknowledged).inspect_err(|_| self.stop()).map_err(failed)
+    }
+
+    /// Writes with a sync; after a failure nothing is written any more.
+    pub(crate) fn write_synced(&self, batch: WriteBatch) -> Result<(), Error> {
+        self.going()?;
+        self.db.write_opt(batch, &synced()).map_err(Error::Write).inspect_err(|_| self.stop())
+    }
+
+    pub(crate) fn ends(&self) -> &[AtomicU64] {
+        &self.ends
+    }
+
+    pub(crate) fn db(&self) -> &DB {
+        &self.db
+    }
+
+    pub(crate) fn log_family(&self) -> &ColumnFamily {
+        family(&self.db, LOG)
+    }
+
+    pub(crate) fn view_family(&self) -> &ColumnFamily {
+        family(&self.db, VIEW)
+    }
+
+    pub(crate) fn journal_family(&self) -> &ColumnFamily {
+        family(&self.db, JOURNAL)
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().expect("no panic while the database is written")
+    }
+
+    fn going(&self) -> Result<(), Error> {
+        if self.stopped.load(Ordering::Acquire) { Err(Error::Stopped) } else { Ok(()) }
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+}
+
+/// Refuses a log that does not hold what was acknowledged.
+fn check(db: &DB, folder: &Path, found: &[Acknowledged], guarded: Option<&[Acknowledged]>) -> Result<(), Error> {
+    let Some(guarded) = guarded else {
+        let empty = found.iter().all(|partition| partition.end == 0);
+        return if empty { Ok(()) } else { Err(Error::damaged(folder.join("HEAD"), "an acknowledged head")) };
+    };
+    if guarded.len() != found.len() {
+        return Err(Error::damaged(folder.join("HEAD"), "as many partitions as the log has"));
+    }
+    for (partition, (guarded, found)) in (0..).zip(guarded.iter().zip(found)) {
+        if found.end < guarded.end {
+            return Err(Error::BehindHead { partition, acknowledged: guarded.end, end: found.end });
+        }
+        if let Some(offset) = guarded.end.checked_sub(1) {
+            let record = db.get_pinned_cf(family(db, LOG), log::key(partition, offset)).map_err(Error::Read)?;
+            if record.is_none_or(|record| Digest::of(&record) != guarded.hash) {
+                return Err(Error::OtherRecord { partition, offset });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn forget_view(db: &DB) -> Result<(), Error> {
+    let mut batch = WriteBatch::default();
+    batch.delete_range_cf(family(db, VIEW), [0].as_slice(), [0xff].as_slice());
+    batch.put_cf(family(db, META), VIEW_KEY, view::VERSION.to_be_bytes());
+    db.write_opt(batch, &synced()).map_err(Error::Write)
+}
+
+/// As the ports hand it on.
+pub(crate) fn failed(error: Error) -> store::Error {
+    store::Error::Io(error.into())
+}
+
+fn synced() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    options
+}
+
+fn family<'a>(db: &'a DB, name: &str) -> &'a ColumnFamily {
+    db.cf_handle(name).expect("all families are opened with the database")
+}
+
+/// RocksDB's words for why it does not open, as one of ours.
+pub(crate) fn opening(path: &Path, error: rocksdb::Error) -> Error {
+    let expected = "a database that opens";
+    Error::Damaged { path: path.to_owned(), expected, source: Some(error.into()) }
+}
+
+/// What both databases of a folder have in common.
+pub(crate) fn common_options() -> Options {
+    let mut options = Options::default();
+    options.set_write_buffer_size(MEMTABLE_BYTES);
+    options.set_max_write_buffer_number(MEMTABLES_MAX);
+    options.set_max_background_jobs(2);
+    options.set_keep_log_file_num(TEXT_LOGS_MAX);
+    options.set_log_level(LogLevel::Warn);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_paranoid_checks(true);
+    options
+}
+
+/// Tables with a Bloom filter, over a cache that families may share.
+pub(crate) fn tables(cache: &Cache) -> BlockBasedOptions {
+    let mut tables = BlockBasedOptions::default();
+    tables.set_block_cache(cache);
+    tables.set_block_size(16 << 10);
+    tables.set_bloom_filter(10.0, false);
+    tables
+}
+
+fn options() -> Options {
+    let mut options = common_options();
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_max_total_wal_size(WAL_BYTES_MAX);
+    options
+}
+
+fn families() -> Vec<ColumnFamilyDescriptor> {
+    let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+    let mut options = common_options();
+    options.set_block_based_table_factory(&tables(&cache));
+    [META, LOG, VIEW, JOURNAL].map(|name| ColumnFamilyDescriptor::new(name, options.clone())).into()
+}
+
+fn encode(log: &NewLog) -> Vec<u8> {
+    [&log.log_id[..], &log.partitions.to_be_bytes()].concat()
+}
+
+fn decode(bytes: &[u8]) -> Option<NewLog> {
+    let mut reader = Reader::new(bytes);
+    let log = NewLog { log_id: reader.array().ok()?, partitions: u32::from_be_bytes(reader.array().ok()?) };
+    reader.end().ok().map(|()| log)
+}
+
+/// The families' heads, for looking at while they are written.
+pub(crate) type Heads = BTreeMap<u32, ([u8; 16], u64)>;

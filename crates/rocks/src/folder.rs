@@ -1,0 +1,116 @@
+//! A data folder: made whole or not at all, opened by one process at a time, refused with a code when it is not
+//! what it says.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::blobs::Blobs;
+use crate::database::{self, Database};
+use crate::error::Error;
+use crate::format;
+use crate::guard::PARTITIONS_MAX;
+use crate::predictions::Predictions;
+
+/// What a log is from its first record on. Whoever makes one draws the id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewLog {
+    pub log_id: [u8; 16],
+    /// Fixed for the log's life; 1 to 101.
+    pub partitions: u32,
+}
+
+/// An open data folder. The lock is held until the folder and everything taken from it is dropped.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    log: NewLog,
+    database: Arc<Database>,
+    predictions: Arc<Predictions>,
+    blobs: Arc<Blobs>,
+}
+
+/// The lock on the folder; dropping it gives the folder free.
+pub(crate) type Lock = Arc<File>;
+
+impl Folder {
+    /// Opens the folder, and makes it first when there is none. A folder that exists keeps its log: `new` is
+    /// then not looked at.
+    pub fn open_or_create(path: &Path, new: &NewLog) -> Result<Self, Error> {
+        let unusable = |source| Error::Unusable { path: path.to_owned(), source };
+        if !(1..=PARTITIONS_MAX).contains(&new.partitions) {
+            let message = format!("expected 1 to {PARTITIONS_MAX} partitions, but found {}", new.partitions);
+            return Err(unusable(std::io::Error::new(std::io::ErrorKind::InvalidInput, message)));
+        }
+        fs::create_dir_all(path).map_err(unusable)?;
+        let lock = lock(path)?;
+        if let Some(log) = format::read(path)? {
+            return Self::open_locked(path, log, lock);
+        }
+        // FORMAT comes last: a crash before it leaves an empty database, which the next call completes.
+        database::create(&path.join("log"), new)?;
+        format::write(path, new)?;
+        Self::open_locked(path, *new, lock)
+    }
+
+    /// Opens a folder that exists.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        if !path.is_dir() || format::read(path)?.is_none() {
+            return Err(Error::Missing { path: path.to_owned() });
+        }
+        let lock = lock(path)?;
+        let log = format::read(path)?.ok_or_else(|| Error::Missing { path: path.to_owned() })?;
+        Self::open_locked(path, log, lock)
+    }
+
+    fn open_locked(path: &Path, log: NewLog, lock: Lock) -> Result<Self, Error> {
+        let database = Arc::new(Database::open(path, log, Arc::clone(&lock))?);
+        let predictions = Arc::new(Predictions::open(&path.join("predictions"), Arc::clone(&lock))?);
+        let blobs = Arc::new(Blobs::open(&path.join("blobs"), Some(lock))?);
+        Ok(Self { path: path.to_owned(), log, database, predictions, blobs })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn log_id(&self) -> [u8; 16] {
+        self.log.log_id
+    }
+
+    pub fn partitions(&self) -> u32 {
+        self.log.partitions
+    }
+
+    /// The log, its view and the workers' journal: implements `Log`, `Store`, `Embedded` and `Journal`.
+    pub fn database(&self) -> Arc<Database> {
+        Arc::clone(&self.database)
+    }
+
+    pub fn predictions(&self) -> Arc<Predictions> {
+        Arc::clone(&self.predictions)
+    }
+
+    pub fn blobs(&self) -> Arc<Blobs> {
+        Arc::clone(&self.blobs)
+    }
+
+    /// Makes the guard and all tables durable, so that the next opening has nothing to recover. Whoever does
+    /// not call it loses nothing but that time.
+    pub fn close(self) -> Result<(), Error> {
+        self.predictions.flush()?;
+        self.database.flush()
+    }
+}
+
+fn lock(folder: &Path) -> Result<Lock, Error> {
+    let path = folder.join("LOCK");
+    let unusable = |source| Error::Unusable { path: path.clone(), source };
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Arc::new(file)),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: folder.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}

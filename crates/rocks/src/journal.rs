@@ -1,0 +1,106 @@
+//! The workers' journal in its column family: key = the attempt's text; value = state(1) time answer.
+//!
+//! Each call is one batch with its own sync; RocksDB joins syncs of threads that come together. A closed entry
+//! stays in the same place until it is swept: [`Journal::open`] reads over them, so sweep now and then.
+
+use domain::name::AttemptId;
+use domain::time::Timestamp;
+use engine::port::journal::{Entry, Error, Journal, State};
+use rocksdb::{IteratorMode, WriteBatch};
+
+use crate::bytes::{Malformed, Reader, put_number};
+use crate::database::Database;
+use crate::error;
+
+/// Deletions of a sweep that are written together.
+const SWEPT_PER_BATCH_MAX: usize = 1024;
+
+impl Journal for Database {
+    fn put(&self, entries: &[Entry]) -> Result<(), Error> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut batch = WriteBatch::default();
+        for entry in entries {
+            batch.put_cf(self.journal_family(), entry.attempt.to_string(), encode(entry));
+        }
+        self.write_synced(batch).map_err(|error| Error::Io(error.into()))
+    }
+
+    fn get(&self, attempt: &AttemptId) -> Result<Option<Entry>, Error> {
+        let found = self.db().get_pinned_cf(self.journal_family(), attempt.to_string()).map_err(read)?;
+        let corrupt = |_| Error::Corrupt(attempt.clone());
+        found.map(|bytes| decode(attempt.clone(), &bytes).map_err(corrupt)).transpose()
+    }
+
+    fn open(&self) -> Result<Vec<Entry>, Error> {
+        let mut open = vec![];
+        self.visit(|entry| {
+            if !matches!(entry.state, State::Closed(_)) {
+                open.push(entry);
+            }
+            Ok(())
+        })?;
+        Ok(open)
+    }
+
+    fn sweep(&self, before: Timestamp) -> Result<(), Error> {
+        let mut batch = WriteBatch::default();
+        self.visit(|entry| {
+            if matches!(entry.state, State::Closed(_)) && entry.at < before {
+                batch.delete_cf(self.journal_family(), entry.attempt.to_string());
+            }
+            if batch.len() >= SWEPT_PER_BATCH_MAX {
+                self.write_synced(std::mem::take(&mut batch)).map_err(|error| Error::Io(error.into()))?;
+            }
+            Ok(())
+        })?;
+        if batch.is_empty() { Ok(()) } else { self.write_synced(batch).map_err(|error| Error::Io(error.into())) }
+    }
+}
+
+impl Database {
+    fn visit(&self, mut visit: impl FnMut(Entry) -> Result<(), Error>) -> Result<(), Error> {
+        for item in self.db().iterator_cf(self.journal_family(), IteratorMode::Start) {
+            let (key, bytes) = item.map_err(read)?;
+            let text = String::from_utf8_lossy(&key);
+            let attempt = AttemptId::parse(&text).map_err(|error| Error::Io(error.into()))?;
+            let entry = decode(attempt.clone(), &bytes).map_err(|_| Error::Corrupt(attempt))?;
+            visit(entry)?;
+        }
+        Ok(())
+    }
+}
+
+fn read(error: rocksdb::Error) -> Error {
+    Error::Io(error::Error::Read(error).into())
+}
+
+fn encode(entry: &Entry) -> Vec<u8> {
+    let (state, answer): (u8, &[u8]) = match &entry.state {
+        State::Taken => (0, &[]),
+        State::Begun => (1, &[]),
+        State::Answered(answer) => (2, answer),
+        State::Closed(answer) => (3, answer),
+    };
+    let mut out = Vec::with_capacity(12 + answer.len());
+    out.push(state);
+    put_number(&mut out, entry.at.0);
+    out.extend_from_slice(answer);
+    out
+}
+
+fn decode(attempt: AttemptId, bytes: &[u8]) -> Result<Entry, Malformed> {
+    let mut reader = Reader::new(bytes);
+    let kind = reader.byte()?;
+    let at = Timestamp(reader.number()?);
+    let answer = reader.rest().to_vec();
+    let state = match kind {
+        0 => State::Taken,
+        1 => State::Begun,
+        2 => State::Answered(answer),
+        3 => State::Closed(answer),
+        _ => return Err(Malformed("a state of an attempt")),
+    };
+    Ok(Entry { attempt, state, at })
+}

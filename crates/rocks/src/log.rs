@@ -1,0 +1,112 @@
+//! The log in its column family: key = partition, offset; value = the record's bytes and nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use domain::name::Digest;
+use engine::port::log::{Append, Error, Landed, Log};
+use engine::port::store;
+use rocksdb::{ColumnFamily, DB, ReadOptions, WriteBatch};
+
+use crate::bytes::u64_at;
+use crate::database::Database;
+use crate::error;
+use crate::guard::Acknowledged;
+
+/// Of one call of `read`, whatever was asked for, so that a caller's `usize::MAX` does not reserve memory.
+const RESERVED_RECORDS_MAX: usize = 4096;
+
+pub(crate) fn key(partition: u32, offset: u64) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&partition.to_be_bytes());
+    key[4..].copy_from_slice(&offset.to_be_bytes());
+    key
+}
+
+/// How far a partition goes, as the database has it.
+pub(crate) fn last(db: &DB, family: &ColumnFamily, partition: u32) -> Result<Acknowledged, error::Error> {
+    let mut iterator = db.raw_iterator_cf(family);
+    iterator.seek_for_prev(key(partition, u64::MAX));
+    iterator.status().map_err(error::Error::Read)?;
+    match iterator.item() {
+        Some((found, record)) if found.starts_with(&partition.to_be_bytes()) => {
+            let offset = u64_at(found, 4).map_err(|_| error::Error::damaged(db.path(), "keys of the log"))?;
+            Ok(Acknowledged { end: offset + 1, hash: Digest::of(record) })
+        }
+        _ => Ok(Acknowledged { end: 0, hash: Digest::of(&[]) }),
+    }
+}
+
+/// Puts records behind the acknowledged ones; gives the new ends and last records of the partitions touched.
+pub(crate) fn put<'a>(
+    batch: &mut WriteBatch,
+    family: &ColumnFamily,
+    acknowledged: &[Acknowledged],
+    appends: &'a [Append],
+) -> BTreeMap<u32, (u64, &'a [u8])> {
+    let mut ends: BTreeMap<u32, (u64, &[u8])> = BTreeMap::new();
+    for append in appends {
+        for record in &append.records {
+            let partition = append.partition;
+            let former = ends.get(&partition).map(|(end, _)| *end);
+            let offset = former.unwrap_or_else(|| acknowledged[partition as usize].end);
+            batch.put_cf(family, key(partition, offset), record);
+            ends.insert(partition, (offset + 1, record));
+        }
+    }
+    ends
+}
+
+impl Database {
+    /// Refuses a partition that the log does not have.
+    pub(crate) fn check_partition(&self, partition: u32) -> Result<(), Error> {
+        let partitions = self.ends().len() as u32;
+        if partition < partitions { Ok(()) } else { Err(Error::NoSuchPartition { partition, partitions }) }
+    }
+}
+
+impl Log for Database {
+    fn partitions(&self) -> u32 {
+        self.ends().len() as u32
+    }
+
+    fn end(&self, partition: u32) -> Result<u64, Error> {
+        self.check_partition(partition)?;
+        Ok(self.ends()[partition as usize].load(Ordering::Acquire))
+    }
+
+    fn append(&self, appends: &[Append]) -> Result<(), Error> {
+        appends.iter().try_for_each(|append| self.check_partition(append.partition))?;
+        match self.write(appends, &[]) {
+            Err(store::Error::Io(source)) => Err(Error::Io(source)),
+            other => other.map_err(|error| Error::Io(error.into())),
+        }
+    }
+
+    fn read(&self, partition: u32, from: u64, records_max: usize) -> Result<Vec<Landed>, Error> {
+        let end = self.end(partition)?;
+        let wanted = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX).min(records_max);
+        let mut records = Vec::with_capacity(wanted.min(RESERVED_RECORDS_MAX));
+        if wanted == 0 {
+            return Ok(records);
+        }
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(key(partition, end));
+        let mut iterator = self.db().raw_iterator_cf_opt(self.log_family(), options);
+        iterator.seek(key(partition, from));
+        for offset in (from..).take(wanted) {
+            match iterator.item() {
+                Some((found, bytes)) if found == key(partition, offset) => {
+                    records.push(Landed { offset, bytes: bytes.to_vec() });
+                }
+                _ => {
+                    iterator.status().map_err(|error| Error::Io(error::Error::Read(error).into()))?;
+                    let hole = error::Error::damaged(self.db().path(), "a log without holes");
+                    return Err(Error::Io(hole.into()));
+                }
+            }
+            iterator.next();
+        }
+        Ok(records)
+    }
+}

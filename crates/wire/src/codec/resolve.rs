@@ -1,0 +1,131 @@
+//! Digests of definitions to shared parsed values.
+//!
+//! A record that holds a definition registers it before the rest of the record is decoded, so that a log can be
+//! read from its start with nothing known beforehand.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use domain::definition::Kind;
+use domain::name::Digest;
+use domain::roles::RoleMap;
+use domain::workflow::Workflow;
+use prost::Message;
+
+use super::{Error, Place, Wire};
+use crate::generated::v1;
+
+/// Finds what a digest stands for.
+pub trait Resolve {
+    fn workflow(&self, digest: Digest) -> Option<Arc<Workflow>>;
+    fn roles(&self, digest: Digest) -> Option<Arc<RoleMap>>;
+}
+
+/// Knows nothing: for messages that name no definition.
+impl Resolve for () {
+    fn workflow(&self, _: Digest) -> Option<Arc<Workflow>> {
+        None
+    }
+    fn roles(&self, _: Digest) -> Option<Arc<RoleMap>> {
+        None
+    }
+}
+
+/// How the texts of definitions are parsed.
+#[derive(Clone, Copy)]
+pub struct Parsers {
+    pub workflow: fn(&str) -> Result<Workflow, String>,
+    pub roles: fn(&str) -> Result<RoleMap, String>,
+}
+
+impl fmt::Debug for Parsers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Parsers")
+    }
+}
+
+/// The definitions that a log has shown so far, each parsed once.
+#[derive(Debug, Clone)]
+pub struct Definitions {
+    parsers: Parsers,
+    workflows: BTreeMap<Digest, Arc<Workflow>>,
+    roles: BTreeMap<Digest, Arc<RoleMap>>,
+}
+
+impl Definitions {
+    pub fn new(parsers: Parsers) -> Self {
+        Self { parsers, workflows: BTreeMap::new(), roles: BTreeMap::new() }
+    }
+
+    /// Parses and keeps one text; gives its digest.
+    pub fn insert(&mut self, kind: Kind, text: &str) -> Result<Digest, Error> {
+        let digest = Digest::of(text.as_bytes());
+        let bad = |reason| Error::BadDefinition { digest, reason };
+        match kind {
+            Kind::Workflow if !self.workflows.contains_key(&digest) => {
+                self.workflows.insert(digest, Arc::new((self.parsers.workflow)(text).map_err(bad)?));
+            }
+            Kind::Roles if !self.roles.contains_key(&digest) => {
+                self.roles.insert(digest, Arc::new((self.parsers.roles)(text).map_err(bad)?));
+            }
+            Kind::Workflow | Kind::Roles => {}
+        }
+        Ok(digest)
+    }
+
+    /// Keeps a value that is parsed already, such as one about to be defined.
+    pub fn insert_workflow(&mut self, digest: Digest, value: Arc<Workflow>) {
+        self.workflows.insert(digest, value);
+    }
+
+    /// Keeps a value that is parsed already, such as one about to be defined.
+    pub fn insert_roles(&mut self, digest: Digest, value: Arc<RoleMap>) {
+        self.roles.insert(digest, value);
+    }
+
+    /// Parses and keeps the definitions that a record holds. Call it for each accepted record, in order, before
+    /// the record is decoded.
+    pub fn register(&mut self, record: &[u8]) -> Result<(), Error> {
+        let steps = match v1::Record::decode(record)?.body {
+            Some(v1::record::Body::Transition(transition)) => transition.steps,
+            _ => vec![],
+        };
+        for step in steps {
+            if let Some(v1::step::Step::Definitions(step)) = step.step
+                && let Some(define) = step.input
+            {
+                self.register_define(&define)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Parses and keeps the definition that an input of a lane holds, if it is one.
+    pub fn register_input(&mut self, input: &[u8]) -> Result<(), Error> {
+        match v1::Input::decode(input)?.input {
+            Some(v1::input::Input::Define(define)) => self.register_define(&define),
+            _ => Ok(()),
+        }
+    }
+
+    fn register_define(&mut self, define: &v1::Define) -> Result<(), Error> {
+        let at = |field| Place { message: "Define", field };
+        let kind = Kind::take(define.kind, &(), at("kind"))?;
+        let expected = Digest::take(define.digest.clone(), &(), at("digest"))?;
+        let found = Digest::of(define.text.as_bytes());
+        if found != expected {
+            return Err(Error::OtherDefinition { expected, found });
+        }
+        self.insert(kind, &define.text).map(|_| ())
+    }
+}
+
+impl Resolve for Definitions {
+    fn workflow(&self, digest: Digest) -> Option<Arc<Workflow>> {
+        self.workflows.get(&digest).cloned()
+    }
+    fn roles(&self, digest: Digest) -> Option<Arc<RoleMap>> {
+        self.roles.get(&digest).cloned()
+    }
+}

@@ -14,8 +14,9 @@ use crate::run::{self, Run};
 use crate::target::{self, Target};
 use crate::time::Timestamp;
 
-/// The most inputs in one transition. Lowering traffic may exceed it.
-pub const STEPS_MAX: usize = 16;
+/// The most inputs in one transition. The runs under way at a target are bounded, and so is what one input can
+/// lead to; more than this is a defect, and nothing of it is written.
+pub const STEPS_MAX: usize = 64;
 
 /// Something said to one stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,24 +40,6 @@ impl Input {
             Self::Define(_) => "Define",
             Self::Run(_, input) => input.name(),
             Self::Target(_, input) => input.name(),
-        }
-    }
-
-    /// Lowering comes first and is never refused for its width.
-    fn lowers(&self) -> bool {
-        match self {
-            Self::Run(_, input) => {
-                matches!(input, run::Input::Abort { .. } | run::Input::LeaveOrdered { .. })
-            }
-            Self::Target(_, input) => {
-                matches!(
-                    input,
-                    target::Input::Kill { .. }
-                        | target::Input::RollBack { .. }
-                        | target::Input::LeaveLive { .. }
-                )
-            }
-            Self::Define(_) => false,
         }
     }
 }
@@ -131,7 +114,7 @@ pub enum Failure<E> {
         #[source]
         source: IllegalEvent,
     },
-    /// An inner input was refused as malformed or too many followed: a defect, never written.
+    /// Too much followed: a defect, never written.
     #[error("more than {STEPS_MAX} inputs follow from {input}")]
     TooWide { input: &'static str },
 }
@@ -143,12 +126,11 @@ pub fn transact<S: Streams>(
     now: Timestamp,
 ) -> Result<(Transition, Changed), Failure<S::Error>> {
     let name = outside.name();
-    let unbounded = outside.lowers();
     let mut changed = Changed::default();
     let mut steps = Vec::with_capacity(4);
     let mut waiting = VecDeque::from([outside]);
     while let Some(input) = waiting.pop_front() {
-        if steps.len() == STEPS_MAX && !unbounded {
+        if steps.len() == STEPS_MAX {
             return Err(Failure::TooWide { input: name });
         }
         let first = steps.is_empty();

@@ -9,11 +9,11 @@ pub mod partition;
 
 pub mod chain;
 pub mod code;
-pub mod desk;
-pub mod embedded;
+//DESK
+//EMB
 pub mod fold;
 pub mod placement;
-pub mod replay;
+//REP
 pub mod request;
 pub mod token;
 

@@ -54,12 +54,14 @@ pub(crate) fn read(
             refused("LABELS_MALFORMED", format!("expected to read an array of labels, but {error}"))
                 .at(error.line(), None)
         })?;
-        let line_of = |entry: &str| {
-            let before = entry.as_ptr().addr() - text.as_ptr().addr();
-            text.as_bytes()[..before].iter().filter(|byte| **byte == b'\n').count() + 1
+        let (mut line, mut seen) = (1, 0);
+        let mut with_line = |entry: &RawValue| {
+            let at = entry.get().as_ptr().addr() - text.as_ptr().addr();
+            line += text[seen..at].matches('\n').count();
+            seen = at;
+            line
         };
-        let entries = entries.iter().take(labels_max + 1).map(|entry| (line_of(entry.get()), entry.get()));
-        entries.collect()
+        entries.iter().take(labels_max + 1).map(|entry| (with_line(entry), entry.get())).collect()
     } else {
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         lines.take(labels_max + 1).map(|(place, line)| (place + 1, line)).collect()

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use engine::port::predictions::{Prediction, Predictions};
 use tokio::sync::oneshot;
@@ -13,6 +14,9 @@ use tokio::sync::oneshot;
 use crate::limits::Limits;
 use crate::metrics::Counts;
 use crate::refusal::text_with_causes;
+
+/// How long the thread lets predictions gather: waking it for each would cost as much as the answer itself.
+const LINGER: Duration = Duration::from_millis(5);
 
 enum Entry {
     Prediction(Prediction),
@@ -68,6 +72,9 @@ fn write(entries: &Receiver<Entry>, predictions: &dyn Predictions, batch_max: us
     let mut batch = Vec::with_capacity(batch_max);
     while let Ok(first) = entries.recv() {
         let mut marks = vec![];
+        if batch_max > 1 {
+            std::thread::sleep(LINGER);
+        }
         for entry in std::iter::once(first).chain(entries.try_iter()) {
             match entry {
                 Entry::Prediction(prediction) => batch.push(prediction),

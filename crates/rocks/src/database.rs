@@ -12,7 +12,6 @@
 //! would refuse to start after every power cut in mid-write; `PointInTime` would silently cut the log at the
 //! first bad byte. What the tolerated tail could still hide, `guard` sees.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -300,5 +299,3 @@ fn decode(bytes: &[u8]) -> Option<NewLog> {
     reader.end().ok().map(|()| log)
 }
 
-/// The families' heads, for looking at while they are written.
-pub(crate) type Heads = BTreeMap<u32, ([u8; 16], u64)>;

@@ -66,7 +66,7 @@ impl Folder {
     fn open_locked(path: &Path, log: NewLog, lock: Lock) -> Result<Self, Error> {
         let database = Arc::new(Database::open(path, log, Arc::clone(&lock))?);
         let predictions = Arc::new(Predictions::open(&path.join("predictions"), Arc::clone(&lock))?);
-        let blobs = Arc::new(Blobs::open(&path.join("blobs"), Some(lock))?);
+        let blobs = Arc::new(Blobs::open(&path.join("blobs"), lock)?);
         Ok(Self { path: path.to_owned(), log, database, predictions, blobs })
     }
 

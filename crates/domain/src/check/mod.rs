@@ -8,9 +8,13 @@ pub mod drift;
 pub mod error_rate;
 pub mod latency;
 pub mod outcome;
+mod proportion;
 pub mod quality;
 pub mod sample_ratio;
 pub mod smoke;
+#[cfg(test)]
+mod tests;
+mod words;
 
 use crate::evidence::{Arm, Evidence, Finding, Measurement, Text};
 use crate::name::CheckName;
@@ -94,6 +98,11 @@ impl Judgement {
         }
     }
 
+    /// A computed value that was kept, by its name.
+    pub fn term(&self, name: &str) -> Option<f64> {
+        self.terms.iter().find(|(key, _)| &**key == name).map(|(_, value)| *value)
+    }
+
     /// A judgement that there is nothing to judge.
     pub fn no_data(method: &str, note: &str) -> Self {
         Self { note: Some(note.into()), ..Self::new(Verdict::NoData, method) }
@@ -112,8 +121,8 @@ impl Check {
         match &self.kind {
             Kind::Smoke(check) => check.judge(seen),
             Kind::Contract(check) => check.judge(seen),
-            Kind::Quality(check) => check.judge(seen),
-            Kind::Latency(check) => check.judge(seen),
+            Kind::Quality(check) => check.judge(seen, setting),
+            Kind::Latency(check) => check.judge(seen, setting),
             Kind::ErrorRate(check) => check.judge(seen, setting),
             Kind::Outcome(check) => check.judge(seen, setting),
             Kind::Drift(check) => check.judge(seen),
@@ -131,6 +140,21 @@ impl Check {
             Kind::Outcome(check) => check.words(),
             Kind::Drift(check) => check.words(),
         }
+    }
+
+    /// What was concluded, in one or two sentences with the recorded numbers: the estimate, what it was held
+    /// against, and what would have had to differ.
+    pub fn explain(&self, judgement: &Judgement) -> String {
+        let reason = match &self.kind {
+            _ if judgement.value.is_none() => words::without_numbers(judgement, &self.words()),
+            Kind::Smoke(_) | Kind::Contract(_) => words::without_numbers(judgement, &self.words()),
+            Kind::Quality(check) => check.explain(judgement),
+            Kind::Latency(check) => check.explain(judgement),
+            Kind::ErrorRate(check) => check.explain(judgement),
+            Kind::Outcome(check) => check.explain(judgement),
+            Kind::Drift(check) => check.explain(judgement),
+        };
+        format!("{}: {reason}", words::verdict(judgement.verdict))
     }
 
     /// The kind's name in workflows.
@@ -158,6 +182,11 @@ impl Check {
     }
 }
 
+/// What [`Check::explain`] says.
+pub fn explain(check: &Check, judgement: &Judgement) -> String {
+    check.explain(judgement)
+}
+
 /// The part of some evidence that belongs to one check.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
@@ -170,22 +199,41 @@ impl<'a> Seen<'a> {
         self.evidence.measurements.iter().find(|m| m.check == *self.check && m.arm == arm)
     }
 
+    /// All measurements of an arm, where a check has one for each feature.
+    pub fn all(self, arm: Arm) -> impl Iterator<Item = &'a Measurement> {
+        self.evidence.measurements.iter().filter(move |m| m.check == *self.check && m.arm == arm)
+    }
+
     pub fn findings(self) -> impl Iterator<Item = &'a Finding> {
         self.evidence.findings.iter().filter(move |finding| finding.check == *self.check)
     }
 }
 
+/// The confidence of intervals that are looked at once, two-sided.
+pub const CONFIDENCE: f64 = 0.95;
+
+/// A failure when something was found wrong with what was looked at; `passed_over` are codes that are not.
+fn judge_found(seen: Seen<'_>, method: &str, passed_over: &[&str]) -> Option<Judgement> {
+    let mut findings = seen.findings().filter(|finding| !passed_over.contains(&&*finding.code));
+    let first = findings.next()?;
+    let more = findings.count();
+    let rest = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+    let note = format!("{}: {}{rest}", first.code, first.text);
+    Some(Judgement { note: Some(note.into()), ..Judgement::new(Verdict::Fail, method) })
+}
+
 /// Judges a check that passes when nothing was found wrong and something was looked at.
 fn judge_findings(seen: Seen<'_>, method: &str) -> Judgement {
-    let mut findings = seen.findings();
-    if let Some(first) = findings.next() {
-        let more = findings.count();
-        let rest = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-        let note = format!("{}: {}{rest}", first.code, first.text);
-        return Judgement { note: Some(note.into()), ..Judgement::new(Verdict::Fail, method) };
+    if let Some(found) = judge_found(seen, method, &[]) {
+        return found;
     }
     match seen.arm(Arm::Candidate) {
         Some(looked) if looked.n > 0 => Judgement { n: looked.n, ..Judgement::new(Verdict::Pass, method) },
         _ => Judgement::no_data(method, "nothing was looked at"),
     }
+}
+
+/// A measurement that contradicts itself decides nothing.
+fn senseless(method: &str, why: &dyn std::fmt::Display) -> Judgement {
+    Judgement::no_data(method, &format!("the measurement makes no sense: {why}"))
 }

@@ -1,37 +1,77 @@
-//! `sample-ratio`: whether the split that was asked for is the split that was seen. Experiment health outranks
-//! every metric: when callers are not split as intended, nothing else can be trusted.
+//! Experiment health: do the arms see the traffic they are meant to see? Not declared by users: judged beside every
+//! comparison, which cannot be trusted when this fails.
+//!
+//! Measured under the check name `sample-ratio`: for each arm `n`, the distinct units (sticky keys, or requests
+//! without one) that it answered since the last change of traffic.
 
-use super::Judgement;
+use stats::ratio::{P_ALARM_DEFAULT, SEQUENTIAL, sequential_mismatch};
+
+use super::{Judgement, senseless, words};
 use crate::evidence::{Arm, Evidence};
 use crate::verdict::Verdict;
 
 pub const NAME: &str = "sample-ratio";
-pub const METHOD: &str = stats::ratio::SEQUENTIAL;
-/// Below this always-valid p-value the split is not the intended one.
-pub const P_ALARM: f64 = 0.001;
-/// Fewer distinct callers than this say nothing.
-const UNITS_MIN: u64 = 100;
+/// Valid at every tick at which one looks.
+pub const METHOD: &str = SEQUENTIAL;
+/// A p-value below it is an alarm; low, since a split is exact when it works.
+pub const P_ALARM: f64 = P_ALARM_DEFAULT;
+/// The fewest units that the smaller arm should have by now, for anything but an alarm.
+const EXPECTED_MIN: f64 = 5.0;
 
-/// Judges distinct callers per arm (`n`) against the candidate's intended `share`, 0 to 1 exclusive.
+/// Judges whether the candidate sees `share` (0 to 1) of the units. Value: the share it saw; bound: `share`.
 pub fn judge(evidence: &Evidence, share: f64) -> Judgement {
-    let units = |arm: Arm| {
-        let of_arm = evidence.measurements.iter().find(|m| m.check.as_str() == NAME && m.arm == arm);
-        of_arm.map_or(0, |measurement| measurement.n)
-    };
-    let (candidate, live) = (units(Arm::Candidate), units(Arm::Live));
-    let total = candidate + live;
-    if total < UNITS_MIN {
-        return Judgement { n: total, ..Judgement::no_data(METHOD, "too few callers to tell") };
+    if !(share > 0.0 && share < 1.0) {
+        return Judgement::skipped(METHOD, "one arm has all the traffic");
     }
-    let Ok(p_value) = stats::ratio::sequential_mismatch(&[candidate, live], &[share, 1.0 - share]) else {
-        return Judgement { n: total, ..Judgement::no_data(METHOD, "a share of nothing or all cannot be tested") };
+    let units = |arm| {
+        let mut measured = evidence.measurements.iter();
+        measured.find(|m| m.check.as_str() == NAME && m.arm == arm).map(|m| m.n)
     };
-    let verdict = if p_value < P_ALARM { Verdict::Fail } else { Verdict::Pass };
+    let (candidate, live) = match (units(Arm::Candidate), units(Arm::Live)) {
+        (None, None) => return Judgement::no_data(METHOD, "no units were counted"),
+        (candidate, live) => (candidate.unwrap_or(0), live.unwrap_or(0)),
+    };
+    let total = candidate as f64 + live as f64;
+    if !(total > 0.0) {
+        return Judgement::no_data(METHOD, "no units were seen");
+    }
+    let p = match sequential_mismatch(&[candidate, live], &[share, 1.0 - share]) {
+        Ok(p) => p,
+        Err(why) => return senseless(METHOD, &why),
+    };
+    let verdict = if p < P_ALARM {
+        Verdict::Fail
+    } else if total * share.min(1.0 - share) < EXPECTED_MIN {
+        Verdict::NoData
+    } else {
+        Verdict::Pass
+    };
     Judgement {
-        value: Some(candidate as f64 / total as f64),
+        value: Some(candidate as f64 / total),
         bound: Some(share),
-        n: total,
-        terms: vec![("p_value".into(), p_value), ("p_alarm".into(), P_ALARM)],
+        n: candidate,
+        terms: vec![("live.n".into(), live as f64), ("p".into(), p), ("p.alarm".into(), P_ALARM)],
         ..Judgement::new(verdict, METHOD)
     }
+}
+
+/// What was concluded, with its numbers.
+pub fn explain(judgement: &Judgement) -> String {
+    let verdict = words::verdict(judgement.verdict);
+    let (Some(value), Some(share)) = (judgement.value, judgement.bound) else {
+        return format!("{verdict}: {}", judgement.note.as_deref().unwrap_or("nothing was counted"));
+    };
+    let live = judgement.term("live.n").unwrap_or_default() as u64;
+    let concluded = match judgement.verdict {
+        Verdict::Fail => "chance does not explain it, so the arms cannot be compared",
+        Verdict::NoData => "too few to tell",
+        Verdict::Pass | Verdict::Inconclusive => "as chance may have it",
+    };
+    format!(
+        "{verdict}: the candidate saw {} of the units where {} were meant (n = {} and {}), {concluded}",
+        words::percent(value),
+        words::percent(share),
+        words::count(judgement.n),
+        words::count(live)
+    )
 }

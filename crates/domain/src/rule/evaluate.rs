@@ -95,9 +95,9 @@ impl Evaluation<'_> {
 
     fn compute(&mut self, expression: &Expression) -> Known<Value> {
         match expression {
-            Expression::Literal(value) => usable(value, || "a literal".to_owned()),
+            Expression::Literal(value) => usable(value, &|| "a literal".to_owned()),
             Expression::Fact(path) => match self.facts.get(path) {
-                Some(value) => usable(value, || format!("`{path}`")),
+                Some(value) => usable(value, &|| format!("`{path}`")),
                 None => Err(Unknown(vec![path.clone()])),
             },
             Expression::List(elements) => {
@@ -176,9 +176,8 @@ impl Evaluation<'_> {
         };
         let mut unknown = Ok(());
         for candidate in candidates {
-            let same = candidate.and_then(|candidate| {
-                self.equal(&element, &candidate).map_err(|why| at(whole, why))
-            });
+            let same = candidate
+                .and_then(|candidate| self.equal(&element, &candidate).map_err(|why| at(whole, why)));
             match same {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
@@ -214,7 +213,9 @@ impl Evaluation<'_> {
         match (left, right) {
             (Value::Bool(left), Value::Bool(right)) => Ok(left == right),
             // Both are finite; -0 equals 0.
-            (Value::Number(left), Value::Number(right)) => Ok(left.partial_cmp(right).is_some_and(std::cmp::Ordering::is_eq)),
+            (Value::Number(left), Value::Number(right)) => {
+                Ok(left.partial_cmp(right).is_some_and(std::cmp::Ordering::is_eq))
+            }
             (Value::Text(left), Value::Text(right)) => Ok(left == right),
             (Value::List(left), Value::List(right)) => {
                 if left.len() != right.len() {
@@ -314,13 +315,11 @@ fn gather(values: Vec<Known<Value>>) -> Known<Vec<Value>> {
 }
 
 /// A value with finite numbers only.
-fn usable(value: &Value, name: impl Fn() -> String) -> Known<Value> {
+fn usable(value: &Value, name: &dyn Fn() -> String) -> Known<Value> {
     let finite = |number: &f64| number.is_finite();
     let fine = match value {
         Value::Number(number) => finite(number),
-        Value::List(elements) => {
-            elements.iter().all(|element| usable(element, || String::new()).is_ok())
-        }
+        Value::List(elements) => elements.iter().all(|element| usable(element, &String::new).is_ok()),
         Value::Bool(_) | Value::Text(_) => true,
     };
     if fine { Ok(value.clone()) } else { Err(Unknown::because(format!("{} is not a finite number", name()))) }

@@ -11,7 +11,7 @@ mod tests;
 
 use crate::evidence::Text;
 
-pub use evaluate::{Answer, Term, evaluate};
+pub use evaluate::{Answer, RULE_ELEMENTS_MAX, RULE_TERMS_MAX, Term, evaluate};
 pub use facts::{FACTS, Fact, Facts, known, nearest};
 
 /// The most nodes of a rule.

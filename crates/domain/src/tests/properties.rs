@@ -25,7 +25,7 @@ impl Chance {
     }
 }
 
-fn ask(world: &World, chance: &mut Chance, run: RunId) -> run::Input {
+fn ask(world: &World, chance: &mut Chance) -> run::Input {
     let (actor, roles, reason) = (actor("ops"), roles(), "chance".into());
     match chance.below(5) {
         0 => run::Input::Pause { actor, roles, reason },
@@ -54,7 +54,7 @@ fn story(seed: u64) {
             }
             4 if !runs.is_empty() => {
                 let run = runs[chance.below(runs.len() as u64) as usize];
-                let input = ask(&world, &mut chance, run);
+                let input = ask(&world, &mut chance);
                 world.tell(run, input).ok();
             }
             5 if !runs.is_empty() => {
@@ -76,7 +76,7 @@ fn story(seed: u64) {
                 let gateway = world.gateway(chance.below(3));
                 world.tell_target(target::Input::ReportRoutes { gateways: vec![gateway] }).ok();
             }
-            _ => world.pass(Millis(chance.below(3_600_000))),
+            _ => world.pass(Millis(chance.below(2_000_000))),
         }
     }
     // A calm phase: everything is allowed and healthy, so that every run must come to an end or be live.
@@ -90,7 +90,7 @@ fn story(seed: u64) {
         world.tell(*run, resume).ok();
     }
     for _ in 0..12 {
-        world.pass(Millis::days(1));
+        world.pass(Millis::hours(3));
         for run in &runs {
             world.approve(*run, "ada", "ml").ok();
         }
@@ -104,7 +104,7 @@ fn story(seed: u64) {
 
 #[test]
 fn random_stories_keep_every_invariant_and_come_to_an_end() {
-    let first: u64 = std::option_env!("DOMAIN_SEED").and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let first: u64 = std::env::var("DOMAIN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     for seed in first..first + 60 {
         println!("seed {seed}");
         story(seed);

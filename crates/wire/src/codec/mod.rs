@@ -16,15 +16,16 @@ mod model;
 mod resolve;
 mod run;
 mod scalar;
+mod state;
 
 mod target;
 mod transition;
 mod work;
 
 pub use error::{Error, Place};
-pub(crate) use scalar::exactly;
 pub use resolve::{Definitions, Parsers, Resolve};
-
+pub(crate) use scalar::exactly;
+pub use state::{Canonical, state_digest};
 
 use prost::Message;
 
@@ -35,6 +36,12 @@ pub(crate) trait Wire<P>: Sized {
     fn put(&self) -> P;
     /// `at` says where `proto` stands, for the error.
     fn take(proto: P, known: &dyn Resolve, at: Place) -> Result<Self, Error>;
+}
+
+/// The names of an enum's variants, so that tests can tell that they have a sample of each.
+#[cfg(test)]
+pub(crate) trait Variants {
+    const NAMES: &'static [&'static str];
 }
 
 fn read<T: Wire<P>, P: Message + Default>(
@@ -99,3 +106,7 @@ pub fn decode_target_event(bytes: &[u8], known: &dyn Resolve) -> Result<domain::
     read::<_, v1::TargetEvent>(bytes, known, "TargetEvent")
 }
 
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;

@@ -94,6 +94,12 @@ macro_rules! oneof {
             }
         }
         required!($domain => $proto);
+
+        #[cfg(test)]
+        impl $crate::codec::Variants for $domain {
+            const NAMES: &'static [&'static str] =
+                &[$(stringify!($variant),)* $($(stringify!($whole)),*)?];
+        }
     };
 }
 

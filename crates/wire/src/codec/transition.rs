@@ -15,11 +15,9 @@ impl Wire<v1::Step> for Step {
             Self::Definitions { input, events } => {
                 v1::step::Step::Definitions(v1::DefinitionsStep { input: input.put(), events: events.put() })
             }
-            Self::Run { run, input, events } => v1::step::Step::Run(v1::RunStep {
-                run: run.put(),
-                input: input.put(),
-                events: events.put(),
-            }),
+            Self::Run { run, input, events } => {
+                v1::step::Step::Run(v1::RunStep { run: run.put(), input: input.put(), events: events.put() })
+            }
             Self::Target { target, input, events } => v1::step::Step::Target(v1::TargetStep {
                 target: target.put(),
                 input: input.put(),

@@ -24,9 +24,7 @@ pub fn encode(record: &Record) -> Vec<u8> {
             lanes: lanes.iter().map(lane_claim).collect(),
         }),
         Body::Transition(recorded) => v1::record::Body::Transition(transition(recorded)),
-        Body::FormatRaised { format } => {
-            v1::record::Body::FormatRaised(v1::FormatRaised { format: *format })
-        }
+        Body::FormatRaised { format } => v1::record::Body::FormatRaised(v1::FormatRaised { format: *format }),
     };
     v1::Record { seq: record.seq, prev: record.prev.put(), body: Some(body) }.encode_to_vec()
 }

@@ -37,12 +37,24 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     /// Record 1.
-    Created { log_id: [u8; 16], partition: u32, partitions: u32, format: u32, in_flight_records_max: u32 },
+    Created {
+        log_id: [u8; 16],
+        partition: u32,
+        partitions: u32,
+        format: u32,
+        in_flight_records_max: u32,
+    },
     /// Who owns the partition from here on.
-    Claimed { nonce: [u8; 16], binary: String, lanes: Vec<LaneClaim> },
+    Claimed {
+        nonce: [u8; 16],
+        binary: String,
+        lanes: Vec<LaneClaim>,
+    },
     Transition(Box<Recorded>),
     /// The binaries of this log all know this format.
-    FormatRaised { format: u32 },
+    FormatRaised {
+        format: u32,
+    },
 }
 
 /// A lane as the new owner found it.
@@ -110,3 +122,5 @@ pub fn hash(bytes: &[u8]) -> Digest {
     Digest::of(bytes)
 }
 
+#[cfg(test)]
+mod tests;

@@ -19,10 +19,18 @@ pub struct Peek {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     Created,
-    Claimed { nonce: [u8; 16] },
+    Claimed {
+        nonce: [u8; 16],
+    },
     /// The positions, and the streams touched, each once, in the order of the steps.
-    Transition { before: Positions, after: Positions, streams: Vec<StreamId> },
-    FormatRaised { format: u32 },
+    Transition {
+        before: Positions,
+        after: Positions,
+        streams: Vec<StreamId>,
+    },
+    FormatRaised {
+        format: u32,
+    },
 }
 
 /// Reads the head of a record.

@@ -74,11 +74,9 @@ fn brought(input: Option<&v1::RunInput>) -> Brought<'_> {
         Some(run_input::Input::Report(report)) => {
             match report.outcome.as_ref().and_then(|outcome| outcome.outcome.as_ref()) {
                 Some(Outcome::Measured(evidence)) => Brought { evidence: Some(evidence), ..nothing },
-                Some(Outcome::Packed(packed)) => Brought {
-                    evidence: packed.evidence.as_ref(),
-                    bundle: packed.bundle.as_ref(),
-                    ..nothing
-                },
+                Some(Outcome::Packed(packed)) => {
+                    Brought { evidence: packed.evidence.as_ref(), bundle: packed.bundle.as_ref(), ..nothing }
+                }
                 Some(Outcome::Planned(plan)) => Brought { plan: Some(plan), ..nothing },
                 _ => nothing,
             }
@@ -194,7 +192,8 @@ fn same<M: Message>(event: Option<&M>, input: Option<&M>) -> bool {
 
 fn same_list<M: Message>(event: &[M], input: Option<&[M]>) -> bool {
     input.is_some_and(|input| {
-        event.len() == input.len() && event.iter().zip(input).all(|(event, input)| same(Some(event), Some(input)))
+        event.len() == input.len()
+            && event.iter().zip(input).all(|(event, input)| same(Some(event), Some(input)))
     })
 }
 

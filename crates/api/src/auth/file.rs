@@ -1,0 +1,105 @@
+//! The list of users on disk: JSON, replaced whole, readable by its owner only.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use domain::name::{Digest, Role, Subject};
+use serde::{Deserialize, Serialize};
+
+use super::users::{Error, User};
+
+/// The version of the file's shape.
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listed {
+    version: u32,
+    users: Vec<Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    subject: String,
+    name: String,
+    roles: Vec<String>,
+    tool: bool,
+    token_sha256: String,
+}
+
+pub(super) fn read(path: &Path) -> Result<Vec<User>, Error> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
+    };
+    parse(&bytes).map_err(|source| Error::Malformed { path: path.to_owned(), source })
+}
+
+fn parse(bytes: &[u8]) -> Result<Vec<User>, Box<dyn std::error::Error + Send + Sync>> {
+    let listed: Listed = serde_json::from_slice(bytes)?;
+    if listed.version != VERSION {
+        return Err(format!("expected version {VERSION}, but found {}", listed.version).into());
+    }
+    let user = |entry: Entry| -> Result<User, domain::name::BadName> {
+        Ok(User {
+            subject: Subject::parse(&entry.subject)?,
+            name: entry.name,
+            roles: entry.roles.iter().map(|role| Role::parse(role)).collect::<Result<_, _>>()?,
+            tool: entry.tool,
+            token_sha256: Digest::parse(&entry.token_sha256)?,
+        })
+    };
+    Ok(listed.users.into_iter().map(user).collect::<Result<_, _>>()?)
+}
+
+pub(super) fn write(path: &Path, users: &[User]) -> Result<(), Error> {
+    let entry = |user: &User| Entry {
+        subject: user.subject.to_string(),
+        name: user.name.clone(),
+        roles: user.roles.iter().map(Role::to_string).collect(),
+        tool: user.tool,
+        token_sha256: user.token_sha256.to_string(),
+    };
+    let listed = Listed { version: VERSION, users: users.iter().map(entry).collect() };
+    let json = serde_json::to_vec_pretty(&listed).expect("texts and flags can be written as JSON");
+    write_private(path, &json)
+}
+
+/// Replaces a file at once, durably, with mode 0600: a reader sees the old bytes or the new ones.
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let failed = |source| Error::Write { path: path.to_owned(), source };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let beside = path.with_extension("new");
+    let write = || -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        // A file left by a crash may have another mode.
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = private().open(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        fs::File::open(folder)?.sync_all()
+    };
+    write().map_err(failed)
+}
+
+#[cfg(unix)]
+fn private() -> fs::OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options
+}
+
+#[cfg(not(unix))]
+fn private() -> fs::OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    options
+}

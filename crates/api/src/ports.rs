@@ -1,0 +1,98 @@
+//! What the API needs of the process that hosts it: a way to say something to the engine, the view, the log, the
+//! blobs, the loaded workflows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::definition::Pinned;
+use domain::evidence::Text;
+use domain::name::WorkflowName;
+use domain::workflow::Workflow;
+use engine::code::Stopped;
+use engine::partition::Answer;
+use engine::port::blobs::Blobs;
+use engine::port::clock::Clock;
+use engine::port::log::Log;
+use engine::port::store::Store;
+use engine::request::Said;
+use tokio::sync::watch;
+use wire::codec::Parsers;
+
+use crate::auth::Users;
+
+/// The engine, as its driver offers it.
+///
+/// Contract:
+/// 1. What `submit` gave as decided is durable. What it gave as pending may still be decided, once.
+/// 2. The same `input_id` with the same content is decided once and answered alike; with another content it is
+///    refused as a conflict.
+/// 3. A definition (`Request::Define`) goes to every partition; it is decided when all of them decided it.
+/// 4. `changes` yields a new value after every commit to the view, and never before it can be read there.
+#[async_trait]
+pub trait Engine: Send + Sync + std::fmt::Debug {
+    /// Says something to the engine and waits for the answer, at most for `wait`.
+    async fn submit(&self, said: Said, origin: Origin, wait: Duration) -> Result<Submitted, NotSubmitted>;
+    /// A counter that grows with every commit to the view.
+    fn changes(&self) -> watch::Receiver<u64>;
+    /// Whether every partition is read to its end and decides.
+    fn ready(&self) -> Result<(), Stopped>;
+    /// Metrics of everything that runs in this process, as OpenMetrics text without the closing `# EOF`.
+    fn metrics(&self) -> String;
+}
+
+/// Under which id something is said, and in which trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    pub input_id: String,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// What became of something said.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Submitted {
+    Decided(Answer),
+    /// It waits in its lane. Ask again under the same id.
+    Pending,
+}
+
+/// Why something could not be said at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotSubmitted {
+    /// The lane is full.
+    #[error("expected room in the engine's queue, but it is full")]
+    Busy,
+    #[error("expected an engine that decides, but it stopped: {0}")]
+    Stopped(Stopped),
+    #[error("expected an engine that runs, but it is shutting down")]
+    Closing,
+}
+
+/// One workflow file.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub name: WorkflowName,
+    /// The file's name, for people.
+    pub file: String,
+    pub text: Text,
+    pub parsed: Pinned<Workflow>,
+}
+
+/// The workflows that new events can start, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Workflows(pub Vec<Loaded>);
+
+/// All that the API is built on.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    pub engine: Arc<dyn Engine>,
+    pub store: Arc<dyn Store>,
+    pub log: Arc<dyn Log>,
+    pub blobs: Arc<dyn Blobs>,
+    pub clock: Arc<dyn Clock>,
+    pub users: Arc<Users>,
+    pub workflows: Arc<Workflows>,
+    /// How recorded definitions are parsed.
+    pub parsers: Parsers,
+}

@@ -1,0 +1,136 @@
+//! Reading the log: the owner's own records and anybody else's, by the one rule of [`crate::chain`].
+
+use wire::record::{self, Body, LaneClaim, Lane, Record};
+
+use super::effects::Settled;
+use super::signal::Action;
+use super::{Partition, Pending, Role, stopped};
+use crate::chain;
+use crate::code::{Code, Stopped};
+use crate::port::log::Landed;
+use crate::port::store::{Accepted, Commit, Head};
+
+impl Partition {
+    pub(super) fn read(&mut self, landed: &Landed) -> Result<(), Stopped> {
+        if landed.offset < self.head.next_offset {
+            return Ok(());
+        }
+        let unreadable = |error: record::Error| {
+            Stopped::new(Code::RecordUnreadable, format!("at offset {}: {error}", landed.offset))
+        };
+        let hash = record::hash(&landed.bytes);
+        if self.pending.front().is_some_and(|pending| pending.hash == hash) {
+            return self.accept_own(landed);
+        }
+        let peek = record::peek(&landed.bytes).map_err(unreadable)?;
+        let fits = chain::fits(&self.head, &peek)?;
+        if self.role != Role::Reading {
+            // Another's record, fitting or not: what is in flight may never fit any more.
+            self.step_back()?;
+        }
+        self.head.next_offset = landed.offset + 1;
+        if !fits {
+            self.head.losers += 1;
+            return Ok(());
+        }
+        self.streams.known.register(&landed.bytes).map_err(unreadable)?;
+        let record = record::decode(&landed.bytes, &self.streams.known).map_err(unreadable)?;
+        let next = chain::follow(&self.head, self.config.identity(), &record, hash)?;
+        let settled = match &record.body {
+            Body::Transition(recorded) => self.settle(record.seq, recorded, None)?,
+            Body::Created { .. } | Body::Claimed { .. } | Body::FormatRaised { .. } => Settled::default(),
+        };
+        self.taken = next.positions;
+        self.intake.rewind(next.positions);
+        self.commit(next, settled.commit(), landed);
+        Ok(())
+    }
+
+    fn accept_own(&mut self, landed: &Landed) -> Result<(), Stopped> {
+        let Pending { head, settled, replies, .. } = self.pending.pop_front().expect("the caller saw it");
+        let next = Head { next_offset: landed.offset + 1, losers: self.head.losers, ..head };
+        let seq = next.seq;
+        let is_claim = next.epoch == seq;
+        let (orders, cancels) = (settled.orders.clone(), settled.cancels.clone());
+        self.commit(next, settled.commit(), landed);
+        if !orders.is_empty() || !cancels.is_empty() {
+            self.actions.push(Action::Dispatch { seq, orders, cancels });
+        }
+        self.actions.extend(replies.into_iter().map(Action::Reply));
+        match self.role {
+            Role::Claiming if is_claim => self.begin_owning(),
+            Role::Claiming => self.claim(),
+            Role::Owning | Role::Reading | Role::Stopped => Ok(()),
+        }
+    }
+
+    fn commit(&mut self, head: Head, mut commit: Commit, landed: &Landed) {
+        let after = std::mem::replace(&mut self.head, head.clone()).seq;
+        commit.partition = self.config.partition;
+        commit.after = after;
+        commit.records = vec![Accepted {
+            seq: head.seq,
+            offset: landed.offset,
+            bytes: landed.bytes.clone(),
+            streams: std::mem::take(&mut commit.records).into_iter().flat_map(|it| it.streams).collect(),
+        }];
+        commit.requests_from = head.seq.saturating_sub(self.config.bounds.request_memory_records);
+        commit.head = head;
+        self.actions.push(Action::Commit(Box::new(commit)));
+    }
+
+    /// Appends the record that makes this process the owner, or first the one that creates the log.
+    pub(super) fn claim(&mut self) -> Result<(), Stopped> {
+        let body = if self.head.seq == 0 {
+            Body::Created {
+                log_id: self.config.log_id,
+                partition: self.config.partition,
+                partitions: self.config.partitions,
+                format: record::FORMAT,
+                in_flight_records_max: self.config.bounds.in_flight_records_max,
+            }
+        } else {
+            let lane = |lane| LaneClaim { lane, topic: String::new(), rebased_to: None };
+            Body::Claimed {
+                nonce: self.nonce,
+                binary: self.config.binary.clone(),
+                lanes: Lane::ALL.into_iter().map(lane).collect(),
+            }
+        };
+        let bytes = self.append(body, Settled::default())?;
+        self.actions.push(Action::Append(vec![bytes]));
+        Ok(())
+    }
+
+    /// Makes the record that follows the tip, and awaits it. What this process could not accept, it does not
+    /// append.
+    pub(super) fn append(&mut self, body: Body, settled: Settled) -> Result<Vec<u8>, Stopped> {
+        let tip = self.tip();
+        let record = Record { seq: tip.seq + 1, prev: tip.hash, body };
+        let bytes = record::encode(&record);
+        let hash = record::hash(&bytes);
+        let head = chain::follow(tip, self.config.identity(), &record, hash)?;
+        self.pending.push_back(Pending { hash, head, settled, replies: vec![] });
+        Ok(bytes)
+    }
+
+    /// Registers the definitions of an own record, which others' streams of this partition may name from now on.
+    pub(super) fn learn(&mut self, bytes: &[u8]) -> Result<(), Stopped> {
+        let known = &mut self.streams.known;
+        known.register(bytes).map_err(|error| Stopped::new(Code::RecordUnreadable, error.to_string()))
+    }
+
+    /// What is in flight may be this many records more.
+    pub(super) fn in_flight_room(&self) -> usize {
+        let max = match self.head.in_flight_records_max {
+            0 => self.config.bounds.in_flight_records_max,
+            recorded => recorded,
+        };
+        (max as usize).saturating_sub(self.pending.len())
+    }
+
+    /// Where a stream cannot be read, the partition stops; where it is only quarantined, the caller goes on.
+    pub(super) fn store_failed(unavailable: super::streams::Unavailable) -> Stopped {
+        stopped(unavailable)
+    }
+}

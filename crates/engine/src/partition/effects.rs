@@ -1,0 +1,214 @@
+//! What one transition changes around its streams: rows, timers, commands to send and to withdraw.
+//!
+//! The same for records of its own, when they are decided, and for those read of others.
+
+use std::sync::Arc;
+
+use domain::name::{AttemptId, RunId, StreamId, TargetId};
+use domain::transition::{Changed, Input, Step, Transition};
+use domain::work::Command;
+use domain::{run, target};
+use wire::record::{Lane, Recorded};
+
+use super::signal::WorkOrder;
+use super::{Partition, stopped};
+use crate::chain;
+use crate::code::Stopped;
+use crate::fold;
+use crate::port::row::{RunRow, TargetRow};
+use crate::port::store::{Accepted, Commit, RequestRow};
+use crate::request::Request;
+use crate::token;
+
+/// All that follows from one record, once it is accepted.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    pub streams: Vec<StreamId>,
+    pub runs: Vec<RunRow>,
+    pub targets: Vec<TargetRow>,
+    pub requests: Vec<RequestRow>,
+    pub orders: Vec<WorkOrder>,
+    pub cancels: Vec<AttemptId>,
+}
+
+impl Settled {
+    /// Its part of a commit; the place in the log is the caller's to fill in.
+    pub(super) fn commit(self) -> Commit {
+        let identity = chain::Identity { log_id: None, partition: 0, partitions: 0 };
+        Commit {
+            partition: 0,
+            after: 0,
+            head: chain::before_first(identity),
+            records: vec![Accepted { seq: 0, offset: 0, bytes: vec![], streams: self.streams }],
+            runs: self.runs,
+            targets: self.targets,
+            requests: self.requests,
+            requests_from: 0,
+        }
+    }
+}
+
+impl Partition {
+    /// Takes the transition into the streams' states, as decided (`changed`) or by folding its events.
+    pub(super) fn settle(
+        &mut self,
+        seq: u64,
+        recorded: &Recorded,
+        changed: Option<Changed>,
+    ) -> Result<Settled, Stopped> {
+        let mut settled = Settled::default();
+        let transition = &recorded.transition;
+        for step in &transition.steps {
+            let stream = step.stream();
+            if !settled.streams.contains(&stream) {
+                settled.streams.push(stream);
+            }
+        }
+        let changed = changed.unwrap_or_default();
+        for stream in settled.streams.clone() {
+            match &stream {
+                StreamId::Definitions => {
+                    let state = changed.definitions.clone().unwrap_or_else(|| {
+                        fold::definitions_after(&self.streams.definitions, &transition.steps)
+                    });
+                    self.streams.define(state, seq);
+                }
+                StreamId::Run(run) => {
+                    let state = changed.runs.get(run).cloned();
+                    self.settle_run(&mut settled, *run, state, seq, recorded)?;
+                }
+                StreamId::Target(target) => {
+                    let state = changed.targets.get(target).cloned();
+                    self.settle_target(&mut settled, target, state, seq, recorded)?;
+                }
+            }
+            self.spent.remove(&stream).map_or(Ok(()), |spent| self.keep_spent(&stream, spent))?;
+            self.schedule(&stream)?;
+        }
+        if let Some(row) = request_row(seq, recorded) {
+            settled.requests.push(row);
+        }
+        Ok(settled)
+    }
+
+    fn settle_run(
+        &mut self,
+        settled: &mut Settled,
+        id: RunId,
+        decided: Option<Arc<run::Run>>,
+        seq: u64,
+        recorded: &Recorded,
+    ) -> Result<(), Stopped> {
+        let partition = self.config.partition;
+        let slot = self.streams.run(id).map_err(stopped)?;
+        let state = match decided {
+            Some(state) => Ok(state),
+            None => fold::run_after(&slot.folded.state, id, &recorded.transition.steps),
+        };
+        let state = state.unwrap_or_else(|illegal| {
+            slot.quarantined = Some(illegal.to_string());
+            Arc::clone(&slot.folded.state)
+        });
+        let after = slot.folded.with(state, seq, recorded.now);
+        let before = std::mem::replace(&mut slot.folded, after.clone());
+        let (commands, gone) = fold::difference(&before.effects, &after.effects);
+        settled.runs.extend(fold::run_row(partition, &after));
+        let outstanding = fold::commands(&after.effects).next().is_some();
+        self.outstand(settled, StreamId::Run(id), commands, gone, outstanding, &recorded.transition);
+        Ok(())
+    }
+
+    fn settle_target(
+        &mut self,
+        settled: &mut Settled,
+        id: &TargetId,
+        decided: Option<Arc<target::Target>>,
+        seq: u64,
+        recorded: &Recorded,
+    ) -> Result<(), Stopped> {
+        let partition = self.config.partition;
+        let slot = self.streams.target(id).map_err(stopped)?;
+        let state = match decided {
+            Some(state) => Ok(state),
+            None => fold::target_after(&slot.folded.state, id, &recorded.transition.steps),
+        };
+        let state = state.unwrap_or_else(|illegal| {
+            slot.quarantined = Some(illegal.to_string());
+            Arc::clone(&slot.folded.state)
+        });
+        let after = slot.folded.with(state, seq, recorded.now);
+        let before = std::mem::replace(&mut slot.folded, after.clone());
+        let (commands, gone) = fold::difference(&before.effects, &after.effects);
+        settled.targets.extend(fold::target_row(partition, &after));
+        let outstanding = fold::commands(&after.effects).next().is_some();
+        self.outstand(settled, StreamId::Target(id.clone()), commands, gone, outstanding, &recorded.transition);
+        Ok(())
+    }
+
+    /// Keeps account of what is outstanding. What disappears without its worker having answered is withdrawn.
+    fn outstand(
+        &mut self,
+        settled: &mut Settled,
+        stream: StreamId,
+        commands: Vec<Command>,
+        gone: Vec<AttemptId>,
+        outstanding: bool,
+        transition: &Transition,
+    ) {
+        if outstanding {
+            self.outstanding.insert(stream);
+        } else {
+            self.outstanding.remove(&stream);
+        }
+        for attempt in gone {
+            self.attempts.remove(&attempt);
+            if !transition.steps.iter().any(|step| answers(step, &attempt)) {
+                settled.cancels.push(attempt);
+            }
+        }
+        for command in commands {
+            self.attempts.insert(command.attempt.clone(), None);
+            let order = self.order(command);
+            settled.orders.push(order);
+        }
+    }
+
+    pub(super) fn order(&self, command: Command) -> WorkOrder {
+        let token = token::sign(self.config.key, &command.attempt);
+        WorkOrder { token, epoch: self.head.epoch, command }
+    }
+}
+
+/// Whether the step's input is the worker's answer to the attempt.
+fn answers(step: &Step, attempt: &AttemptId) -> bool {
+    match step {
+        Step::Definitions { .. } => false,
+        Step::Run { input, .. } => matches!(
+            input,
+            run::Input::Report { attempt: answered, .. } | run::Input::Decline { attempt: answered, .. }
+                if answered == attempt
+        ),
+        Step::Target { input, .. } => matches!(
+            input,
+            target::Input::Report { attempt: answered, .. } | target::Input::Decline { attempt: answered, .. }
+                if answered == attempt
+        ),
+    }
+}
+
+/// The answer to remember, when the record holds a request that named itself.
+fn request_row(seq: u64, recorded: &Recorded) -> Option<RequestRow> {
+    let (Some(Lane::Requests), Some(input_id)) = (recorded.lane, &recorded.input_id) else { return None };
+    let content = Request::of(&outside(&recorded.transition)?)?.content();
+    let refused = recorded.transition.refused.clone();
+    Some(RequestRow { input_id: input_id.clone(), content, seq, refused })
+}
+
+/// The input that a transition began with.
+pub(crate) fn outside(transition: &Transition) -> Option<Input> {
+    transition.steps.first().map(|step| match step {
+        Step::Definitions { input, .. } => Input::Define(input.clone()),
+        Step::Run { run, input, .. } => Input::Run(*run, input.clone()),
+        Step::Target { target, input, .. } => Input::Target(target.clone(), input.clone()),
+    })
+}

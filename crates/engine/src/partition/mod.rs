@@ -1,0 +1,242 @@
+//! One partition of the log: reads it, and, when it owns it, decides what is said to it.
+//!
+//! ```text
+//!             Assigned, at the end           own claim read back
+//!   Reading ------------------------> Claiming -----------------> Owning
+//!      ^                                 |                          |
+//!      +--- in doubt, revoked, another's record ---------------------+
+//!
+//!   Tick:  take inputs -> decide and evolve in memory -> Append
+//!   RecordRead (its own, by hash):  Commit -> Dispatch -> Reply
+//! ```
+//!
+//! **Invariant:** nothing leaves (no command, no answer) that does not stand in an accepted record; nothing is
+//! appended that its writer could not fold.
+//!
+//! A driver carries out the actions in their order, and gives `Committed` when a commit is durable. It does not
+//! give `InDoubt` or another's record while a commit is under way.
+
+mod accept;
+mod config;
+mod decide;
+mod effects;
+mod intake;
+mod moments;
+mod open;
+mod said;
+mod signal;
+mod streams;
+mod timers;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Bounds, CLOCK_SLACK, Config, Redispatch};
+pub use open::OpenError;
+pub use signal::{Action, Alarm, Answer, LaneInput, Reply, Signal, WorkOrder};
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use domain::name::{AttemptId, Digest, StreamId};
+use domain::refusal::{Kind, Refusal};
+use domain::time::Timestamp;
+use domain::transition::Input;
+use wire::record::{Lane, Positions};
+
+use self::decide::Decide;
+use self::effects::Settled;
+use self::intake::{Intake, Offered};
+use self::streams::{Streams, Unavailable};
+use self::timers::Timers;
+use crate::code::{Code, Stopped, refused};
+use crate::port::clock::Reading;
+use crate::port::store::{Head, RequestRow, Store};
+
+/// What this process is to the partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Reading,
+    Claiming,
+    Owning,
+    Stopped,
+}
+
+#[derive(Debug)]
+pub struct Partition {
+    config: Config,
+    store: Arc<dyn Store>,
+    role: Role,
+    nonce: [u8; 16],
+    /// Of the last accepted record.
+    head: Head,
+    /// Own records that were appended and not read back, oldest first.
+    pending: VecDeque<Pending>,
+    streams: Streams,
+    intake: Intake,
+    /// The next offset of each lane that is not taken yet.
+    taken: Positions,
+    timers: Timers,
+    /// Moments that have been and that their stream still asks for: not given again until it changes.
+    spent: BTreeMap<StreamId, Vec<(Timestamp, Input)>>,
+    /// Attempts outstanding, and when each was last heard of.
+    attempts: BTreeMap<AttemptId, Option<Timestamp>>,
+    /// Streams with commands outstanding.
+    outstanding: BTreeSet<StreamId>,
+    /// Since when this owner dispatches: what it sent out again counts as heard then.
+    owning_since: Option<Timestamp>,
+    /// Up to this `seq` every command is where it cannot get lost.
+    dispatched: u64,
+    /// Answers to requests that are not durable in the view yet.
+    recent: BTreeMap<String, RequestRow>,
+    /// The clock, when it could last be trusted.
+    trusted: Option<Reading>,
+    suspended: bool,
+    decide: Decide,
+    actions: Vec<Action>,
+}
+
+/// An own record on its way into the log and back.
+#[derive(Debug)]
+struct Pending {
+    hash: Digest,
+    /// The head once it is accepted.
+    head: Head,
+    settled: Settled,
+    replies: Vec<Reply>,
+}
+
+impl Partition {
+    pub fn step(&mut self, signal: Signal) -> Vec<Action> {
+        if self.role != Role::Stopped
+            && let Err(stopped) = self.take_signal(signal)
+        {
+            self.role = Role::Stopped;
+            self.actions.push(Action::Stop(stopped));
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What was accepted so far.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Where each lane is to be read from.
+    pub fn positions(&self) -> Positions {
+        self.head.positions
+    }
+
+    /// How many more inputs of the lane may be given before the next tick.
+    pub fn room(&self, lane: Lane) -> usize {
+        self.intake.room(lane, &self.config.bounds)
+    }
+
+    /// Whether a tick would find inputs waiting.
+    pub fn is_waiting(&self) -> bool {
+        !self.intake.is_empty()
+    }
+
+    /// When a tick is needed though nothing is said.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.timers.next()
+    }
+
+    fn take_signal(&mut self, signal: Signal) -> Result<(), Stopped> {
+        match signal {
+            Signal::RecordRead(landed) => self.read(&landed),
+            Signal::Input(input) => {
+                self.offer(*input);
+                Ok(())
+            }
+            Signal::Heard { attempt, at } => {
+                if let Some(heard) = self.attempts.get_mut(&attempt) {
+                    *heard = (*heard).max(Some(at));
+                }
+                Ok(())
+            }
+            Signal::Tick(reading) => self.tick(reading),
+            Signal::Committed { seq } => {
+                self.streams.committed = self.streams.committed.max(seq.min(self.head.seq));
+                let committed = self.streams.committed;
+                self.recent.retain(|_, row| row.seq > committed);
+                self.streams.shrink();
+                Ok(())
+            }
+            Signal::Dispatched { seq } => {
+                self.dispatched = self.dispatched.max(seq.min(self.head.seq));
+                Ok(())
+            }
+            Signal::InDoubt | Signal::Revoked => self.step_back(),
+            Signal::Assigned { nonce } => {
+                if self.role == Role::Reading {
+                    self.role = Role::Claiming;
+                    self.nonce = nonce;
+                    self.claim()?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn offer(&mut self, input: LaneInput) {
+        if let Offered::Full(input) = self.intake.offer(input, &self.config.bounds) {
+            let answer = Answer::Refused(refusal(
+                Kind::Busy,
+                refused::BUSY,
+                "expected room in the lane, but its queue is full",
+                "try again in a moment",
+            ));
+            let LaneInput { lane, offset, input_id, .. } = input;
+            self.actions.push(Action::Reply(Reply { lane, offset, input_id, answer }));
+        }
+    }
+
+    /// Goes back to what is accepted, and reads on.
+    fn step_back(&mut self) -> Result<(), Stopped> {
+        self.role = Role::Reading;
+        self.pending.clear();
+        self.recent.clear();
+        self.spent.clear();
+        self.attempts.clear();
+        self.owning_since = None;
+        self.taken = self.head.positions;
+        self.intake.rewind(self.head.positions);
+        self.streams.forget().map_err(stopped)?;
+        self.recall()
+    }
+
+    /// The head that the next own record follows.
+    fn tip(&self) -> &Head {
+        self.pending.back().map_or(&self.head, |pending| &pending.head)
+    }
+
+    /// Answers once everything decided so far is durable.
+    fn reply(&mut self, reply: Reply) {
+        match self.pending.back_mut() {
+            Some(pending) => pending.replies.push(reply),
+            None => self.actions.push(Action::Reply(reply)),
+        }
+    }
+
+    fn alarm(&mut self, code: &'static str, stream: StreamId, text: impl Into<String>) {
+        self.actions.push(Action::Alarm(Alarm { code, stream, text: text.into() }));
+    }
+}
+
+fn refusal(kind: Kind, code: &str, text: impl Into<String>, hint: &str) -> Refusal {
+    Refusal { kind, code: code.to_owned(), text: text.into(), hint: Some(hint.to_owned()) }
+}
+
+fn stopped(unavailable: Unavailable) -> Stopped {
+    let cause = std::error::Error::source(&unavailable).map(|source| format!(": {source}"));
+    Stopped::new(Code::StoreFailed, format!("{unavailable}{}", cause.unwrap_or_default()))
+}

@@ -9,11 +9,11 @@ pub mod partition;
 
 pub mod chain;
 pub mod code;
-//DESK
-//EMB
+pub mod desk;
+pub mod embedded;
 pub mod fold;
 pub mod placement;
-//REP
+pub mod replay;
 pub mod request;
 pub mod token;
 

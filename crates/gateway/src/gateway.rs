@@ -171,7 +171,8 @@ impl Gateway {
 
     fn admit(&self, table: &RouteTable) -> Result<Option<Arc<Target>>, Refused> {
         let target = self.shared.target(&table.target.to_string());
-        let (limits, serving) = (&self.shared.limits, target.as_ref().map(|target| target.serving.load_full()));
+        let (limits, serving) =
+            (&self.shared.limits, target.as_ref().map(|target| target.serving.load_full()));
         let served = serving.as_ref().and_then(|serving| serving.intended.as_ref());
         let overridden = serving.as_ref().and_then(|serving| serving.overridden.as_ref());
         tables::admit(limits, served, overridden, table)?;
@@ -268,8 +269,11 @@ impl Shared {
         intended: Option<RouteTable>,
         overridden: Option<Override>,
     ) -> Arc<Serving> {
-        let table = intended.clone().unwrap_or_else(|| RouteTable::empty(target.clone()));
-        let effective = tables::effective(&table, overridden.as_ref());
+        // An override alone leads nobody anywhere: only a table was asked whether its releases are ready.
+        let effective = intended.as_ref().map_or_else(
+            || RouteTable::empty(target.clone()),
+            |table| tables::effective(table, overridden.as_ref()),
+        );
         let mut led = vec![];
         for route in &effective.routes {
             let bundle = route.release.bundle;
@@ -280,6 +284,7 @@ impl Shared {
             led.push(Led {
                 release: route.release.clone(),
                 version: header(route.release.version.as_str()),
+                bundle: bundle.hex().into(),
                 counts: Arc::clone(counts),
                 backend: self.backend_of(changing, bundle),
             });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use domain::name::{Digest, ModelName};
+use domain::name::Digest;
 use domain::routes::Sticky;
 use engine::port::predictions::Prediction;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -17,7 +17,7 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::{Response, StatusCode};
 
 use crate::answer::{self, Predicted};
-use crate::backend::{Ask, Call, Fault, Reply};
+use crate::backend::{Ask, Fault, Reply};
 use crate::gateway::{Shared, Target};
 use crate::instant;
 use crate::limits::Limits;
@@ -49,7 +49,12 @@ where
     }
 }
 
-async fn try_infer<B>(shared: &Shared, target: &Target, headers: &HeaderMap, body: B) -> Result<Answer, Refusal>
+async fn try_infer<B>(
+    shared: &Shared,
+    target: &Target,
+    headers: &HeaderMap,
+    body: B,
+) -> Result<Answer, Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -184,7 +189,7 @@ impl Drop for AtRelease<'_> {
 async fn ask(shared: &Shared, target: &Target, led: &Led, body: &Bytes) -> Told {
     led.counts.in_flight.fetch_add(1, Relaxed);
     let mut at_release = AtRelease { release: &led.counts, counts: &shared.counts, answered: false };
-    let call = call(&target.id.model, led.release.bundle, Ask::Infer(body.clone()));
+    let call = led.call(target, Ask::Infer(body.clone()));
     let timeout = Duration::from_millis(shared.limits.infer_timeout_ms);
     let began = Instant::now();
     let result = match tokio::time::timeout(timeout, led.backend.call(&call)).await {
@@ -193,10 +198,6 @@ async fn ask(shared: &Shared, target: &Target, led: &Led, body: &Bytes) -> Told 
     };
     at_release.answered = true;
     Told { result, latency_us: u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX) }
-}
-
-pub(crate) fn call(model: &ModelName, bundle: Digest, ask: Ask) -> Call {
-    Call { model: model.clone(), bundle, ask }
 }
 
 /// Counts and logs what a release said, and makes it the answer.

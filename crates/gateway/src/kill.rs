@@ -96,7 +96,10 @@ impl Gateway {
         let table = serving.intended.as_ref();
         let overridden = Override {
             target: target.clone(),
-            generation: table.map(|it| it.generation).max(serving.overridden.as_ref().map(|it| it.generation)).unwrap_or_default(),
+            generation: table
+                .map(|it| it.generation)
+                .max(serving.overridden.as_ref().map(|it| it.generation))
+                .unwrap_or_default(),
             to: table.and_then(|table| instead(table, &killed)),
             killed,
             at: instant::now(),
@@ -141,6 +144,9 @@ fn named(serving: &Serving, target: &TargetId, release: Option<&str>) -> Result<
         .map(|release| release.bundle);
     match found.next() {
         Some(bundle) => Ok(vec![bundle]),
-        None => Err(KillError::ReleaseUnknown { target: target.clone(), release: text.chars().take(80).collect() }),
+        None => Err(KillError::ReleaseUnknown {
+            target: target.clone(),
+            release: text.chars().take(80).collect(),
+        }),
     }
 }

@@ -19,7 +19,8 @@ use crate::instant;
 use crate::protocol::ID_BYTES_MAX;
 use crate::refusal::{Answer, Refusal, json, text_with_causes};
 
-const HINT: &str = "send {\"id\": the request's id, \"label\": a number or boolean, \"time\": RFC 3339 or Unix ms}";
+const HINT: &str =
+    "send {\"id\": the request's id, \"label\": a number or boolean, \"time\": RFC 3339 or Unix ms}";
 
 /// Takes the labels of `body` for `target`.
 pub(crate) async fn take(shared: &Arc<Shared>, target: &TargetId, body: Bytes) -> Result<Answer, Refusal> {
@@ -86,9 +87,11 @@ fn label(target: &TargetId, line: usize, entry: &str, now: Timestamp) -> Result<
         let text = format!("expected to read {subject} in line {line}, but {what}");
         refused("LABEL_INVALID", text).at(line, field).hint(HINT)
     };
-    let entry: Value = serde_json::from_str(entry).map_err(|error| wrong(None, &format!("it is no JSON: {error}")))?;
+    let entry: Value =
+        serde_json::from_str(entry).map_err(|error| wrong(None, &format!("it is no JSON: {error}")))?;
     let Value::Object(entry) = entry else { return Err(wrong(None, "it is no object")) };
-    if let Some(unknown) = entry.keys().find(|key| !["id", "label", "value", "time"].contains(&key.as_str())) {
+    if let Some(unknown) = entry.keys().find(|key| !["id", "label", "value", "time"].contains(&key.as_str()))
+    {
         let unknown: String = unknown.chars().take(80).collect();
         return Err(wrong(None, &format!("`{unknown}` is no field of it")));
     }
@@ -106,7 +109,10 @@ fn label(target: &TargetId, line: usize, entry: &str, now: Timestamp) -> Result<
     };
     let value = match value {
         Value::Bool(value) => f64::from(u8::from(*value)),
-        Value::Number(value) => value.as_f64().filter(|value| value.is_finite()).ok_or_else(|| wrong(Some(field), "it is out of range"))?,
+        Value::Number(value) => value
+            .as_f64()
+            .filter(|value| value.is_finite())
+            .ok_or_else(|| wrong(Some(field), "it is out of range"))?,
         _ => return Err(wrong(Some(field), "it is no number or boolean")),
     };
     let at = match entry.get("time") {
@@ -114,7 +120,9 @@ fn label(target: &TargetId, line: usize, entry: &str, now: Timestamp) -> Result<
         Some(Value::Number(ms)) => {
             Timestamp(ms.as_u64().ok_or_else(|| wrong(Some("time"), "it is no count of milliseconds"))?)
         }
-        Some(Value::String(text)) => instant::parse(text).ok_or_else(|| wrong(Some("time"), "it is no RFC 3339 time"))?,
+        Some(Value::String(text)) => {
+            instant::parse(text).ok_or_else(|| wrong(Some("time"), "it is no RFC 3339 time"))?
+        }
         Some(_) => return Err(wrong(Some("time"), "it is no text or number")),
     };
     Ok(Label { target: target.clone(), request_id, at, value })

@@ -77,12 +77,15 @@ impl Gateway {
                 .hint("infer by POST /{model}@{environment}/v2/models/{model}/infer"));
         };
         let wanted = match place {
-            Place::Model { verb: Verb::Infer, .. } | Place::Labels { .. } | Place::Kill { .. } => Method::POST,
+            Place::Model { verb: Verb::Infer, .. } | Place::Labels { .. } | Place::Kill { .. } => {
+                Method::POST
+            }
             _ => Method::GET,
         };
         if head.method != wanted && !matches!(place, Place::Version) {
             let text = format!("expected {wanted} at this path, but it is {}", head.method);
-            let mut answer = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", text).answer();
+            let mut answer =
+                Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", text).answer();
             let allow = HeaderValue::from_static(if wanted == Method::POST { "POST" } else { "GET" });
             answer.headers_mut().insert(ALLOW, allow);
             return Ok(answer);
@@ -121,7 +124,10 @@ impl Gateway {
             Place::Healthz => Ok(answer(StatusCode::OK, &json!({ "gateway": self.id() }))),
             Place::ServerMetadata => {
                 let version = env!("CARGO_PKG_VERSION");
-                Ok(answer(StatusCode::OK, &json!({ "name": SERVER_NAME, "version": version, "extensions": [] })))
+                Ok(answer(
+                    StatusCode::OK,
+                    &json!({ "name": SERVER_NAME, "version": version, "extensions": [] }),
+                ))
             }
         }
     }
@@ -155,7 +161,7 @@ impl Gateway {
     async fn first(&self, target: &Target, ask: Ask) -> Result<Answer, Refusal> {
         let serving = target.serving.load_full();
         let led = serving.first().ok_or_else(|| infer::no_release(target, &serving))?;
-        let call = infer::call(&target.id.model, led.release.bundle, ask);
+        let call = led.call(target, ask);
         let timeout_ms = self.limits().ready_timeout_ms;
         match tokio::time::timeout(Duration::from_millis(timeout_ms), led.backend.call(&call)).await {
             Ok(Ok(reply)) => Ok(infer::pass_on(reply)),

@@ -93,7 +93,10 @@ pub(crate) fn render(
         head(&mut text, prefix, name, "counter", help);
         for release in releases {
             let labels = labels(release);
-            line(&mut text, format_args!("{prefix}gateway_{name}_total{labels} {}", value(release).load(Relaxed)));
+            line(
+                &mut text,
+                format_args!("{prefix}gateway_{name}_total{labels} {}", value(release).load(Relaxed)),
+            );
         }
     }
     head(&mut text, prefix, "release_latency_seconds", "summary", "Time until a release had answered.");

@@ -25,12 +25,22 @@ pub(crate) enum Place<'a> {
     ServerMetadata,
     ServerLive,
     ServerReady,
-    TargetReady { target: Cow<'a, str> },
-    Model { target: Option<Cow<'a, str>>, model: &'a str, verb: Verb },
+    TargetReady {
+        target: Cow<'a, str>,
+    },
+    Model {
+        target: Option<Cow<'a, str>>,
+        model: &'a str,
+        verb: Verb,
+    },
     /// A version in the path: the table chooses it, not the caller.
     Version,
-    Labels { target: Cow<'a, str> },
-    Kill { target: Cow<'a, str> },
+    Labels {
+        target: Cow<'a, str>,
+    },
+    Kill {
+        target: Cow<'a, str>,
+    },
 }
 
 /// Finds whose `path` is.

@@ -63,7 +63,8 @@ pub(crate) fn read(
 ) -> Result<Asked, Refusal> {
     let read: Body<'_> = serde_json::from_slice(&body).map_err(|error| {
         let text = format!("expected to infer with a request of the Open Inference Protocol, but {error}");
-        malformed(text).hint("send a JSON object with `inputs`, each with `name`, `datatype`, `shape`, `data`")
+        malformed(text)
+            .hint("send a JSON object with `inputs`, each with `name`, `datatype`, `shape`, `data`")
     })?;
     if read.inputs.is_empty() {
         return Err(malformed("expected to infer with inputs, but `inputs` is empty"));
@@ -93,7 +94,8 @@ pub(crate) fn read(
         }
     };
     if id.len() > ID_BYTES_MAX {
-        let text = format!("expected to infer with an id of at most {ID_BYTES_MAX} bytes, but it has {}", id.len());
+        let text =
+            format!("expected to infer with an id of at most {ID_BYTES_MAX} bytes, but it has {}", id.len());
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "ID_TOO_LONG", text));
     }
     Ok(Asked { id, sticky, is_one_row, features, body })
@@ -157,7 +159,8 @@ fn parameter(parameters: &RawValue, name: &str) -> Result<Option<Vec<u8>>, Refus
     Ok(match text.as_bytes()[0] {
         b'"' => serde_json::from_str::<String>(text).ok().map(String::into_bytes),
         b'{' | b'[' => {
-            let text = format!("expected to route by the parameter `{name}`, but it is no text, number or boolean");
+            let text =
+                format!("expected to route by the parameter `{name}`, but it is no text, number or boolean");
             return Err(malformed(text));
         }
         b'n' => None,

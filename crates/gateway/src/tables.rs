@@ -17,7 +17,8 @@ use domain::routes::{Generation, Route, RouteTable, Sticky};
 use domain::weight::Weight;
 use hyper::header::HeaderValue;
 
-use crate::backend::Backend;
+use crate::backend::{Ask, Backend, Call};
+use crate::gateway::Target;
 use crate::limits::Limits;
 use crate::metrics::ReleaseCounts;
 use crate::overrides::Override;
@@ -79,7 +80,8 @@ pub(crate) fn admit(
 ) -> Result<(), Refused> {
     let sum: u32 = offered.routes.iter().map(|route| u32::from(route.weight.points())).sum();
     let bundles = offered.routes.iter().map(|route| route.release.bundle);
-    let twice = bundles.clone().enumerate().any(|(place, it)| bundles.clone().take(place).any(|other| other == it));
+    let twice =
+        bundles.clone().enumerate().any(|(place, it)| bundles.clone().take(place).any(|other| other == it));
     let what = if !offered.is_sound() {
         Some(format!("its weights sum to {sum} basis points and not to 10000"))
     } else if twice {
@@ -133,7 +135,9 @@ pub(crate) fn instead(table: &RouteTable, killed: &[Digest]) -> Option<Release> 
 pub(crate) fn effective(table: &RouteTable, overridden: Option<&Override>) -> RouteTable {
     let routes = match overridden {
         None => table.routes.clone(),
-        Some(it) => it.to.iter().map(|release| Route { release: release.clone(), weight: Weight::ALL }).collect(),
+        Some(it) => {
+            it.to.iter().map(|release| Route { release: release.clone(), weight: Weight::ALL }).collect()
+        }
     };
     RouteTable { routes, ..table.clone() }
 }
@@ -143,8 +147,17 @@ pub(crate) fn effective(table: &RouteTable, overridden: Option<&Override>) -> Ro
 pub(crate) struct Led {
     pub(crate) release: Release,
     pub(crate) version: HeaderValue,
+    /// The bundle in hexadecimal.
+    pub(crate) bundle: Arc<str>,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) counts: Arc<ReleaseCounts>,
+}
+
+impl Led {
+    pub(crate) fn call(&self, target: &Target, ask: Ask) -> Call {
+        let (model, version) = (target.id.model.clone(), Arc::clone(&self.bundle));
+        Call { model, bundle: self.release.bundle, version, ask }
+    }
 }
 
 /// What a target serves at a moment; replaced as a whole.

@@ -51,7 +51,8 @@ impl Blobs {
 
     /// Writes a file that has no name yet under `sha256`, synced.
     fn receive(&self, bytes: &[u8]) -> io::Result<PathBuf> {
-        let path = self.folder.join("incoming").join(self.incoming.fetch_add(1, Ordering::Relaxed).to_string());
+        let path =
+            self.folder.join("incoming").join(self.incoming.fetch_add(1, Ordering::Relaxed).to_string());
         let mut file = File::create_new(&path)?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
         if written.is_err() {

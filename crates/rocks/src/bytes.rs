@@ -99,13 +99,18 @@ mod tests {
             put_number(&mut out, number);
             put_bytes(&mut out, b"after");
             let mut reader = Reader::new(&out);
-            assert_eq!((reader.number(), reader.bytes(), reader.end()), (Ok(number), Ok(&b"after"[..]), Ok(())));
+            assert_eq!(
+                (reader.number(), reader.bytes(), reader.end()),
+                (Ok(number), Ok(&b"after"[..]), Ok(()))
+            );
         }
     }
 
     #[test]
     fn any_bytes_end_in_a_value_or_an_error() {
-        for bytes in [&[][..], &[0x80], &[0xff; 11], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]] {
+        for bytes in
+            [&[][..], &[0x80], &[0xff; 11], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]]
+        {
             assert!(Reader::new(bytes).bytes().is_err(), "{bytes:?}");
         }
         assert!(Reader::new(&[1, 0xff]).text().is_err());

@@ -19,9 +19,10 @@ use std::sync::{Mutex, MutexGuard};
 use domain::name::Digest;
 use engine::port::log::Append;
 use engine::port::store::{self, Commit};
+use rocksdb::statistics::{StatsLevel, Ticker};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, LogLevel,
-    Options, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
+    LogLevel, Options, WriteBatch, WriteOptions,
 };
 
 use crate::bytes::Reader;
@@ -57,6 +58,8 @@ pub struct Database {
     /// Where the next record of each partition goes; moves after the sync.
     ends: Box<[AtomicU64]>,
     stopped: AtomicBool,
+    /// Kept for their statistics.
+    options: Options,
     _lock: Lock,
 }
 
@@ -98,14 +101,19 @@ impl Database {
         if !path.join("CURRENT").exists() {
             return Err(Error::damaged(path, "the database of the log"));
         }
-        let db = DB::open_cf_descriptors(&options(), &path, families()).map_err(|error| opening(&path, error))?;
+        let mut options = options();
+        options.enable_statistics();
+        options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
+        let db =
+            DB::open_cf_descriptors(&options, &path, families()).map_err(|error| opening(&path, error))?;
         let meta = family(&db, META);
         let kept = db.get_cf(meta, LOG_KEY).map_err(Error::Read)?;
         if kept.is_none_or(|kept| decode(&kept) != Some(expected)) {
             return Err(Error::damaged(path, "the log that `FORMAT` names"));
         }
         let (mut guard, guarded) = Guard::open(folder)?;
-        let acknowledged = (0..expected.partitions).map(|partition| log::last(&db, family(&db, LOG), partition));
+        let acknowledged =
+            (0..expected.partitions).map(|partition| log::last(&db, family(&db, LOG), partition));
         let acknowledged = acknowledged.collect::<Result<Vec<_>, _>>()?;
         check(&db, folder, &acknowledged, guarded.as_deref())?;
         guard.note(&acknowledged)?;
@@ -117,7 +125,7 @@ impl Database {
         let ends = acknowledged.iter().map(|partition| AtomicU64::new(partition.end)).collect();
         let view = view::Standing::read(&db, family(&db, VIEW))?;
         let writing = Mutex::new(Writing { acknowledged, guard, view });
-        Ok(Self { db, path, writing, ends, stopped: AtomicBool::new(false), _lock: lock })
+        Ok(Self { db, path, writing, ends, stopped: AtomicBool::new(false), options, _lock: lock })
     }
 
     /// Deletes the view, and keeps the log: it is built again by reading.
@@ -127,6 +135,11 @@ impl Database {
         forget_view(&self.db).inspect_err(|_| self.stop())?;
         writing.view = view::Standing::default();
         Ok(())
+    }
+
+    /// How often the write-ahead log was synced since opening: once a pass, once a call of the journal.
+    pub fn syncs(&self) -> u64 {
+        self.options.get_ticker_count(Ticker::WalFileSynced)
     }
 
     /// Writes all memtables to files and syncs the guard.
@@ -202,7 +215,12 @@ impl Database {
 }
 
 /// Refuses a log that does not hold what was acknowledged.
-fn check(db: &DB, folder: &Path, found: &[Acknowledged], guarded: Option<&[Acknowledged]>) -> Result<(), Error> {
+fn check(
+    db: &DB,
+    folder: &Path,
+    found: &[Acknowledged],
+    guarded: Option<&[Acknowledged]>,
+) -> Result<(), Error> {
     let Some(guarded) = guarded else {
         let empty = found.iter().all(|partition| partition.end == 0);
         return if empty { Ok(()) } else { Err(Error::damaged(folder.join("HEAD"), "an acknowledged head")) };
@@ -215,7 +233,8 @@ fn check(db: &DB, folder: &Path, found: &[Acknowledged], guarded: Option<&[Ackno
             return Err(Error::BehindHead { partition, acknowledged: guarded.end, end: found.end });
         }
         if let Some(offset) = guarded.end.checked_sub(1) {
-            let record = db.get_pinned_cf(family(db, LOG), log::key(partition, offset)).map_err(Error::Read)?;
+            let record =
+                db.get_pinned_cf(family(db, LOG), log::key(partition, offset)).map_err(Error::Read)?;
             if record.is_none_or(|record| Digest::of(&record) != guarded.hash) {
                 return Err(Error::OtherRecord { partition, offset });
             }
@@ -298,4 +317,3 @@ fn decode(bytes: &[u8]) -> Option<NewLog> {
     let log = NewLog { log_id: reader.array().ok()?, partitions: u32::from_be_bytes(reader.array().ok()?) };
     reader.end().ok().map(|()| log)
 }
-

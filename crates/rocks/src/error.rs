@@ -26,13 +26,19 @@ pub enum Error {
     #[error("expected to read and write {}", path.display())]
     Unusable { path: PathBuf, source: std::io::Error },
     #[error("expected {expected} in {}", path.display())]
-    Damaged { path: PathBuf, expected: &'static str, source: Option<Box<dyn std::error::Error + Send + Sync>> },
+    Damaged {
+        path: PathBuf,
+        expected: &'static str,
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
     #[error(
         "expected partition {partition} of the log to reach what was acknowledged, offset {acknowledged}, \
          but it ends at {end}"
     )]
     BehindHead { partition: u32, acknowledged: u64, end: u64 },
-    #[error("expected another record of partition {partition} at offset {offset}: it is not the acknowledged one")]
+    #[error(
+        "expected another record of partition {partition} at offset {offset}: it is not the acknowledged one"
+    )]
     OtherRecord { partition: u32, offset: u64 },
     #[error("failed to write to the database")]
     Write(#[source] rocksdb::Error),
@@ -62,7 +68,9 @@ impl Error {
 
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Missing { .. } | Self::InUse { .. } | Self::Version { .. } | Self::Unusable { .. } => Kind::Mend,
+            Self::Missing { .. } | Self::InUse { .. } | Self::Version { .. } | Self::Unusable { .. } => {
+                Kind::Mend
+            }
             Self::Damaged { .. } | Self::Read(_) | Self::BehindHead { .. } | Self::OtherRecord { .. } => {
                 Kind::Damaged
             }
@@ -72,13 +80,17 @@ impl Error {
 
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Missing { .. } => Some("name the folder that `serve` was started with, or start it there once"),
+            Self::Missing { .. } => {
+                Some("name the folder that `serve` was started with, or start it there once")
+            }
             Self::InUse { .. } => Some("stop the process that has it, or choose another folder"),
             Self::Version { expected, found, .. } if found > expected => {
                 Some("it was written by a newer release: use that release; nothing was changed")
             }
             Self::Version { .. } => Some("it was written by an older release: use that release"),
-            Self::Unusable { .. } => Some("check that it is a folder, its owner and rights, and that the disk has room"),
+            Self::Unusable { .. } => {
+                Some("check that it is a folder, its owner and rights, and that the disk has room")
+            }
             Self::Damaged { .. } | Self::Read(_) => {
                 Some("keep a copy of the folder, then restore it from a backup; do not delete single files")
             }
@@ -86,7 +98,9 @@ impl Error {
                 "`log` is older than `HEAD`: put back the newest copy of the whole folder; \
                  decisions that were acknowledged are missing in this one",
             ),
-            Self::Write(_) | Self::Head { .. } => Some("see whether the disk is full or failing, then start again"),
+            Self::Write(_) | Self::Head { .. } => {
+                Some("see whether the disk is full or failing, then start again")
+            }
             Self::Stopped => Some("start again"),
         }
     }

@@ -33,7 +33,7 @@ pub(crate) fn read(folder: &Path) -> Result<Option<NewLog>, Error> {
 
 /// Writes it whole or not at all.
 pub(crate) fn write(folder: &Path, log: &NewLog) -> Result<(), Error> {
-    let text = format!("modelrail-data {VERSION}\nlog {}\npartitions {}\n", hex(&log.log_id), log.partitions);
+    let text = format!("modelrail-data {VERSION}\nlog {}\npartitions {}\n", hex(log.log_id), log.partitions);
     let unusable = |source| Error::Unusable { path: folder.join(NAME), source };
     replace(&folder.join(NAME), text.as_bytes()).map_err(unusable)
 }
@@ -53,8 +53,8 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn hex(id: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(id))
 }
 
 fn unhex(text: &str) -> Option<[u8; 16]> {

@@ -143,9 +143,8 @@ fn decode(slot: &[u8]) -> Result<(u64, Vec<Acknowledged>), Malformed> {
     if check(body) != expected {
         return Err(Malformed("a matching check"));
     }
-    let entry = |_| {
-        Ok(Acknowledged { end: u64::from_be_bytes(ahead.array()?), hash: Digest(ahead.array()?) })
-    };
+    let entry =
+        |_| Ok(Acknowledged { end: u64::from_be_bytes(ahead.array()?), hash: Digest(ahead.array()?) });
     Ok((generation, (0..count).map(entry).collect::<Result<_, _>>()?))
 }
 

@@ -35,7 +35,7 @@ impl Journal for Database {
 
     fn open(&self) -> Result<Vec<Entry>, Error> {
         let mut open = vec![];
-        self.visit(|entry| {
+        self.visit_entries(|entry| {
             if !matches!(entry.state, State::Closed(_)) {
                 open.push(entry);
             }
@@ -46,7 +46,7 @@ impl Journal for Database {
 
     fn sweep(&self, before: Timestamp) -> Result<(), Error> {
         let mut batch = WriteBatch::default();
-        self.visit(|entry| {
+        self.visit_entries(|entry| {
             if matches!(entry.state, State::Closed(_)) && entry.at < before {
                 batch.delete_cf(self.journal_family(), entry.attempt.to_string());
             }
@@ -55,12 +55,16 @@ impl Journal for Database {
             }
             Ok(())
         })?;
-        if batch.is_empty() { Ok(()) } else { self.write_synced(batch).map_err(|error| Error::Io(error.into())) }
+        if batch.is_empty() {
+            Ok(())
+        } else {
+            self.write_synced(batch).map_err(|error| Error::Io(error.into()))
+        }
     }
 }
 
 impl Database {
-    fn visit(&self, mut visit: impl FnMut(Entry) -> Result<(), Error>) -> Result<(), Error> {
+    fn visit_entries(&self, mut visit: impl FnMut(Entry) -> Result<(), Error>) -> Result<(), Error> {
         for item in self.db().iterator_cf(self.journal_family(), IteratorMode::Start) {
             let (key, bytes) = item.map_err(read)?;
             let text = String::from_utf8_lossy(&key);

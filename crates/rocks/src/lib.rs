@@ -16,8 +16,8 @@
 //!
 //! It decides nothing, parses no record, and starts no threads of its own (RocksDB has two in the background).
 
-mod folder;
 mod error;
+mod folder;
 mod format;
 mod guard;
 

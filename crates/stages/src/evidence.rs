@@ -20,7 +20,8 @@ impl Gathered {
     /// Stores the evidence as a blob and names it by its digest. At most `measurements_max` are kept.
     pub(crate) fn seal(mut self, blobs: &dyn Blobs, measurements_max: usize) -> Result<Evidence, Trouble> {
         if self.measurements.len() > measurements_max {
-            let text = format!("{} measurements were made, {measurements_max} are kept", self.measurements.len());
+            let text =
+                format!("{} measurements were made, {measurements_max} are kept", self.measurements.len());
             let check = self.measurements[measurements_max].check.clone();
             self.measurements.truncate(measurements_max);
             self.findings.push(finding(&check, "TOO_MANY_MEASUREMENTS", text));

@@ -94,7 +94,8 @@ pub(crate) fn parse(text: &str) -> Result<Url, AddressError> {
 pub(crate) fn begins_with(url: &Url, prefix: &str) -> bool {
     let Ok(prefix) = parse(prefix) else { return false };
     let (url, prefix) = (url.as_str(), prefix.as_str());
-    url.strip_prefix(prefix).is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
+    url.strip_prefix(prefix)
+        .is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
 }
 
 fn judge(url: &Url, address: IpAddr) -> Result<(), String> {
@@ -109,7 +110,9 @@ fn judge(url: &Url, address: IpAddr) -> Result<(), String> {
         return Err(format!("expected an address to call, but {address} is for machines about themselves"));
     }
     if url.scheme() == "http" && !address.is_loopback() {
-        return Err(format!("expected `https`, but `http` was asked for outside of this machine ({address})"));
+        return Err(format!(
+            "expected `https`, but `http` was asked for outside of this machine ({address})"
+        ));
     }
     Ok(())
 }

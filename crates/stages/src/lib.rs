@@ -33,9 +33,6 @@ mod latencies;
 mod sample;
 mod traffic;
 
-#[cfg(test)]
-mod testing;
-
 use domain::work::{Command, Order, Outcome};
 
 pub use config::Config;
@@ -60,11 +57,14 @@ pub(crate) struct Attempt<'a> {
 impl Attempt<'_> {
     /// To be called before each step outside.
     fn step(&self, what: &str) -> Result<(), Trouble> {
-        if (self.cancelled)() {
-            return Err(Trouble::Cancelled);
-        }
+        self.still_wanted()?;
         (self.progress)(what);
         Ok(())
+    }
+
+    /// To be called now and then within a step.
+    fn still_wanted(&self) -> Result<(), Trouble> {
+        if (self.cancelled)() { Err(Trouble::Cancelled) } else { Ok(()) }
     }
 }
 

@@ -145,7 +145,8 @@ impl<'a> Field<'a> {
         match parse(text) {
             Ok(value) => Some(value),
             Err(error) => {
-                let found = if text.is_empty() { "an empty text".into() } else { format!("`{}`", shortened(text)) };
+                let found =
+                    if text.is_empty() { "an empty text".into() } else { format!("`{}`", shortened(text)) };
                 let words = format!("expected {}, but found {found}", error.expected);
                 notes.problem(self.problem(code::OUT_OF_RANGE, words));
                 None
@@ -217,7 +218,8 @@ impl<'a> Fields<'a> {
     pub(crate) fn no_others(self, not_available: &[&str], notes: &mut Notes) {
         for (entry, problem) in self.others() {
             notes.problem(if not_available.contains(&&*entry.key) {
-                let text = format!("expected a key of this version, but `{}` is not available in it", entry.key);
+                let text =
+                    format!("expected a key of this version, but `{}` is not available in it", entry.key);
                 Problem::new(code::NOT_AVAILABLE, self.path_of(&entry.key), text).at(entry.place)
             } else {
                 problem

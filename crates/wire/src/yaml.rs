@@ -92,7 +92,8 @@ impl<'a> Events<'a> {
     ) -> Result<Node, Box<Problem>> {
         let place = place(span);
         if depth > DEPTH_MAX {
-            let text = format!("expected at most {DEPTH_MAX} maps and lists inside each other, but found more");
+            let text =
+                format!("expected at most {DEPTH_MAX} maps and lists inside each other, but found more");
             return Err(Box::new(Problem::new(code::TOO_DEEP, "", text).at(place)));
         }
         let (Event::Scalar(_, _, anchor, ref tag)
@@ -102,7 +103,10 @@ impl<'a> Events<'a> {
             return Err(malformed(place, "expected a value, but found an alias (`*`), which is not allowed"));
         };
         if anchor != 0 {
-            return Err(malformed(place, "expected a value, but found an anchor (`&`), which is not allowed"));
+            return Err(malformed(
+                place,
+                "expected a value, but found an anchor (`&`), which is not allowed",
+            ));
         }
         if tag.is_some() {
             return Err(malformed(place, "expected a value, but found a tag (`!`), which is not allowed"));

@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Fault;
+
 /// The report of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VerifyView {
-    /// No difference was found.
+    /// The chain is whole, nothing would be decided differently, and the view is what the log folds to.
     pub good: bool,
     pub partitions: Vec<PartitionVerified>,
 }
@@ -15,21 +17,37 @@ pub struct VerifyView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PartitionVerified {
     pub partition: u32,
-    /// Accepted records.
+    /// Accepted records, up to the break if there is one.
     pub records: u64,
     /// Records that did not fit: written by an owner that was replaced.
     pub losers: u64,
-    /// Transitions that were decided again.
+    pub transitions: u64,
+    /// Inputs that were decided again.
     pub decided: u64,
-    /// The hash of the last accepted record.
-    pub head: String,
+    /// Of those, inputs that another revision of the core had decided.
+    pub other_revisions: u64,
+    /// How many would be decided differently.
+    pub differing: u64,
+    /// The first of them.
     pub differences: Vec<DifferenceView>,
+    /// Runs and targets whose row in the view is not what the log folds to. Changes made while verifying may
+    /// show here; ask again.
+    pub rows_differing: Vec<String>,
+    /// The hash of the last accepted record.
+    pub head: Option<String>,
+    /// A digest of all states at the end.
+    pub state: Option<String>,
+    /// Where the log breaks.
+    pub broken: Option<Fault>,
 }
 
-/// Something that is not as the log says.
+/// A record that would be decided differently today.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DifferenceView {
     pub seq: u64,
-    pub code: String,
-    pub text: String,
+    pub input: String,
+    /// The revision of the core that decided it.
+    pub decide_revision: u32,
+    pub recorded: String,
+    pub again: String,
 }

@@ -60,8 +60,11 @@ impl Drift {
             Err(why) => return senseless(METHOD, &why),
         }
         let seen_so = |name: &Text| features.iter().any(|feature| feature.name == name);
-        too_few.extend(self.features.iter().filter(|name| !seen_so(name)));
-        too_few.dedup();
+        for name in self.features.iter().filter(|name| !seen_so(name)) {
+            if !too_few.contains(&name) {
+                too_few.push(name);
+            }
+        }
         self.concluded(features, &too_few)
     }
 
@@ -156,7 +159,7 @@ fn feature(measured: &Measurement) -> Result<Option<Feature<'_>>, String> {
     let value = |name| measured.value(name).ok_or_else(|| format!("the value `{name}` is missing"));
     let count = |name| {
         let value: f64 = value(name)?;
-        let whole = value >= 0.0 && value <= u32::MAX.into() && !(value.fract() > 0.0);
+        let whole = value.fract().abs() <= 0.0 && (0.0..=f64::from(u32::MAX)).contains(&value);
         if whole { Ok(value as u64) } else { Err(format!("`{name}` is {value}, not a count")) }
     };
     let (psi, baseline, rows, bins) = (value("psi")?, count("n")?, count("m")?, count("bins")?);

@@ -35,7 +35,7 @@ impl Outcome {
     pub fn judge(&self, seen: Seen<'_>, setting: Setting) -> Judgement {
         match (self.margin, self.min) {
             (Some(margin), _) => against_live(seen, setting, Hits::AreGood, margin),
-            (None, Some(min)) => alone(seen, setting, Hits::AreGood, 1.0 - min),
+            (None, Some(min)) => alone(seen, setting, Hits::AreGood, min),
             (None, None) => Judgement::no_data(METHOD_ALONE, "neither `min` nor `margin` is set"),
         }
     }

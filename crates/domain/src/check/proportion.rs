@@ -10,6 +10,7 @@
 //!   otherwise: inconclusive
 //! ```
 
+use stats::Bounds;
 use stats::proportion::Counts;
 use stats::sequential::{N_STAR_DEFAULT, TWO_PROPORTION, Tuning, difference};
 
@@ -45,11 +46,28 @@ impl Hits {
         Counts::new(bad, n).map_err(|error| error.to_string())
     }
 
-    /// The share of hits for a share of bad answers, and back.
-    pub(super) fn shown(self, bad: f64) -> f64 {
+    /// The share of hits, as people see it.
+    fn share(self, counts: Counts) -> f64 {
         match self {
-            Self::AreBad => bad,
-            Self::AreGood => 1.0 - bad,
+            Self::AreBad => counts.rate(),
+            Self::AreGood => (counts.total() - counts.events()) as f64 / counts.total() as f64,
+        }
+    }
+
+    /// The bounds of the share of hits, for those of the share of bad answers.
+    fn bounds(self, bad: Bounds) -> (f64, f64) {
+        let lower = bad.lower.max(0.0);
+        match self {
+            Self::AreBad => (lower, bad.upper),
+            Self::AreGood => (1.0 - bad.upper, 1.0 - lower),
+        }
+    }
+
+    /// Whether a share of hits is worse than the limit that the workflow gives for it.
+    fn worse(self, share: f64, limit: f64) -> bool {
+        match self {
+            Self::AreBad => share > limit,
+            Self::AreGood => share < limit,
         }
     }
 }
@@ -80,9 +98,8 @@ pub(super) fn against_live(seen: Seen<'_>, setting: Setting, hits: Hits, margin:
     }
 }
 
-/// Judges the bad share of the candidate by itself; value, bounds and bound are shares of bad answers, or of good
-/// ones where `hits` are good.
-pub(super) fn alone(seen: Seen<'_>, setting: Setting, hits: Hits, bad_max: f64) -> Judgement {
+/// Judges the candidate's share of hits by itself: at most `limit` of bad ones, at least `limit` of good ones.
+pub(super) fn alone(seen: Seen<'_>, setting: Setting, hits: Hits, limit: f64) -> Judgement {
     let method = ONE_PROPORTION;
     if let Some(found) = judge_found(seen, method, &[]) {
         return found;
@@ -91,7 +108,7 @@ pub(super) fn alone(seen: Seen<'_>, setting: Setting, hits: Hits, bad_max: f64) 
         return Judgement::no_data(method, "nothing was observed");
     };
     match hits.bad(candidate) {
-        Ok(candidate) => by_itself(candidate, setting, hits, bad_max),
+        Ok(candidate) => by_itself(candidate, setting, hits, limit),
         Err(why) => senseless(method, &why),
     }
 }
@@ -119,8 +136,8 @@ fn compared(candidate: Counts, live: Counts, setting: Setting, hits: Hits, margi
         (Some(bounds.estimate), Some(bounds.lower), Some(bounds.upper));
     judgement.bound = Some(margin);
     judgement.terms.extend([
-        ("candidate.rate".into(), hits.shown(candidate.rate())),
-        ("live.rate".into(), hits.shown(live.rate())),
+        ("candidate.rate".into(), hits.share(candidate)),
+        ("live.rate".into(), hits.share(live)),
         ("live.n".into(), live.total() as f64),
         ("live.bad".into(), live.events() as f64),
         ("margin".into(), margin),
@@ -128,7 +145,7 @@ fn compared(candidate: Counts, live: Counts, setting: Setting, hits: Hits, margi
     judgement
 }
 
-fn by_itself(candidate: Counts, setting: Setting, hits: Hits, bad_max: f64) -> Judgement {
+fn by_itself(candidate: Counts, setting: Setting, hits: Hits, limit: f64) -> Judgement {
     let without_error = Counts::new(0, WITHOUT_END);
     let bounds = tuning(setting).and_then(|tuning| difference(candidate, without_error?, tuning));
     let bounds = match bounds {
@@ -136,24 +153,21 @@ fn by_itself(candidate: Counts, setting: Setting, hits: Hits, bad_max: f64) -> J
         Err(why) => return senseless(ONE_PROPORTION, &why),
     };
     let n = candidate.total();
-    let verdict = if bounds.lower > bad_max && n >= OBSERVATIONS_MIN {
+    let share = hits.share(candidate);
+    let (lower, upper) = hits.bounds(bounds);
+    let best = if hits == Hits::AreBad { lower } else { upper };
+    let verdict = if hits.worse(best, limit) && n >= OBSERVATIONS_MIN {
         Verdict::Fail
     } else if n < setting.samples {
         Verdict::NoData
-    } else if candidate.rate() <= bad_max {
-        Verdict::Pass
-    } else {
+    } else if hits.worse(share, limit) {
         Verdict::Inconclusive
+    } else {
+        Verdict::Pass
     };
     let mut judgement = filled(verdict, ONE_PROPORTION, candidate, setting);
-    let (lower, upper) = (bounds.lower.max(0.0), bounds.upper);
-    let (lower, upper) = match hits {
-        Hits::AreBad => (lower, upper),
-        Hits::AreGood => (1.0 - upper, 1.0 - lower),
-    };
-    (judgement.value, judgement.lower, judgement.upper) =
-        (Some(hits.shown(candidate.rate())), Some(lower), Some(upper));
-    judgement.bound = Some(hits.shown(bad_max));
+    (judgement.value, judgement.lower, judgement.upper) = (Some(share), Some(lower), Some(upper));
+    judgement.bound = Some(limit);
     judgement
 }
 
@@ -214,57 +228,56 @@ pub(super) fn explain_alone(judgement: &Judgement, hits: Hits, what: &str, bad: 
         Hits::AreGood => "at least",
     };
     let numbers = format!(
-        "{what} {} (n = {}; between {}), asked for: {limit} {}",
+        "{what} {} (n = {}, bounds {}), asked for: {limit} {}",
         words::rate(judgement.value.unwrap_or_default()),
         words::count(judgement.n),
         words::range(judgement, words::rate),
-        words::rate(judgement.bound.unwrap_or_default()),
+        words::number(judgement.bound.unwrap_or_default(), 6),
     );
     let lacking = match judgement.verdict {
         Verdict::NoData => {
-            format!(" of {} observations or more", words::count(setting_of(judgement).samples))
+            format!("; {} observations are asked for", words::count(setting_of(judgement).samples))
         }
         Verdict::Pass | Verdict::Fail | Verdict::Inconclusive => String::new(),
     };
     format!("{numbers}{lacking}{}", counterfactual(judgement, hits, bad))
 }
 
-/// With which number of bad answers among as many it would have passed.
+/// With how many bad answers among as many it would have passed, or before the least samples not failed.
 fn counterfactual(judgement: &Judgement, hits: Hits, bad: &str) -> String {
     let (Verdict::Fail | Verdict::Inconclusive, Some(found)) =
         (judgement.verdict, judgement.term("candidate.bad"))
     else {
         return String::new();
     };
-    let n = judgement.n;
-    let passes = |bad: u64| {
-        Counts::new(bad, n)
-            .is_ok_and(|candidate| judged_again(judgement, hits, candidate) == Some(Verdict::Pass))
+    let (n, found) = (judgement.n, found as u64);
+    let early = n < setting_of(judgement).samples;
+    let (wanted, done) =
+        if early { (Verdict::NoData, "not have failed") } else { (Verdict::Pass, "have passed") };
+    let good = |bad: u64| {
+        let candidate = Counts::new(bad, n).ok();
+        candidate.and_then(|candidate| judged_again(judgement, hits, candidate)) == Some(wanted)
     };
-    if n < setting_of(judgement).samples {
-        return String::new();
+    if !good(0) {
+        return format!("; {} observations without any {bad} would not have passed either", words::count(n));
     }
-    if !passes(0) {
-        return format!("; with {} observations even none {bad} would not have passed", words::count(n));
-    }
-    // The most bad answers that pass: fewer never pass less.
-    let (mut passing, mut failing) = (0, found as u64);
-    while failing - passing > 1 {
-        let middle = u64::midpoint(passing, failing);
-        if passes(middle) { passing = middle } else { failing = middle }
+    // The most bad answers that are good enough: fewer are never worse.
+    let (mut enough, mut too_many) = (0, found);
+    while too_many - enough > 1 {
+        let middle = u64::midpoint(enough, too_many);
+        if good(middle) { enough = middle } else { too_many = middle }
     }
     format!(
-        "; it would have passed with at most {} {bad} instead of {}",
-        words::count(passing),
-        words::count(found as u64)
+        "; it would {done} with at most {} {bad} instead of {}",
+        words::count(enough),
+        words::count(found)
     )
 }
 
 fn judged_again(judgement: &Judgement, hits: Hits, candidate: Counts) -> Option<Verdict> {
     let setting = setting_of(judgement);
     let Some(margin) = judgement.term("margin") else {
-        let bad_max = hits.shown(judgement.bound?);
-        return Some(by_itself(candidate, setting, hits, bad_max).verdict);
+        return Some(by_itself(candidate, setting, hits, judgement.bound?).verdict);
     };
     let live = Counts::new(judgement.term("live.bad")? as u64, judgement.term("live.n")? as u64).ok()?;
     Some(compared(candidate, live, setting, hits, margin).verdict)

@@ -32,7 +32,7 @@ pub fn judge(evidence: &Evidence, share: f64) -> Judgement {
         (candidate, live) => (candidate.unwrap_or(0), live.unwrap_or(0)),
     };
     let total = candidate as f64 + live as f64;
-    if !(total > 0.0) {
+    if candidate == 0 && live == 0 {
         return Judgement::no_data(METHOD, "no units were seen");
     }
     let p = match sequential_mismatch(&[candidate, live], &[share, 1.0 - share]) {

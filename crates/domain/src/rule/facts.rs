@@ -85,13 +85,16 @@ pub fn known(path: &str) -> bool {
 /// The known path that is nearest to `path`, with the names that `path` gives: what a typo was meant to be.
 /// Nothing when none is near.
 pub fn nearest(path: &str) -> Option<String> {
+    if known(path) {
+        return Some(path.to_owned());
+    }
     let segments: Vec<&str> = path.split('.').collect();
     if segments.len() > SEGMENTS_MAX {
         return None;
     }
     let suggestions = FACTS.iter().map(|fact| aligned(fact.pattern, &segments));
     let nearest = suggestions.min_by_key(|suggestion| suggestion.distance)?;
-    (nearest.distance * 2 <= path.chars().count()).then(|| nearest.segments.join("."))
+    (nearest.distance * 3 <= path.chars().count()).then(|| nearest.segments.join("."))
 }
 
 /// A `*` stands for one or more segments, none of them empty.
@@ -124,7 +127,7 @@ impl Suggestion {
 /// The cheapest way to make `path` fit `pattern`: changing, leaving out and adding segments.
 fn aligned(pattern: &str, path: &[&str]) -> Suggestion {
     let pattern: Vec<&str> = pattern.split('.').collect();
-    let length = |segment: &str| segment.chars().count() + 1;
+    let length = |segment: &str| segment.chars().count().max(1);
     // `row[j]`: the pattern so far against the first j segments.
     let mut row = vec![Suggestion { distance: 0, segments: vec![] }];
     for segment in path {
@@ -150,8 +153,12 @@ fn aligned(pattern: &str, path: &[&str]) -> Suggestion {
     row.swap_remove(row.len() - 1)
 }
 
-/// How many characters to change, add or leave out (Levenshtein).
+/// How many characters to change, add or leave out (Levenshtein); a name begun or overlong counts as one.
 fn distance(left: &str, right: &str) -> usize {
+    let begun = |start: &str, whole: &str| start.len() >= 3 && start != whole && whole.starts_with(start);
+    if begun(left, right) || begun(right, left) {
+        return 1;
+    }
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (i, from) in left.chars().enumerate() {

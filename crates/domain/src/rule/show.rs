@@ -214,7 +214,7 @@ impl Display for Value {
             Self::Bool(truth) => write!(f, "{truth}"),
             Self::Number(number) => {
                 let size = number.abs();
-                let plain = size < 1e15 && (size >= 1e-6 || !(size > 0.0));
+                let plain = size <= 0.0 || (1e-6..1e15).contains(&size);
                 if plain { write!(f, "{number}") } else { write!(f, "{number:e}") }
             }
             Self::Text(text) => write_text(f, text),

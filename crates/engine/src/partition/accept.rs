@@ -4,7 +4,7 @@ use wire::record::{self, Body, LaneClaim, Lane, Record};
 
 use super::effects::Settled;
 use super::signal::Action;
-use super::{Partition, Pending, Role, stopped};
+use super::{Partition, Pending, Role};
 use crate::chain;
 use crate::code::{Code, Stopped};
 use crate::port::log::Landed;
@@ -127,10 +127,5 @@ impl Partition {
             recorded => recorded,
         };
         (max as usize).saturating_sub(self.pending.len())
-    }
-
-    /// Where a stream cannot be read, the partition stops; where it is only quarantined, the caller goes on.
-    pub(super) fn store_failed(unavailable: super::streams::Unavailable) -> Stopped {
-        stopped(unavailable)
     }
 }

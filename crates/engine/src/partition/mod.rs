@@ -33,6 +33,7 @@ mod tests;
 
 pub use config::{Bounds, CLOCK_SLACK, Config, Redispatch};
 pub use open::OpenError;
+pub(crate) use effects::outside;
 pub use signal::{Action, Alarm, Answer, LaneInput, Reply, Signal, WorkOrder};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -36,12 +36,18 @@ pub(super) enum Unavailable {
     },
 }
 
-#[derive(Debug)]
 pub(super) struct Slot<D: Decider> {
     pub folded: Folded<D>,
     /// Why it is not decided on any more.
     pub quarantined: Option<String>,
     used: u64,
+}
+
+impl<D: Decider> std::fmt::Debug for Slot<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { folded, quarantined, used } = self;
+        write!(f, "Slot(to {}, quarantined {quarantined:?}, used {used})", folded.last_seq)
+    }
 }
 
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! Contract:
 //! 1. `commit` is atomic over everything in it: after a crash all of it is there or nothing. Commits become
 //!    durable in order; one that was lost in a crash is a commit that never happened.
+//!    One call has at most one commit of each partition, and a commit at most one row of each run and target.
 //! 2. A commit is refused, and changes nothing, when it is of another log (`Foreign`) or does not begin where
 //!    the store stands (`OutOfOrder`).
 //! 3. `stream` gives the records that touch the stream, oldest first, bytes unchanged, at most `records_max`.
@@ -88,6 +89,23 @@ pub struct Commit {
     pub requests: Vec<RequestRow>,
     /// Request rows of a smaller `seq` may be dropped: they are no longer asked for.
     pub requests_from: u64,
+}
+
+impl Commit {
+    /// One commit instead of two: the later row counts.
+    #[must_use]
+    pub fn followed_by(mut self, next: Self) -> Self {
+        debug_assert_eq!((self.partition, self.head.seq), (next.partition, next.after));
+        self.head = next.head;
+        self.records.extend(next.records);
+        self.runs.retain(|row| !next.runs.iter().any(|later| later.run == row.run));
+        self.runs.extend(next.runs);
+        self.targets.retain(|row| !next.targets.iter().any(|later| later.target == row.target));
+        self.targets.extend(next.targets);
+        self.requests.extend(next.requests);
+        self.requests_from = next.requests_from;
+        self
+    }
 }
 
 /// Which runs to list. All given conditions must hold.

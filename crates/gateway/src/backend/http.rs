@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use domain::name::{Digest, ModelName};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
@@ -73,20 +72,21 @@ impl Http {
         };
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
-        *request.uri_mut() = self.uri(&call.model, call.bundle, verb);
+        *request.uri_mut() = self.uri(call, verb);
         if matches!(call.ask, Ask::Infer(_)) {
             request.headers_mut().insert(CONTENT_TYPE, JSON);
         }
         request
     }
 
-    fn uri(&self, model: &ModelName, bundle: Digest, verb: &str) -> Uri {
-        let path = format!("/v2/models/{model}/versions/{}{verb}", bundle.hex());
+    fn uri(&self, call: &Call, verb: &str) -> Uri {
+        let path = format!("/v2/models/{}/versions/{}{verb}", call.model, call.version);
         let path = PathAndQuery::from_maybe_shared(Bytes::from(path));
         let mut parts = hyper::http::uri::Parts::default();
         parts.scheme = Some(Scheme::HTTP);
         parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(path.expect("a model's name and hexadecimal digits stand in a path as they are"));
+        parts.path_and_query =
+            Some(path.expect("a model's name and hexadecimal digits stand in a path as they are"));
         Uri::from_parts(parts).expect("scheme, authority and path are there")
     }
 }

@@ -10,6 +10,8 @@
 mod direct;
 mod http;
 
+use std::sync::Arc;
+
 use domain::name::{Digest, ModelName};
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
@@ -32,9 +34,17 @@ pub enum Ask {
 #[derive(Debug, Clone)]
 pub struct Call {
     pub model: ModelName,
-    /// The release's bundle; its hexadecimal form is the version that a model server knows it by.
+    /// The release's bundle.
     pub bundle: Digest,
+    /// The bundle in hexadecimal: the version that a model server knows it by.
+    pub version: Arc<str>,
     pub ask: Ask,
+}
+
+impl Call {
+    pub fn new(model: ModelName, bundle: Digest, ask: Ask) -> Self {
+        Self { model, bundle, version: bundle.hex().into(), ask }
+    }
 }
 
 /// What the release answered, whatever its code.
@@ -61,7 +71,7 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     async fn call(&self, call: &Call) -> Result<Reply, Fault>;
 
     async fn is_ready(&self, model: &ModelName, bundle: Digest) -> Result<bool, Fault> {
-        let call = Call { model: model.clone(), bundle, ask: Ask::Ready };
+        let call = Call::new(model.clone(), bundle, Ask::Ready);
         match self.call(&call).await {
             Ok(reply) => Ok(reply.status.is_success()),
             Err(Fault::Gone) => Ok(false),

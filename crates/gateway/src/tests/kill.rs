@@ -26,7 +26,10 @@ async fn a_kill_leads_to_the_stable_release_until_a_newer_table_no_longer_names_
     stage.gateway.apply(table(7, &CANARY)).await.unwrap();
     assert_eq!(stage.client.answered_by("ann").await, "v2");
     let got = stage.client.kill(SECRET, r#"{"release":"v2","reason":"wrong answers"}"#).await;
-    assert_eq!((got.status.as_u16(), &got.body["to"], &got.body["generation"]), (200, &"v1".into(), &7.into()));
+    assert_eq!(
+        (got.status.as_u16(), &got.body["to"], &got.body["generation"]),
+        (200, &"v1".into(), &7.into())
+    );
     let observed = stage.gateway.observed(&target()).unwrap().overridden.unwrap();
     assert_eq!((observed.killed, observed.to), (vec![bundle("v2")], Some(release("v1"))));
     assert_eq!(observed.reason, "wrong answers");

@@ -1,8 +1,8 @@
 //! What the prediction log is told.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::sync::atomic::Ordering::Relaxed;
 
 use domain::name::TargetId;
 use domain::routes::Generation;
@@ -52,7 +52,11 @@ async fn an_id_that_is_not_given_is_made_and_stands_in_body_header_and_log() {
         assert_eq!(got.body["id"], id.as_str(), "{body}");
         assert!(stage.logged().await.iter().any(|it| it.request_id == id), "{body}");
         let named = stage.client.post(INFER, &[("x-request-id", "a \"b\"")], body.clone()).await;
-        assert_eq!((named.header("x-request-id"), &named.body["id"]), ("a \"b\"", &"a \"b\"".into()), "{body}");
+        assert_eq!(
+            (named.header("x-request-id"), &named.body["id"]),
+            ("a \"b\"", &"a \"b\"".into()),
+            "{body}"
+        );
     }
 }
 
@@ -91,7 +95,11 @@ async fn an_error_is_the_releases_when_it_is_5xx_and_the_callers_when_it_is_4xx(
         loaded.load("v1", StatusCode::from_u16(status).unwrap());
         let id = status.to_string();
         let got = stage.client.post(INFER, &[], one_row(&id)).await;
-        assert_eq!((got.status.as_u16(), &got.body["model_version"]), (status, &"v1".into()), "passed on as it is");
+        assert_eq!(
+            (got.status.as_u16(), &got.body["model_version"]),
+            (status, &"v1".into()),
+            "passed on as it is"
+        );
         let logged = stage.logged().await;
         let it = logged.iter().find(|it| it.request_id == id).unwrap();
         assert_eq!((it.error, it.output), (error, None), "{status}");

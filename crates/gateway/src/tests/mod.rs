@@ -67,7 +67,9 @@ pub(crate) struct Loaded(Arc<Mutex<BTreeMap<Digest, (String, StatusCode)>>>);
 impl Loaded {
     pub(crate) fn of(versions: &[&str]) -> Self {
         let loaded = Self::default();
-        versions.iter().for_each(|version| loaded.load(version, StatusCode::OK));
+        for version in versions {
+            loaded.load(version, StatusCode::OK);
+        }
         loaded
     }
 

@@ -137,7 +137,7 @@ async fn respond(answer: &Answer, request: Request<Incoming>) -> Result<Response
         other => panic!("{other:?}"),
     };
     let model = ModelName::parse(model).unwrap();
-    let call = Call { model, bundle: Digest::parse(version).unwrap(), ask };
+    let call = Call::new(model, Digest::parse(version).unwrap(), ask);
     let mut response = Response::new(Full::default());
     match answer(&call) {
         Ok(reply) => {

@@ -27,7 +27,9 @@ use domain::name::{Digest, TargetId};
 use domain::time::Timestamp;
 use engine::port::predictions::{self, Error, Label, Prediction};
 use rocksdb::compaction_filter::Decision;
-use rocksdb::{Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRecoveryMode, Options, WriteBatch, WriteOptions};
+use rocksdb::{
+    Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRecoveryMode, Options, WriteBatch, WriteOptions,
+};
 
 use crate::bytes::Malformed;
 use crate::database::{common_options, opening, tables};
@@ -70,7 +72,8 @@ impl Predictions {
         // Nothing here was promised: the last good prefix is the best there is.
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         options.set_atomic_flush(true);
-        let db = DB::open_cf_descriptors(&options, path, families(&horizon)).map_err(|error| opening(path, error))?;
+        let db = DB::open_cf_descriptors(&options, path, families(&horizon))
+            .map_err(|error| opening(path, error))?;
         let names = Names::read(&db, family(&db, NAMES))?;
         horizon.store(names.horizon().0, Ordering::Release);
         Ok(Self { db, names: Mutex::new(names), horizon, _lock: lock })

@@ -21,9 +21,14 @@ const SCORE: u8 = 4;
 /// What `requests` knows of a request id.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Request {
-    Answered { at: Timestamp },
+    Answered {
+        at: Timestamp,
+    },
     /// A label came, the prediction not yet.
-    Waiting { at: Timestamp, value: f64 },
+    Waiting {
+        at: Timestamp,
+        value: f64,
+    },
 }
 
 impl Request {
@@ -90,7 +95,8 @@ fn uuid(text: &[u8]) -> Option<[u8; 16]> {
         return None;
     }
     let mut uuid = [0; 16];
-    let mut digits = text.iter().enumerate().filter(|(place, _)| !HYPHENS.contains(place)).map(|(_, digit)| digit);
+    let mut digits =
+        text.iter().enumerate().filter(|(place, _)| !HYPHENS.contains(place)).map(|(_, digit)| digit);
     for byte in &mut uuid {
         *byte = digit(*digits.next()?)? << 4 | digit(*digits.next()?)?;
     }
@@ -158,7 +164,12 @@ pub(super) fn blank(target: &TargetId) -> Prediction {
 }
 
 /// Decodes over a former row, whose room is used again.
-pub(super) fn decode(row: &mut Prediction, place: &[u8], bytes: &[u8], bundles: &[Digest]) -> Result<(), Malformed> {
+pub(super) fn decode(
+    row: &mut Prediction,
+    place: &[u8],
+    bytes: &[u8],
+    bundles: &[Digest],
+) -> Result<(), Malformed> {
     let mut reader = Reader::new(place);
     reader.take(4)?;
     row.at = Timestamp(u64::from_be_bytes(reader.array()?));

@@ -8,7 +8,7 @@ use engine::port::store::{Commit, Error};
 use rocksdb::{ColumnFamily, DB, WriteBatch};
 
 use super::{corrupt, keys, read, rows};
-use crate::bytes::{Malformed, Reader, put_bytes, u64_at};
+use crate::bytes::{Reader, put_bytes, u64_at};
 use crate::error;
 
 /// Commits whose answers one commit may drop: the rest waits for the next.
@@ -46,7 +46,9 @@ impl Standing {
         for commit in commits {
             let partition = commit.partition;
             let stands_at = match within.get(&partition).or_else(|| self.heads.get(&partition)) {
-                Some((log_id, _)) if *log_id != commit.head.log_id => return Err(Error::Foreign { partition }),
+                Some((log_id, _)) if *log_id != commit.head.log_id => {
+                    return Err(Error::Foreign { partition });
+                }
                 Some((_, seq)) => *seq,
                 None => 0,
             };
@@ -117,7 +119,8 @@ fn put_run(batch: &mut WriteBatch, db: &DB, family: &ColumnFamily, row: &RunRow)
     if former.as_ref().is_some_and(same_places) {
         return Ok(());
     }
-    let (before, after) = (former.map(|former| keys::indexes(&former)).unwrap_or_default(), keys::indexes(row));
+    let (before, after) =
+        (former.map(|former| keys::indexes(&former)).unwrap_or_default(), keys::indexes(row));
     for key in before.iter().filter(|key| !after.contains(key)) {
         batch.delete_cf(family, key);
     }
@@ -176,7 +179,7 @@ fn drop_answers(
             let key = keys::request(commit.partition, id);
             let Some(row) = db.get_pinned_cf(family, &key).map_err(read)? else { continue };
             // The same id may have been answered again since.
-            let row = rows::decode_request(id, &row).map_err(corrupt::<Malformed>)?;
+            let row = rows::decode_request(id, &row).map_err(corrupt)?;
             if row.seq < commit.requests_from {
                 batch.delete_cf(family, key);
             }

@@ -9,7 +9,6 @@ mod keys;
 mod rows;
 
 use domain::name::{RunId, StreamId, TargetId};
-use engine::port::log::Log as _;
 use engine::port::row::{RunRow, TargetRow};
 use engine::port::store::{Batch, Commit, Embedded, Error, Head, Open, Query, RequestRow, Store};
 use rocksdb::{ReadOptions, SnapshotWithThreadMode};

@@ -11,7 +11,8 @@ pub(crate) fn encode_head(head: &Head) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     out.extend_from_slice(&head.log_id);
     out.extend_from_slice(&head.hash.0);
-    for number in [u64::from(head.partitions), head.seq, head.next_offset, head.epoch, u64::from(head.format)] {
+    for number in [u64::from(head.partitions), head.seq, head.next_offset, head.epoch, u64::from(head.format)]
+    {
         put_number(&mut out, number);
     }
     put_number(&mut out, u64::from(head.in_flight_records_max));

@@ -56,6 +56,11 @@ impl BundleError {
             Self::Unsigned(_) => "SIGNATURE_INVALID",
         }
     }
+
+    /// Whether another try may find it better: the way to the bytes is at fault, not the bytes.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Blobs(blobs::Error::Io(_)))
+    }
 }
 
 /// A bundle, read and checked.

@@ -183,11 +183,12 @@ fn verify(envelope: &[u8], bundle: Digest, key: &PublicKey) -> Result<(), String
     let payload = BASE64.decode(&envelope.payload).map_err(|_| "its payload is no base64")?;
     let signed = pre_authentication(&payload);
     let fingerprint = key.fingerprint();
-    let good = envelope.signatures.iter().filter(|it| it.keyid.is_empty() || it.keyid == fingerprint).any(|it| {
-        let bytes = BASE64.decode(&it.sig).ok().and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
-        // Strict: one message has one signature, and weak keys have none.
-        bytes.is_some_and(|bytes| key.0.verify_strict(&signed, &Signature::from_bytes(&bytes)).is_ok())
-    });
+    let good =
+        envelope.signatures.iter().filter(|it| it.keyid.is_empty() || it.keyid == fingerprint).any(|it| {
+            let bytes = BASE64.decode(&it.sig).ok().and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
+            // Strict: one message has one signature, and weak keys have none.
+            bytes.is_some_and(|bytes| key.0.verify_strict(&signed, &Signature::from_bytes(&bytes)).is_ok())
+        });
     if !good {
         return Err(format!("none by key {fingerprint} fits"));
     }

@@ -16,7 +16,8 @@ pub(super) enum PathError {
 
 /// Finds the file of an address `file:...` below one of `roots`.
 pub(super) fn locate(address: &str, roots: &[PathBuf]) -> Result<PathBuf, PathError> {
-    let refused = |why: String| PathError::Refused(format!("expected a file below an allowed folder, but {why}"));
+    let refused =
+        |why: String| PathError::Refused(format!("expected a file below an allowed folder, but {why}"));
     let path = path_of(address).map_err(refused)?;
     if roots.is_empty() {
         return Err(refused("no folder is allowed: name it as a file root in the configuration".to_owned()));

@@ -75,7 +75,8 @@ impl Fetcher<'_> {
         let response = client.get(url).send().map_err(|error| failed(wanted, error))?;
         let status = response.status();
         if status.is_redirection() {
-            let text = format!("{} is at `{}`, which leads elsewhere ({status})", wanted.what, short(wanted.uri));
+            let text =
+                format!("{} is at `{}`, which leads elsewhere ({status})", wanted.what, short(wanted.uri));
             return Err(refuse("URL_REFUSED", text));
         }
         if !status.is_success() {
@@ -100,7 +101,7 @@ impl Fetcher<'_> {
             if Instant::now() > deadline {
                 return Err(failed(wanted, format!("it took longer than {}", self.config.timeout)));
             }
-            self.attempt.step("fetching")?;
+            self.attempt.still_wanted()?;
             hash.update(&chunk[..count]);
             bytes.extend_from_slice(&chunk[..count]);
         }

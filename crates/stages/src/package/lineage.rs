@@ -15,7 +15,8 @@ const ROWS: [Row; 14] = [
     ("code.clean", |it| it.lineage.code_dirty == Some(false)),
     ("data", |it| !it.lineage.training_sets.is_empty()),
     ("data.sha256", |it| {
-        !it.lineage.training_sets.is_empty() && it.lineage.training_sets.iter().all(|set| set.sha256.is_some())
+        !it.lineage.training_sets.is_empty()
+            && it.lineage.training_sets.iter().all(|set| set.sha256.is_some())
     }),
     ("run", |it| it.lineage.run_id.is_some()),
     ("features.view", |it| it.lineage.features_view.is_some()),

@@ -123,7 +123,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Found, Stop> {
         return Err(unreadable("it does not name its operator sets: it was cut off"));
     }
     if let Some(tensor) = graph.initializer.iter().find(|tensor| tensor.data_location == 1) {
-        let text = format!("the numbers of `{}` are in another file: save the model as one file", tensor.name);
+        let text =
+            format!("the numbers of `{}` are in another file: save the model as one file", tensor.name);
         return Err(refuse("EXTERNAL_DATA", text));
     }
     let constants: BTreeSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();

@@ -24,13 +24,14 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) fn into_stop(self, place: &str) -> Stop {
-        if !self.complete {
+        if !self.complete && self.imports.is_empty() {
             let text = format!("{place} begins as a pickle and cannot be followed to its end");
             return refuse("PICKLE_UNPARSEABLE", text);
         }
         let imports: Vec<&str> = self.imports.iter().take(IMPORTS_MAX).map(String::as_str).collect();
         let imports = if imports.is_empty() { "nothing".to_owned() } else { imports.join(", ") };
-        let text = format!("{place} is a pickle, which runs code when loaded (it imports {imports}): use ONNX");
+        let text =
+            format!("{place} is a pickle, which runs code when loaded (it imports {imports}): use ONNX");
         refuse("PICKLE_PRESENT", text)
     }
 }
@@ -52,7 +53,9 @@ pub(super) fn look_into_zip(bytes: &[u8]) -> Option<(String, Found)> {
             return Some(("(too many)".to_owned(), Found { imports: BTreeSet::new(), complete: false }));
         }
         let field = |offset: usize| {
-            bytes.get(start + offset..start + offset + 2).map(|it| usize::from(u16::from_le_bytes([it[0], it[1]])))
+            bytes
+                .get(start + offset..start + offset + 2)
+                .map(|it| usize::from(u16::from_le_bytes([it[0], it[1]])))
         };
         let (Some(method), Some(name), Some(extra)) = (field(8), field(26), field(28)) else { break };
         let name_at = start + 30;
@@ -88,8 +91,8 @@ enum Argument {
 /// The argument of an opcode of any protocol; none for what is no opcode.
 fn argument(opcode: u8) -> Option<Argument> {
     Some(match opcode {
-        b'(' | b'.' | b'0' | b'1' | b'2' | b'N' | b'Q' | b'R' | b'a' | b'b' | b'd' | b'}' | b'e' | b'l' | b']'
-        | b'o' | b's' | b't' | b')' | b'u' => Argument::Nothing,
+        b'(' | b'.' | b'0' | b'1' | b'2' | b'N' | b'Q' | b'R' | b'a' | b'b' | b'd' | b'}' | b'e' | b'l'
+        | b']' | b'o' | b's' | b't' | b')' | b'u' => Argument::Nothing,
         0x81 | 0x85..=0x89 | 0x8f..=0x91 | 0x92 | 0x93 | 0x94 | 0x97 | 0x98 => Argument::Nothing,
         b'K' | b'h' | b'q' | 0x80 | 0x82 => Argument::Bytes(1),
         b'M' | 0x83 => Argument::Bytes(2),
@@ -104,7 +107,7 @@ fn argument(opcode: u8) -> Option<Argument> {
     })
 }
 
-/// Follows the opcodes to the first STOP. joblib puts its arrays in between: such a pickle does not end well.
+/// Follows the opcodes to the first STOP. joblib puts its arrays in between: such a pickle shows imports and no end.
 fn walk(bytes: &[u8]) -> Found {
     let mut found = Found { imports: BTreeSet::new(), complete: false };
     let mut rest = bytes;

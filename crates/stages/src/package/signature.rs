@@ -60,7 +60,9 @@ fn tensor(side: &str, graph: &GraphTensor, declared: Option<&Tensor>) -> Result<
             if shape.len() != declared.shape.len() || !shape.iter().zip(&declared.shape).all(fits) {
                 let found: Vec<i64> = shape.iter().map(|size| size.unwrap_or(-1)).collect();
                 let wanted = &declared.shape;
-                return Err(mismatch(format!("{side} `{name}` is declared {wanted:?}, the model has {found:?}")));
+                return Err(mismatch(format!(
+                    "{side} `{name}` is declared {wanted:?}, the model has {found:?}"
+                )));
             }
             declared.shape.clone()
         }

@@ -64,7 +64,8 @@ impl Referrers for FolderReferrers {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
             Err(error) => return Err(error),
         };
-        let line = |line: &str| Digest::parse(line).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad));
+        let line =
+            |line: &str| Digest::parse(line).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad));
         text.lines().map(line).collect()
     }
 }

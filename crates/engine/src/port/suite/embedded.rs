@@ -14,7 +14,7 @@ pub fn embedded<E: Embedded>(fresh: impl Fn() -> E) {
     first.runs = vec![run_row(1, "flights", "active", 1)];
     let batch = Batch {
         appends: vec![append(0, 1), append(1, 1), append(0, 2)],
-        commits: vec![first, commit(1, 1, vec![]), commit(0, 2, vec![stream.clone()])],
+        commits: vec![first.followed_by(commit(0, 2, vec![stream.clone()])), commit(1, 1, vec![])],
     };
     database.write_sync(&batch).expect("the write works");
     let heads = [0, 1].map(|partition| {

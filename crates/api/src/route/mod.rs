@@ -1,0 +1,110 @@
+//! The routes: one table that the router and `/openapi.json` are both made from, so that they cannot differ.
+//!
+//! **Invariant:** what is not in the table is not served; what is in the table is described.
+
+mod blobs;
+mod events;
+mod health;
+mod runs;
+mod schema;
+mod stream;
+mod targets;
+mod users;
+mod verify;
+mod workflows;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+
+use crate::api::Api;
+use crate::auth;
+use crate::problem::Problem;
+
+pub use schema::openapi;
+
+/// One line of the table.
+struct Route {
+    /// In lower case, as OpenAPI writes it.
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    access: Access,
+    /// Questions after the path: name and meaning.
+    query: &'static [(&'static str, &'static str)],
+    /// The media type and the view of the body.
+    body: Option<(&'static str, &'static str)>,
+    /// Statuses below 400, with the view of each; problems come with any.
+    answers: &'static [(u16, &'static str)],
+    on: MethodRouter<Arc<Api>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// Anybody who reaches the port.
+    Open,
+    /// A bearer token.
+    Token,
+    /// A bearer token, unless the configuration opens it.
+    Metrics,
+}
+
+const JSON: &str = "application/json";
+
+fn table() -> Vec<Route> {
+    let groups = [
+        events::routes(),
+        runs::routes(),
+        targets::routes(),
+        workflows::routes(),
+        blobs::routes(),
+        verify::routes(),
+        users::routes(),
+        health::routes(),
+        schema::routes(),
+    ];
+    groups.into_iter().flatten().collect()
+}
+
+/// The API as a router.
+pub fn router(api: Arc<Api>) -> Router {
+    let metrics = if api.config.metrics_open { Access::Open } else { Access::Token };
+    let mut router = Router::new();
+    for route in table() {
+        let access = if route.access == Access::Metrics { metrics } else { route.access };
+        let on = match access {
+            Access::Token => route.on.layer(middleware::from_fn_with_state(Arc::clone(&api), auth::require)),
+            Access::Open | Access::Metrics => route.on,
+        };
+        router = router.route(route.path, on);
+    }
+    router
+        .fallback(async || {
+            Problem::not_found("NO_SUCH_PATH", "expected a path of this API, but there is none such")
+                .hint("all paths are in /openapi.json")
+        })
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "NO_SUCH_METHOD",
+                "expected a method that this path knows, but it does not know this one",
+            )
+            .hint("all methods are in /openapi.json")
+        })
+        .layer(middleware::from_fn(with_safe_headers))
+        .with_state(api)
+}
+
+/// No answer is to be guessed at or kept by what stands between.
+async fn with_safe_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,127 @@
+//! Verifies the whole log: the chain, and every recorded input decided again.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::Json;
+use domain::name::Digest;
+use engine::chain::Identity;
+use engine::replay::{self, ReadError, Report};
+
+use super::{Access, Route};
+use crate::api::Api;
+use crate::problem::Problem;
+use crate::view::{DifferenceView, Fault, PartitionVerified, VerifyView};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![Route {
+        method: "post",
+        path: "/v1/verify",
+        summary: "Verifies the log: its chain of hashes, and every recorded input decided again.",
+        access: Access::Token,
+        query: &[],
+        body: None,
+        answers: &[(200, "VerifyView")],
+        on: post(verify),
+    }]
+}
+
+async fn verify(State(api): State<Arc<Api>>) -> Result<Json<VerifyView>, Problem> {
+    // It reads all there is: once at a time.
+    let Ok(_turn) = api.verifying.try_lock() else {
+        let text = "expected to verify, but another verification is under way";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", text).retry_later());
+    };
+    api.read(|api| {
+        let partitions = 0..api.ports.log.partitions();
+        let partitions: Vec<PartitionVerified> =
+            partitions.map(|partition| one(api, partition)).collect::<Result<_, _>>()?;
+        let good = partitions.iter().all(is_good);
+        Ok(Json(VerifyView { good, partitions }))
+    })
+    .await
+}
+
+fn is_good(partition: &PartitionVerified) -> bool {
+    let same_revision =
+        partition.differences.iter().all(|difference| difference.decide_revision != engine::DECIDE_REVISION);
+    partition.broken.is_none() && partition.rows_differing.is_empty() && same_revision
+}
+
+fn one(api: &Api, partition: u32) -> Result<PartitionVerified, Problem> {
+    let log = &*api.ports.log;
+    let identity = Identity { log_id: None, partition, partitions: log.partitions() };
+    let reader = replay::Reader::new(identity, api.ports.parsers);
+    match replay::verify(replay::from_log(log, partition), reader) {
+        Ok(report) => {
+            let rows_differing = report.rows_differing(partition, &*api.ports.store)?;
+            Ok(verified(partition, &report, rows_differing))
+        }
+        Err(error) => broken(partition, error),
+    }
+}
+
+fn verified(partition: u32, report: &Report, rows_differing: Vec<String>) -> PartitionVerified {
+    PartitionVerified {
+        partition,
+        records: report.head.seq,
+        losers: report.head.losers,
+        transitions: report.transitions,
+        decided: report.decided,
+        other_revisions: report.other_revisions,
+        differing: report.differing,
+        differences: report
+            .differences
+            .iter()
+            .map(|difference| DifferenceView {
+                seq: difference.seq,
+                input: difference.input.to_owned(),
+                decide_revision: difference.decide_revision,
+                recorded: difference.recorded.clone(),
+                again: difference.again.clone(),
+            })
+            .collect(),
+        rows_differing,
+        head: Some(report.head.hash).filter(|hash| *hash != Digest([0; 32])).map(|hash| hash.to_string()),
+        state: Some(report.state.to_string()),
+        broken: None,
+    }
+}
+
+/// A log that cannot be reached is an error; one that breaks is a finding.
+fn broken(partition: u32, error: ReadError) -> Result<PartitionVerified, Problem> {
+    let (records, code, hint) = match &error {
+        ReadError::Source(_) => return Err(Problem::internal(&error)),
+        ReadError::Broken { after, source } => (*after, source.code.as_str(), source.code.hint()),
+        ReadError::Unreadable { after, .. } => {
+            let code = engine::code::Code::RecordUnreadable;
+            (*after, code.as_str(), "restore the log from a copy")
+        }
+        ReadError::Illegal { seq, .. } => (seq - 1, "ILLEGAL_EVENT", "the log was written by something else"),
+    };
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(next) = source {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        source = next.source();
+    }
+    let fault =
+        Fault { code: code.to_owned(), text, hint: Some(hint.to_owned()), field: None, line: None, column: None };
+    Ok(PartitionVerified {
+        partition,
+        records,
+        losers: 0,
+        transitions: 0,
+        decided: 0,
+        other_revisions: 0,
+        differing: 0,
+        differences: vec![],
+        rows_differing: vec![],
+        head: None,
+        state: None,
+        broken: Some(fault),
+    })
+}

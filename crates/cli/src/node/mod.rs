@@ -1,0 +1,299 @@
+//! Embedded mode: one process, all roles.
+//!
+//! ```text
+//!  api, gateway, model servers   (tokio)
+//!        | Submit     ^ answers, changes
+//!        v            |
+//!  engine thread:  offer -> pass (one batch, one sync) -> orders, cancels, replies
+//!        |                                            ^ reports, heartbeats
+//!        v                                            |
+//!  desk threads, one a stage -> pool threads -> Workers::carry_out
+//! ```
+//!
+//! **Invariant:** every queue between the parts is bounded or drained by a bounded state machine; the engine never
+//! waits for a worker.
+
+mod backend;
+mod clock;
+mod desks;
+mod engine_thread;
+mod observe;
+mod routers;
+mod secrets;
+mod serving;
+mod workflows;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::auth::Users;
+use domain::name::Environment;
+use domain::roles::RoleMap;
+use engine::partition::{Bounds, Config as PartitionConfig, Redispatch};
+use engine::port::blobs::Blobs;
+use engine::port::journal::Journal;
+use engine::port::log::Log;
+use engine::port::predictions::Predictions;
+use engine::port::store::{Embedded, Store};
+use gateway::{Credential, Gateway};
+use rocks::{Folder, NewLog};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::config::Config;
+
+pub use clock::SystemClock;
+pub use secrets::{KILL_TOKEN_FILE, Secrets};
+pub use workflows::load as load_workflows;
+
+/// A running process of all roles.
+#[derive(Debug)]
+pub struct Node {
+    pub api: SocketAddr,
+    pub gateway_address: SocketAddr,
+    pub gateway: Gateway,
+    engine: engine_thread::Running,
+    desks: desks::Running,
+    observer: observe::Running,
+    http: Arc<api::Api>,
+    closing: watch::Sender<bool>,
+    serving: Vec<tokio::task::JoinHandle<()>>,
+    folder: Folder,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("failed to open the data folder")]
+    Folder(#[from] rocks::Error),
+    #[error("failed to open the engine")]
+    Engine(#[from] engine::embedded::Error),
+    #[error("failed to listen on {address}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("failed to read or make a secret in `{path}`")]
+    Secret { path: std::path::PathBuf, source: std::io::Error },
+    #[error("failed to read the users")]
+    Users(#[from] api::auth::Error),
+    #[error("failed to read the workflows: {0}")]
+    Workflows(String),
+    #[error("failed to open the gateway")]
+    Gateway(#[from] gateway::OpenError),
+    #[error("failed to start a thread")]
+    Thread(#[source] std::io::Error),
+    #[error("{0}")]
+    Listening(#[from] api::ListenRefused),
+    #[error("failed to record the roles: {0}")]
+    Roles(String),
+}
+
+/// How the name of the one gateway and the one server of this process stand in the log.
+const NAME: &str = "embedded";
+
+impl Node {
+    /// Opens the folder, takes up everything that is outstanding, and listens.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let listen = api::Listen { exposed: config.server.exposed.clone() };
+        api::check_listen(config.server.listen, &listen)?;
+        let path = &config.store.data;
+        let new = NewLog { log_id: uuid::Uuid::new_v4().into_bytes(), partitions: config.store.partitions };
+        let folder = Folder::open_or_create(path, &new)?;
+        let secrets = Secrets::open(path)?;
+        let users = Arc::new(Users::open(path)?);
+        let workflows = Arc::new(load_workflows(&config.workflows.folder).map_err(StartError::Workflows)?);
+        let clock = Arc::new(SystemClock::default());
+        let database = folder.database();
+        let store: Arc<dyn Store> = Arc::clone(&database) as Arc<dyn Store>;
+        let log: Arc<dyn Log> = Arc::clone(&database) as Arc<dyn Log>;
+        let journal: Arc<dyn Journal> = Arc::clone(&database) as Arc<dyn Journal>;
+        let embedded: Arc<dyn Embedded> = Arc::clone(&database) as Arc<dyn Embedded>;
+        let blobs: Arc<dyn Blobs> = folder.blobs();
+        let predictions: Arc<dyn Predictions> = folder.predictions();
+
+        let production = model_server::Server::new(model_server::Limits::default());
+        let staging = model_server::Server::new(model_server::Limits::default());
+        let (closing, closed) = watch::channel(false);
+        let mut tasks = vec![];
+        let listener = bind(config.model_server.listen).await?;
+        let production_at = listener.local_addr().expect("a bound listener has an address");
+        tasks.push(serve_models(production.clone(), listener, closed.clone()));
+        let listener = bind("127.0.0.1:0".parse().expect("a literal address")).await?;
+        let staging_at = listener.local_addr().expect("a bound listener has an address");
+        tasks.push(serve_models(staging.clone(), listener, closed.clone()));
+
+        let gateway = Gateway::open(gateway::Settings {
+            id: NAME.to_owned(),
+            folder: path.join("gateway"),
+            backend: Arc::new(backend::of(production.clone())),
+            predictions: Arc::clone(&predictions),
+            kill: Some(Credential::new(&secrets.kill)),
+            limits: gateway::Limits::default(),
+        })?;
+        let listener = bind(config.gateway.listen).await?;
+        let gateway_address = listener.local_addr().expect("a bound listener has an address");
+        tasks.push(tokio::spawn({
+            let (gateway, closed) = (gateway.clone(), closed.clone());
+            async move { gateway.serve(listener, wait_for(closed)).await }
+        }));
+
+        let engine = engine::embedded::Engine::open(&partition_config(config, &folder, &secrets), embedded, new.log_id)?;
+        let environment = |name: &str| Environment::parse(name).expect("a plain name");
+        let serving: Arc<serving::InProcess> = Arc::new(serving::InProcess::new(NAME, production, production_at));
+        let testing = Arc::new(serving::InProcess::new("staging", staging, staging_at));
+        let routers = Arc::new(routers::OneGateway::new(gateway.clone(), tokio::runtime::Handle::current()));
+        let workers = Arc::new(stages::Workers {
+            config: worker_config(config, &secrets),
+            ports: stages::Ports {
+                blobs: Arc::clone(&blobs),
+                predictions: Arc::clone(&predictions),
+                clock: Arc::clone(&clock) as Arc<dyn engine::port::clock::Clock>,
+                referrers: Arc::new(
+                    stages::port::FolderReferrers::open(path.join("referrers"))
+                        .map_err(|source| StartError::Secret { path: path.join("referrers"), source })?,
+                ),
+                servers: BTreeMap::from([
+                    (environment("production"), vec![Arc::clone(&serving) as Arc<dyn stages::port::Serving>]),
+                    (environment("staging"), vec![testing as Arc<dyn stages::port::Serving>]),
+                ]),
+                routers: Arc::clone(&routers) as Arc<dyn stages::port::Routers>,
+            },
+        });
+
+        let (engine_sender, engine_receiver) = engine_thread::channel();
+        let desks = desks::start(config, workers, journal, engine_sender.clone(), &clock).map_err(StartError::Thread)?;
+        let engine = engine_thread::start(engine, engine_sender, engine_receiver, desks.orders(), Arc::clone(&clock))
+            .map_err(StartError::Thread)?;
+        record_roles(&engine, &users).await?;
+        let observer = observe::start(engine.sender(), Arc::clone(&store), serving, routers, predictions, config.store.predictions_days, &clock)
+            .map_err(StartError::Thread)?;
+
+        let handle = engine.handle(gateway.clone());
+        let ports = api::Ports {
+            engine: Arc::new(handle),
+            store,
+            log,
+            blobs,
+            clock,
+            users,
+            workflows,
+            parsers: wire::parsers(),
+        };
+        let wait_default = Duration::from_secs(config.server.wait_seconds);
+        let http = api::Api::new(ports, api::Config { wait_default, ..api::Config::default() });
+        let listener = bind(config.server.listen).await?;
+        let address = listener.local_addr().expect("a bound listener has an address");
+        tasks.push(tokio::spawn({
+            let (http, closed) = (Arc::clone(&http), closed);
+            async move {
+                if let Err(error) = api::serve(http, listener, wait_for(closed)).await {
+                    tracing::error!(%error, "the API stopped");
+                }
+            }
+        }));
+        Ok(Self { api: address, gateway_address, gateway, engine, desks, observer, http, closing, serving: tasks, folder })
+    }
+
+    /// Whether the engine goes on; it ends by itself only when a write failed.
+    pub fn is_running(&self) -> bool {
+        self.engine.is_running()
+    }
+
+    /// Drains: no new requests, what is under way ends, everything is durable.
+    pub async fn stop(self) {
+        self.http.close();
+        self.closing.send_replace(true);
+        for task in self.serving {
+            // A task that panicked has said so; there is nothing left to drain of it.
+            let _ended = task.await;
+        }
+        self.gateway.flush().await;
+        let (observer, desks, engine) = (self.observer, self.desks, self.engine);
+        let joined = tokio::task::spawn_blocking(move || {
+            observer.stop();
+            desks.stop();
+            engine.stop();
+        });
+        if let Err(error) = joined.await {
+            tracing::error!(%error, "a thread did not end as it should");
+        }
+        if let Err(error) = self.folder.close() {
+            tracing::warn!(%error, "the data folder was not closed cleanly; the next start reads a little more");
+        }
+    }
+}
+
+fn partition_config(config: &Config, folder: &Folder, secrets: &Secrets) -> PartitionConfig {
+    let bounds = Bounds {
+        lane_waiting_max: config.limits.lane_waiting_max,
+        streams_cached_max: config.limits.streams_cached_max,
+        ..Bounds::default()
+    };
+    PartitionConfig {
+        log_id: folder.log_id(),
+        partition: 0,
+        partitions: folder.partitions(),
+        binary: format!("modelrail {}", env!("CARGO_PKG_VERSION")),
+        parsers: wire::parsers(),
+        key: engine::token::Key(secrets.engine),
+        redispatch: Redispatch::All,
+        bounds,
+    }
+}
+
+fn worker_config(config: &Config, secrets: &Secrets) -> stages::Config {
+    let signer = stages::bundle::Signer::from_secret(&secrets.signing);
+    let webhook = &config.notify.webhook;
+    let webhooks = (!webhook.is_empty()).then(|| stages::config::Webhook {
+        name: "webhook".to_owned(),
+        url: webhook.clone(),
+        token: None,
+    });
+    stages::Config {
+        fetch: stages::config::Fetch {
+            file_roots: config.artifacts.roots.clone(),
+            url_prefixes: config.artifacts.prefixes.clone(),
+            bytes_max: config.artifacts.size_max_mib << 20,
+            ..stages::config::Fetch::default()
+        },
+        // Whoever runs this folder signs what it packs. Unsigned bundles are served where a workflow says so.
+        signer: Some(signer),
+        trusted_keys: vec![],
+        webhooks: webhooks.into_iter().collect(),
+        ..stages::Config::default()
+    }
+}
+
+/// The users' roles are the role map in force, in every partition, before anything is decided.
+async fn record_roles(engine: &engine_thread::Running, users: &Users) -> Result<(), StartError> {
+    let define = users.define();
+    engine.define(define).await.map_err(StartError::Roles)
+}
+
+/// The role map of nobody, for logs that are read without users.
+pub fn no_roles() -> RoleMap {
+    RoleMap::default()
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+fn serve_models(
+    server: model_server::Server,
+    listener: TcpListener,
+    closed: watch::Receiver<bool>,
+) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move { server.serve(listener, wait_for(closed)).await })
+}
+
+async fn wait_for(mut closed: watch::Receiver<bool>) {
+    // The sender lives as long as the node; without it there is nothing to serve either.
+    let _closing = closed.wait_for(|closed| *closed).await;
+}
+
+/// Whether a folder looks like a data folder.
+pub fn is_folder(path: &Path) -> bool {
+    path.join("FORMAT").is_file()
+}

@@ -1,0 +1,152 @@
+use super::*;
+use crate::port::memory;
+use crate::token::Token;
+use domain::name::{Digest, Environment, ModelName, StreamId, TargetId};
+use domain::work::{Command, Order, Outcome, Prepare};
+
+const START: Timestamp = Timestamp(1_000_000);
+
+fn order(number: u32) -> WorkOrder {
+    let target = TargetId {
+        model: ModelName::parse("flights").unwrap(),
+        environment: Environment::parse("production").unwrap(),
+    };
+    let attempt = AttemptId { owner: StreamId::Target(target.clone()), number };
+    let command = Command {
+        attempt,
+        target,
+        effect_key: Digest::of(b"effect"),
+        order: Order::Prepare(Prepare { releases: vec![] }),
+        issued_at: START,
+        lease: Millis::seconds(30),
+        traceparent: None,
+    };
+    WorkOrder { command, token: Token([7; 32]), epoch: 2 }
+}
+
+fn attempt(number: u32) -> AttemptId {
+    order(number).command.attempt
+}
+
+fn outcome() -> Outcome {
+    Outcome::CouldNotTell { code: "X".into(), reason: "for a reason".into(), retry_after: None }
+}
+
+fn small(journal: &Arc<memory::Journal>) -> Desk {
+    let bounds = Bounds { pool: 1, backlog_max: 1, ..Bounds::default() };
+    Desk::new(bounds, Arc::clone(journal) as Arc<dyn Journal>, START)
+}
+
+fn command(desk: &mut Desk, number: u32) -> Vec<Action> {
+    desk.step(Signal::Command(Box::new(order(number)))).unwrap()
+}
+
+fn finish(desk: &mut Desk, number: u32) -> Vec<Action> {
+    desk.step(Signal::Finished { attempt: attempt(number), outcome: outcome() }).unwrap()
+}
+
+fn report(number: u32, answer: WorkerAnswer) -> Action {
+    Action::Send(Report { attempt: attempt(number), token: Token([7; 32]), answer })
+}
+
+fn begin(number: u32) -> Action {
+    Action::Begin(Box::new(order(number)))
+}
+
+#[test]
+fn a_command_is_journaled_begun_answered_and_closed() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut desk = small(&journal);
+    assert_eq!(command(&mut desk, 1), [begin(1)]);
+    assert_eq!(journal.get(&attempt(1)).unwrap().unwrap().state, State::Begun);
+    assert_eq!(finish(&mut desk, 1), [report(1, WorkerAnswer::Done(outcome()))]);
+    assert!(matches!(journal.get(&attempt(1)).unwrap().unwrap().state, State::Answered(_)));
+    desk.step(Signal::Acknowledged(attempt(1))).unwrap();
+    assert!(matches!(journal.get(&attempt(1)).unwrap().unwrap().state, State::Closed(_)));
+    assert_eq!(journal.open().unwrap(), []);
+}
+
+#[test]
+fn a_copy_of_a_known_attempt_is_answered_and_never_done_again() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut desk = small(&journal);
+    command(&mut desk, 1);
+    assert_eq!(command(&mut desk, 1), [], "under way: the copy is ignored");
+    let answer = finish(&mut desk, 1);
+    assert_eq!(command(&mut desk, 1), answer, "answered: the same answer");
+    desk.step(Signal::Acknowledged(attempt(1))).unwrap();
+    assert_eq!(command(&mut desk, 1), answer, "closed: the same answer");
+    let mut restarted = small(&journal);
+    assert_eq!(command(&mut restarted, 1), answer, "after a restart: the same answer");
+}
+
+#[test]
+fn what_was_begun_without_an_answer_is_done_again_after_a_restart() {
+    let journal = Arc::new(memory::Journal::default());
+    command(&mut small(&journal), 1);
+    let mut restarted = small(&journal);
+    assert_eq!(command(&mut restarted, 1), [begin(1)], "the same attempt, so the same effect key");
+}
+
+#[test]
+fn the_pool_is_bounded_and_the_backlog_handed_back() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut desk = small(&journal);
+    assert_eq!(command(&mut desk, 1), [begin(1)]);
+    assert_eq!(command(&mut desk, 2), [], "waits");
+    let declined = command(&mut desk, 3);
+    let expected = WorkerAnswer::Declined("2 commands wait or are under way".into());
+    assert_eq!(declined, [report(3, expected)]);
+    assert_eq!(finish(&mut desk, 1), [report(1, WorkerAnswer::Done(outcome())), begin(2)]);
+}
+
+#[test]
+fn what_is_not_begun_in_time_is_handed_back() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut desk = small(&journal);
+    command(&mut desk, 1);
+    command(&mut desk, 2);
+    let sent = |actions: Vec<Action>| {
+        actions.into_iter().filter(|action| matches!(action, Action::Send(_))).collect::<Vec<_>>()
+    };
+    let at = START + Millis::seconds(30);
+    assert_eq!(sent(desk.step(Signal::Tick(at)).unwrap()), [], "not yet");
+    let after = sent(desk.step(Signal::Tick(at + Millis(1))).unwrap());
+    assert_eq!(after, [report(2, WorkerAnswer::Declined("not begun within 30s".into()))]);
+}
+
+#[test]
+fn a_cancelled_attempt_is_abandoned_and_its_late_end_ignored() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut desk = small(&journal);
+    command(&mut desk, 1);
+    command(&mut desk, 2);
+    let cancelled = desk.step(Signal::Cancel(attempt(1))).unwrap();
+    assert_eq!(cancelled, [Action::Abandon(attempt(1)), begin(2)], "and there is room again");
+    assert_eq!(finish(&mut desk, 1), []);
+    assert_eq!(desk.step(Signal::Cancel(attempt(9))).unwrap(), [], "an unknown one is nothing");
+}
+
+#[test]
+fn heartbeats_are_for_what_waits_and_what_is_under_way() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut desk = small(&journal);
+    command(&mut desk, 1);
+    command(&mut desk, 2);
+    let at = START + Millis::seconds(2);
+    let beat = |number, is_begun| Action::Heartbeat(Heartbeat { attempt: attempt(number), at, is_begun });
+    assert_eq!(desk.step(Signal::Tick(at)).unwrap(), [beat(1, true), beat(2, false)]);
+    assert_eq!(desk.step(Signal::Tick(at)).unwrap(), [], "once an interval");
+}
+
+#[test]
+fn an_answer_is_sent_again_until_it_is_acknowledged() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut desk = small(&journal);
+    command(&mut desk, 1);
+    let sent = finish(&mut desk, 1);
+    let later = START + Millis::seconds(5);
+    assert_eq!(desk.step(Signal::Tick(later)).unwrap(), sent);
+    desk.step(Signal::Acknowledged(attempt(1))).unwrap();
+    assert_eq!(desk.step(Signal::Tick(later + Millis::seconds(5))).unwrap(), []);
+}

@@ -1,0 +1,367 @@
+//! All partitions of one process over one database: a step of everything is one batch with one sync.
+//!
+//! ```text
+//!   offer -> lanes (in memory) --+
+//!                                v
+//!   pass:  tick each partition -> appends -> read back (in memory) -> commits
+//!                                   \___________ one write, one sync ______/
+//!                                                     |
+//!          only now: orders, cancels, replies <-------+
+//! ```
+//!
+//! **Invariant:** nothing is released before the sync of the batch that it stands in. A write that fails poisons
+//! the engine: whether it landed is known after a restart, which is the normal start.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::name::{AttemptId, StreamId};
+use domain::refusal::{Kind, Refusal};
+use domain::time::Timestamp;
+use wire::record::Lane;
+
+use crate::code::{Code, Stopped, refused};
+use crate::partition::{
+    Action, Alarm, Answer, Config, LaneInput, OpenError, Partition, Reply, Role, Signal, WorkOrder,
+};
+use crate::placement::partition_of;
+use crate::port::clock::Reading;
+use crate::port::log::{self, Append, Landed};
+use crate::port::store::{self, Batch, Commit};
+use crate::request::{Request, Said};
+
+/// How many records of one partition are read, and committed to a view that is built again, at once.
+pub const REBUILD_RECORDS_MAX: usize = 1_000;
+
+/// What one pass releases.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Passed {
+    pub orders: Vec<WorkOrder>,
+    pub cancels: Vec<AttemptId>,
+    /// With the partition they come from.
+    pub replies: Vec<(u32, Reply)>,
+    pub alarms: Vec<Alarm>,
+    /// Partitions that stopped in this pass. The others go on.
+    pub stopped: Vec<(u32, Stopped)>,
+    /// Whether decisions are suspended, and why.
+    pub suspended: Option<(&'static str, String)>,
+    /// How many records were written.
+    pub records: usize,
+}
+
+/// Where an offered input stands, to match its reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket {
+    pub partition: u32,
+    pub lane: Lane,
+    pub offset: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("failed to open the engine")]
+    Open(#[from] OpenError),
+    #[error("failed to read the log")]
+    Log(#[from] log::Error),
+    /// The process must stop.
+    #[error("failed to write a step")]
+    Write(#[source] store::Error),
+    #[error("failed to read the view")]
+    Read(#[source] store::Error),
+    #[error("partition {partition} stopped while it was opened")]
+    Stopped {
+        partition: u32,
+        #[source]
+        source: Stopped,
+    },
+    #[error("expected a log of {expected} partitions, but it has {found}")]
+    Partitions { expected: u32, found: u32 },
+    #[error("an earlier write failed")]
+    Poisoned,
+}
+
+/// The partitions of an embedded engine, each owned by this process.
+#[derive(Debug)]
+pub struct Engine {
+    database: Arc<dyn store::Embedded>,
+    partitions: Vec<Partition>,
+    /// The offset that the next input of each lane gets.
+    next_offsets: Vec<[u64; 3]>,
+    suspended: Option<(&'static str, String)>,
+    is_poisoned: bool,
+    /// Released by opening, given out by the first pass.
+    opened: Passed,
+}
+
+impl Engine {
+    /// Reads what the view lacks, claims every partition, and has every outstanding command ready for the first
+    /// pass. `config` is that of each partition, but for its number.
+    pub fn open(
+        config: &Config,
+        database: Arc<dyn store::Embedded>,
+        nonce: [u8; 16],
+    ) -> Result<Self, Error> {
+        let (expected, found) = (config.partitions, database.partitions());
+        if expected != found {
+            return Err(Error::Partitions { expected, found });
+        }
+        let mut partitions = Vec::with_capacity(expected as usize);
+        for partition in 0..expected {
+            let view: Arc<dyn store::Store> = Arc::clone(&database) as Arc<dyn store::Store>;
+            partitions.push(Partition::open(Config { partition, ..config.clone() }, view)?);
+        }
+        let mut engine = Self {
+            database,
+            partitions,
+            next_offsets: vec![],
+            suspended: None,
+            is_poisoned: false,
+            opened: Passed::default(),
+        };
+        engine.catch_up()?;
+        let assigned = (0..expected).map(|partition| (partition, Signal::Assigned { nonce })).collect();
+        let mut opened = engine.carry_out(assigned)?;
+        if let Some((partition, source)) = opened.stopped.pop() {
+            return Err(Error::Stopped { partition, source });
+        }
+        engine.next_offsets = engine.partitions.iter().map(Partition::positions).collect();
+        engine.opened = opened;
+        Ok(engine)
+    }
+
+    /// Reads the log from where the view stands, and completes the view.
+    fn catch_up(&mut self) -> Result<(), Error> {
+        for index in 0..self.partitions.len() {
+            let partition = index as u32;
+            let end = self.database.end(partition)?;
+            let stopped = |source| Error::Stopped { partition, source };
+            self.partitions[index].check_end(end).map_err(stopped)?;
+            loop {
+                let from = self.partitions[index].head().next_offset;
+                let records = self.database.read(partition, from, REBUILD_RECORDS_MAX)?;
+                if records.is_empty() {
+                    break;
+                }
+                let mut pass = Gathered::default();
+                for landed in records {
+                    pass.take(partition, self.partitions[index].step(Signal::RecordRead(landed)));
+                }
+                if let Some((_, source)) = pass.passed.stopped.pop() {
+                    return Err(stopped(source));
+                }
+                self.write(pass.batch())?;
+                self.settled(partition);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets an input wait for the next pass, or says that its lane is full.
+    pub fn offer(
+        &mut self,
+        partition: u32,
+        lane: Lane,
+        said: Said,
+        input_id: Option<String>,
+        traceparent: Option<String>,
+    ) -> Result<Ticket, Refusal> {
+        let Some(machine) = self.partitions.get_mut(partition as usize) else {
+            return Err(refuse(Kind::Malformed, refused::WRONG_PARTITION, "expected a partition that exists"));
+        };
+        if machine.role() == Role::Stopped {
+            return Err(refuse(Kind::Busy, refused::BUSY, "expected a partition that goes on, but it stopped"));
+        }
+        if machine.room(lane) == 0 {
+            return Err(refuse(Kind::Busy, refused::BUSY, "expected room in the lane, but its queue is full"));
+        }
+        let next = &mut self.next_offsets[partition as usize][lane.index()];
+        let offset = *next;
+        *next += 1;
+        let input = LaneInput { lane, offset, input_id, traceparent, said };
+        // There is room and the offset is fresh: the partition takes it without an action.
+        let _none = machine.step(Signal::Input(Box::new(input)));
+        Ok(Ticket { partition, lane, offset })
+    }
+
+    /// Where an input belongs; nothing for a definition, which belongs everywhere.
+    pub fn partition_for(&self, said: &Said) -> Result<Option<u32>, Refusal> {
+        let partitions = self.partitions.len() as u32;
+        let of_stream = |stream: &StreamId| match stream {
+            StreamId::Definitions => Ok(None),
+            StreamId::Target(target) => Ok(Some(partition_of(target, partitions))),
+            StreamId::Run(run) => match self.database.run(*run) {
+                Ok(Some(row)) => Ok(Some(row.partition)),
+                Ok(None) => Err(Refusal {
+                    hint: Some("list runs with `modelrail runs`".into()),
+                    ..refuse(Kind::State, refused::UNKNOWN_RUN, &format!("expected a run {run}, but there is none"))
+                }),
+                Err(error) => Err(refuse(Kind::Busy, Code::StoreFailed.as_str(), &error.to_string())),
+            },
+        };
+        match said {
+            Said::Trigger(trigger) => Ok(Some(partition_of(&trigger.target, partitions))),
+            Said::Observed { target, .. } => Ok(Some(partition_of(target, partitions))),
+            Said::Report(report) => of_stream(&report.attempt.owner),
+            Said::Request(request) => match &**request {
+                Request::Define(_) => Ok(None),
+                Request::Run { run, .. } => of_stream(&StreamId::Run(*run)),
+                Request::Target { target, .. } => Ok(Some(partition_of(target, partitions))),
+            },
+        }
+    }
+
+    /// A worker gave a sign of life.
+    pub fn heard(&mut self, attempt: &AttemptId, at: Timestamp) {
+        for partition in &mut self.partitions {
+            let _none = partition.step(Signal::Heard { attempt: attempt.clone(), at });
+        }
+    }
+
+    /// Decides what waits and what is due, writes it with one sync, and releases what follows.
+    pub fn pass(&mut self, now: Reading) -> Result<Passed, Error> {
+        let ticks = (0..self.partitions.len() as u32).map(|partition| (partition, Signal::Tick(now))).collect();
+        let mut passed = self.carry_out(ticks)?;
+        let mut opened = std::mem::take(&mut self.opened);
+        opened.orders.retain(|order| !passed.cancels.contains(&order.command.attempt));
+        passed.orders.splice(0..0, opened.orders);
+        Ok(passed)
+    }
+
+    /// When the next pass is needed though nothing is said.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.partitions.iter().filter_map(Partition::wake_at).min()
+    }
+
+    /// Whether a pass would find inputs waiting.
+    pub fn is_waiting(&self) -> bool {
+        self.partitions.iter().any(Partition::is_waiting)
+    }
+
+    pub fn partitions(&self) -> &[Partition] {
+        &self.partitions
+    }
+
+    pub fn suspended(&self) -> Option<&(&'static str, String)> {
+        self.suspended.as_ref()
+    }
+
+    fn carry_out(&mut self, signals: Vec<(u32, Signal)>) -> Result<Passed, Error> {
+        if self.is_poisoned {
+            return Err(Error::Poisoned);
+        }
+        let mut pass = Gathered::default();
+        for (partition, signal) in signals {
+            let actions = self.partitions[partition as usize].step(signal);
+            pass.take(partition, actions);
+        }
+        // The read-back: what is appended is read before it is written, and acted on only after.
+        while let Some((partition, records)) = pass.next_append() {
+            let machine = &mut self.partitions[partition as usize];
+            for bytes in records {
+                let offset = machine.head().next_offset;
+                let actions = machine.step(Signal::RecordRead(Landed { offset, bytes }));
+                pass.take(partition, actions);
+            }
+        }
+        let touched: Vec<u32> = pass.commits.keys().copied().collect();
+        self.write(pass.batch())?;
+        for partition in touched {
+            self.settled(partition);
+        }
+        self.suspended = pass.suspended.take().unwrap_or_else(|| self.suspended.take());
+        pass.passed.suspended.clone_from(&self.suspended);
+        Ok(pass.passed)
+    }
+
+    fn write(&mut self, batch: Batch) -> Result<(), Error> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.database.write_sync(&batch).map_err(|error| {
+            self.is_poisoned = true;
+            Error::Write(error)
+        })
+    }
+
+    /// The partition's records are durable, and its commands are about to be handed over; none survives a crash.
+    fn settled(&mut self, partition: u32) {
+        let machine = &mut self.partitions[partition as usize];
+        let seq = machine.head().seq;
+        let _none = machine.step(Signal::Committed { seq });
+        let _none = machine.step(Signal::Dispatched { seq });
+    }
+}
+
+fn refuse(kind: Kind, code: &str, text: &str) -> Refusal {
+    Refusal { kind, code: code.to_owned(), text: text.to_owned(), hint: None }
+}
+
+/// The actions of a pass, until they can be carried out.
+#[derive(Debug, Default)]
+struct Gathered {
+    /// Not read back yet.
+    appends: Vec<(u32, Vec<Vec<u8>>)>,
+    /// Read back, in order.
+    landed: Vec<Append>,
+    /// One for each partition.
+    commits: BTreeMap<u32, Commit>,
+    suspended: Option<Option<(&'static str, String)>>,
+    passed: Passed,
+}
+
+impl Gathered {
+    fn take(&mut self, partition: u32, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Append(records) => self.appends.push((partition, records)),
+                Action::Commit(commit) => match self.commits.remove(&partition) {
+                    Some(former) => {
+                        self.commits.insert(partition, former.followed_by(*commit));
+                    }
+                    None => {
+                        self.commits.insert(partition, *commit);
+                    }
+                },
+                Action::Dispatch { orders, cancels, .. } => {
+                    // What begins and ends in one pass was never sent.
+                    let passed = &mut self.passed;
+                    for attempt in cancels {
+                        let before = passed.orders.len();
+                        passed.orders.retain(|order| order.command.attempt != attempt);
+                        if passed.orders.len() == before {
+                            passed.cancels.push(attempt);
+                        }
+                    }
+                    passed.orders.extend(orders);
+                }
+                Action::Reply(reply) => self.passed.replies.push((partition, reply)),
+                Action::Alarm(alarm) => self.passed.alarms.push(alarm),
+                Action::Suspend { code, text } => self.suspended = Some(Some((code, text))),
+                Action::Resume => self.suspended = Some(None),
+                Action::Stop(stopped) => self.passed.stopped.push((partition, stopped)),
+            }
+        }
+    }
+
+    fn next_append(&mut self) -> Option<(u32, Vec<Vec<u8>>)> {
+        if self.appends.is_empty() {
+            return None;
+        }
+        let (partition, records) = self.appends.remove(0);
+        self.passed.records += records.len();
+        self.landed.push(Append { partition, records: records.clone() });
+        Some((partition, records))
+    }
+
+    fn batch(&mut self) -> Batch {
+        Batch {
+            appends: std::mem::take(&mut self.landed),
+            commits: std::mem::take(&mut self.commits).into_values().collect(),
+        }
+    }
+}
+
+/// Whether a refusal of an answer is of the engine itself, to be tried again.
+pub fn is_busy(answer: &Answer) -> bool {
+    matches!(answer, Answer::Refused(refusal) if refusal.kind == Kind::Busy)
+}

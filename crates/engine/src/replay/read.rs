@@ -1,0 +1,110 @@
+//! A reader of records by the rule of [`crate::chain`], with the definitions that it met on the way.
+
+use domain::decider::IllegalEvent;
+use domain::name::StreamId;
+use wire::codec::{Definitions, Parsers};
+use wire::record::{self, Record};
+
+use crate::chain::{self, Identity};
+use crate::code::Stopped;
+use crate::port::log::{self, Log};
+use crate::port::store::Head;
+
+/// How many records are asked of a log at once.
+const RECORDS_MAX: usize = 256;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("failed to get records")]
+    Source(#[from] log::Error),
+    #[error("failed to read the record after {after}")]
+    Unreadable {
+        after: u64,
+        #[source]
+        source: record::Error,
+    },
+    #[error("failed to accept the record after {after}")]
+    Broken {
+        after: u64,
+        #[source]
+        source: Stopped,
+    },
+    #[error("record {seq} does not fit {stream}")]
+    Illegal {
+        seq: u64,
+        stream: StreamId,
+        #[source]
+        source: IllegalEvent,
+    },
+}
+
+impl From<std::convert::Infallible> for ReadError {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// What a record was.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    Accepted(Box<Record>),
+    Loser,
+}
+
+#[derive(Debug, Clone)]
+pub struct Reader {
+    identity: Identity,
+    head: Head,
+    known: Definitions,
+}
+
+impl Reader {
+    /// Stands before the first record.
+    pub fn new(identity: Identity, parsers: Parsers) -> Self {
+        Self { identity, head: chain::before_first(identity), known: Definitions::new(parsers) }
+    }
+
+    /// Of the last accepted record.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The definitions met so far.
+    pub fn known(&self) -> &Definitions {
+        &self.known
+    }
+
+    pub fn read(&mut self, bytes: &[u8]) -> Result<Step, ReadError> {
+        let after = self.head.seq;
+        let unreadable = |source| ReadError::Unreadable { after, source };
+        let broken = |source| ReadError::Broken { after, source };
+        let peek = record::peek(bytes).map_err(unreadable)?;
+        if !chain::fits(&self.head, &peek).map_err(broken)? {
+            self.head.losers += 1;
+            self.head.next_offset += 1;
+            return Ok(Step::Loser);
+        }
+        self.known.register(bytes).map_err(unreadable)?;
+        let record = record::decode(bytes, &self.known).map_err(unreadable)?;
+        let next = chain::follow(&self.head, self.identity, &record, record::hash(bytes)).map_err(broken)?;
+        self.head = Head { next_offset: self.head.next_offset + 1, ..next };
+        Ok(Step::Accepted(Box::new(record)))
+    }
+}
+
+/// The records of a partition, from its first.
+pub fn from_log(log: &dyn Log, partition: u32) -> impl Iterator<Item = Result<Vec<u8>, log::Error>> {
+    let mut next = 0;
+    let mut page = Vec::new().into_iter();
+    std::iter::from_fn(move || {
+        if page.len() == 0 {
+            match log.read(partition, next, RECORDS_MAX) {
+                Ok(records) => page = records.into_iter(),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        let landed: log::Landed = page.next()?;
+        next = landed.offset + 1;
+        Some(Ok(landed.bytes))
+    })
+}

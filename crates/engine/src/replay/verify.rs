@@ -1,0 +1,121 @@
+//! Is it the truth, and would it be decided so again? The chain, density, positions and time by the rule of every
+//! reader; then every recorded input is decided again on the state that it met, and the whole transition compared.
+
+use domain::name::{Digest, RunId, TargetId};
+use domain::transition::{self, Transition};
+use wire::record::{Body, Recorded};
+
+use super::{ReadError, Reader, States, Step};
+use crate::DECIDE_REVISION;
+use crate::port::row::{RunRow, TargetRow};
+use crate::port::store::{self, Head, Store};
+
+/// How many differences are kept in words; all are counted.
+pub const DIFFERENCES_MAX: usize = 100;
+
+/// What verifying a partition found.
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub head: Head,
+    pub transitions: u64,
+    /// Inputs decided again.
+    pub decided: u64,
+    /// Inputs of another revision of the core, decided again too; their differences are no faults.
+    pub other_revisions: u64,
+    pub differing: u64,
+    pub differences: Vec<Difference>,
+    /// Of all states at the end.
+    pub state: Digest,
+    pub states: States,
+}
+
+/// A record that would be decided differently today.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pub seq: u64,
+    pub input: &'static str,
+    pub decide_revision: u32,
+    /// The events by their names, as recorded and as decided again.
+    pub recorded: String,
+    pub again: String,
+}
+
+impl Report {
+    /// Whether every input of this revision was decided as recorded.
+    pub fn is_clean(&self) -> bool {
+        self.differences.iter().all(|difference| difference.decide_revision != DECIDE_REVISION)
+    }
+
+    /// The rows of the view that are not what the log folds to, by what they are of.
+    pub fn rows_differing(&self, partition: u32, store: &dyn Store) -> Result<Vec<String>, store::Error> {
+        let mut differing = vec![];
+        for (run, folded) in &self.states.runs {
+            let (run, row): (&RunId, Option<RunRow>) = (run, crate::fold::run_row(partition, folded));
+            if store.run(*run)? != row {
+                differing.push(run.to_string());
+            }
+        }
+        for (target, folded) in &self.states.targets {
+            let (target, row): (&TargetId, Option<TargetRow>) =
+                (target, crate::fold::target_row(partition, folded));
+            if store.target(target)? != row {
+                differing.push(target.to_string());
+            }
+        }
+        Ok(differing)
+    }
+}
+
+/// Verifies the records of a partition from its first. The first break of the chain is an error.
+pub fn verify<E: Into<ReadError>>(
+    records: impl IntoIterator<Item = Result<Vec<u8>, E>>,
+    mut reader: Reader,
+) -> Result<Report, ReadError> {
+    let mut states = States::default();
+    let mut differences = vec![];
+    let (mut transitions, mut decided, mut other_revisions, mut differing) = (0, 0, 0, 0);
+    for bytes in records {
+        let Step::Accepted(record) = reader.read(&bytes.map_err(Into::into)?)? else { continue };
+        let Body::Transition(recorded) = &record.body else { continue };
+        transitions += 1;
+        other_revisions += u64::from(recorded.decide_revision != DECIDE_REVISION);
+        if let Some(difference) = decide_again(&mut states, record.seq, recorded) {
+            differing += 1;
+            if differences.len() < DIFFERENCES_MAX {
+                differences.push(difference);
+            }
+        }
+        decided += 1;
+        states.apply(record.seq, recorded)?;
+    }
+    let head = reader.head().clone();
+    let state = states.hash();
+    Ok(Report { head, transitions, decided, other_revisions, differing, differences, state, states })
+}
+
+fn decide_again(states: &mut States, seq: u64, recorded: &Recorded) -> Option<Difference> {
+    let input = crate::partition::outside(&recorded.transition)?;
+    let name = input.name();
+    let again = match transition::transact(states, input, recorded.now) {
+        Ok((again, _)) if again == recorded.transition => return None,
+        Ok((again, _)) => words(&again),
+        Err(failure) => failure.to_string(),
+    };
+    let recorded_words = words(&recorded.transition);
+    let decide_revision = recorded.decide_revision;
+    Some(Difference { seq, input: name, decide_revision, recorded: recorded_words, again })
+}
+
+/// A transition by the names of what is in it.
+fn words(transition: &Transition) -> String {
+    let steps = transition.steps.iter().map(|step| {
+        let events = step.event_names().join(", ");
+        format!("{} to {}: [{events}]", step.input_name(), step.stream())
+    });
+    let mut words = steps.collect::<Vec<_>>().join("; ");
+    if let Some(refusal) = &transition.refused {
+        words.push_str("; refused ");
+        words.push_str(&refusal.to_string());
+    }
+    words
+}

@@ -1,0 +1,82 @@
+//! Where a model comes from, as far as its event says.
+
+use domain::evidence::Text;
+use domain::model::{Lineage, TrainingSet};
+use domain::name::Digest;
+
+use crate::fields::{Field, Fields};
+use crate::problem::Notes;
+use crate::tree::Value;
+
+/// Reads the lineage fields of an event's data. Problems are noted.
+pub(super) fn read(fields: &mut Fields<'_>, notes: &mut Notes) -> Option<Lineage> {
+    let mut lineage = Lineage::default();
+    if let Some(mut run) = fields.get("run").and_then(|field| field.map(notes)) {
+        lineage.run_system = text(&mut run, "system", notes);
+        lineage.run_id = text(&mut run, "id", notes);
+        lineage.run_url = text(&mut run, "url", notes);
+        run.warn_of_others(notes);
+    }
+    if let Some(mut code) = fields.get("code").and_then(|field| field.map(notes)) {
+        lineage.code_repo = text(&mut code, "repo", notes);
+        lineage.code_commit = text(&mut code, "commit", notes);
+        lineage.code_dirty = code.get("dirty").and_then(|field| field.bool(notes));
+        code.warn_of_others(notes);
+    }
+    let sets = fields.get("data").and_then(|field| field.list(notes)).unwrap_or_default();
+    lineage.training_sets = sets.iter().filter_map(|item| training_set(item, notes)).collect();
+    if let Some(mut features) = fields.get("features").and_then(|field| field.map(notes)) {
+        lineage.features_view = text(&mut features, "view", notes);
+        lineage.features_schema_version = text(&mut features, "schema_version", notes);
+        features.warn_of_others(notes);
+    }
+    if let Some(settings) = fields.get("hyperparameters").and_then(|field| field.map(notes)) {
+        let all = settings.entries().filter_map(|(entry, field)| {
+            let value = scalar(&field, notes)?;
+            Some((Text::from(entry.key.as_str()), value))
+        });
+        lineage.hyperparameters = all.collect();
+        lineage.hyperparameters.sort();
+    }
+    if let Some(mut environment) = fields.get("environment").and_then(|field| field.map(notes)) {
+        lineage.environment_lock = text(&mut environment, "lock_sha256", notes);
+        lineage.environment_image = text(&mut environment, "image_digest", notes);
+        environment.warn_of_others(notes);
+    }
+    Some(lineage)
+}
+
+fn text(fields: &mut Fields<'_>, key: &'static str, notes: &mut Notes) -> Option<Text> {
+    fields.get(key).and_then(|field| field.shared_text(notes))
+}
+
+/// A setting as text, however it was written.
+fn scalar(field: &Field<'_>, notes: &mut Notes) -> Option<Text> {
+    match &field.node.value {
+        Value::Text(text) if text.chars().count() <= crate::fields::TEXT_CHARS_MAX => {
+            Some(text.as_str().into())
+        }
+        Value::Null => Some("null".into()),
+        Value::Bool(value) => Some(value.to_string().into()),
+        Value::Whole(value) => Some(value.to_string().into()),
+        Value::Real(value) => Some(value.to_string().into()),
+        Value::Text(_) | Value::List(_) | Value::Map(_) => {
+            field.wrong(
+                crate::problem::code::WRONG_TYPE,
+                "a text of at most 1024 characters, a number or a bool",
+                notes,
+            );
+            None
+        }
+    }
+}
+
+fn training_set(field: &Field<'_>, notes: &mut Notes) -> Option<TrainingSet> {
+    let mut fields = field.map(notes)?;
+    let uri = fields.need("uri", "the data's address", notes).and_then(|field| field.shared_text(notes));
+    let version = text(&mut fields, "version", notes);
+    let sha256 = fields.get("sha256").and_then(|field| field.parsed(Digest::parse, notes));
+    let rows = fields.get("rows").and_then(|field| field.count(0, u64::MAX, notes));
+    fields.warn_of_others(notes);
+    Some(TrainingSet { uri: uri?, version, sha256, rows })
+}

@@ -1,0 +1,46 @@
+#!/bin/sh
+# Installs what a build needs (a C++ compiler, libclang, cargo) and builds RocksDB's archive once.
+# Says what is missing where it may not install it.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { printf '%s\n' "$*" >&2; }
+
+need=
+command -v c++ >/dev/null 2>&1 || need="$need g++"
+command -v make >/dev/null 2>&1 || need="$need make"
+command -v git >/dev/null 2>&1 || need="$need git"
+if [ -z "${LIBCLANG_PATH:-}" ] && ! ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* >/dev/null 2>&1; then
+    need="$need libclang-dev"
+fi
+if [ -n "$need" ]; then
+    if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+        say "installing:$need"
+        apt-get update -qq
+        # shellcheck disable=SC2086
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $need >/dev/null
+    else
+        say "missing:$need"
+        say "hint: install them with the package tool of this system, then call this again"
+        exit 1
+    fi
+fi
+if ! command -v cargo >/dev/null 2>&1; then
+    say "missing: cargo"
+    say "hint: install Rust $(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml) with rustup, then call this again"
+    exit 1
+fi
+
+. deploy/env.sh
+if [ ! -f "$rocksdb_archive/librocksdb.a" ]; then
+    say "building RocksDB $rocksdb_version once, into $rocksdb_archive (10 to 20 minutes on two cores)"
+    build=$MODELRAIL_CACHE/build-$$
+    mkdir -p "$rocksdb_archive" "$build"
+    trap 'rm -rf "$build"' EXIT
+    cargo build --locked --release -p librocksdb-sys --target-dir "$build"
+    archive=$(find "$build" -name librocksdb.a | head -n 1)
+    strip -g "$archive"
+    # In place under its name only when whole.
+    cp "$archive" "$rocksdb_archive/librocksdb.a.part"
+    mv "$rocksdb_archive/librocksdb.a.part" "$rocksdb_archive/librocksdb.a"
+fi

@@ -1,0 +1,18 @@
+#!/bin/sh
+# All tests, as CI runs them: formatting, lints, unit tests, properties, the simulator, the real process.
+set -eu
+cd "$(dirname "$0")/.."
+sh deploy/prepare.sh
+. deploy/env.sh
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "formatting"
+cargo fmt --all --check
+step "lints"
+cargo clippy --locked --workspace --all-targets -- -D warnings
+step "tests"
+cargo test --locked --workspace --all-targets
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet

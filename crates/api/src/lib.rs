@@ -15,7 +15,6 @@ pub mod view;
 
 mod api;
 mod clock;
-mod envelope;
 mod listen;
 mod ports;
 mod problem;

@@ -234,8 +234,10 @@ pub struct ServerLoaded {
 pub struct GatewayObserved {
     pub gateway: Text,
     pub generation: Generation,
-    /// The kill switch of this gateway is on, and this is what answers instead.
+    /// What answers instead while the kill switch of this gateway is on; nothing when nobody does.
     pub override_to: Option<Release>,
+    /// The bundles that its kill switch keeps everybody away from; empty while the switch is off.
+    pub killed: Vec<Digest>,
     pub heard_at: Timestamp,
 }
 

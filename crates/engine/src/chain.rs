@@ -56,7 +56,8 @@ pub fn fits(head: &Head, peek: &Peek) -> Result<bool, Stopped> {
         }
     };
     if peek.seq > bound {
-        let text = format!("after record {} came record {}, but at most {bound} can follow", head.seq, peek.seq);
+        let text =
+            format!("after record {} came record {}, but at most {bound} can follow", head.seq, peek.seq);
         return Err(Stopped::new(Code::HistoryGap, text));
     }
     Ok(false)

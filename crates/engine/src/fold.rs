@@ -149,11 +149,11 @@ pub fn run_row(partition: u32, folded: &Folded<Run>) -> Option<RunRow> {
     })
 }
 
-/// The target's summary row; nothing for one where nothing happened yet.
-pub fn target_row(partition: u32, folded: &Folded<Target>) -> Option<TargetRow> {
+/// The target's summary row; nothing for one that no record touches.
+pub fn target_row(partition: u32, id: &TargetId, folded: &Folded<Target>) -> Option<TargetRow> {
     let target = &*folded.state;
-    Some(TargetRow {
-        target: target.id.clone()?,
+    (folded.transitions > 0).then(|| TargetRow {
+        target: id.clone(),
         partition,
         live: target.live.as_ref().map(|live| (live.release.version.clone(), live.release.bundle)),
         slot: target.slot,

@@ -17,6 +17,9 @@ pub mod replay;
 pub mod request;
 pub mod token;
 
+#[cfg(test)]
+mod samples;
+
 /// The version of this binary, as records name it.
 pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
 

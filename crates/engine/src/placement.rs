@@ -9,9 +9,9 @@ pub const PARTITIONER: &str = "fnv1a-64";
 /// FNV-1a (64 bits) over the text `model@environment`, modulo the number of partitions.
 pub fn partition_of(target: &TargetId, partitions: u32) -> u32 {
     let text = target.to_string();
-    let hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     (hash % u64::from(partitions.max(1))) as u32
 }
 

@@ -215,7 +215,7 @@ fn predictions(folder: &Folder) {
     let target = target(0);
     let id = |number: u64| {
         let digits = RunId(Digest::of(&number.to_be_bytes()).0[..16].try_into().expect("sixteen"));
-        let hex: String = digits.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = format!("{:032x}", u128::from_be_bytes(digits.0));
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     };
     let made = |number: u64| Prediction {

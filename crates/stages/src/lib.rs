@@ -33,6 +33,9 @@ mod latencies;
 mod sample;
 mod traffic;
 
+#[cfg(test)]
+mod testing;
+
 use domain::work::{Command, Order, Outcome};
 
 pub use config::Config;

@@ -6,6 +6,7 @@ pub mod codec;
 pub mod generated;
 pub mod record;
 mod fields;
+pub mod definitions;
 pub mod problem;
 pub mod roles;
 pub mod rule;

@@ -194,7 +194,7 @@ impl Users {
     pub fn define(&self, actor: Option<Actor>) -> Define {
         let actor = actor.or_else(|| self.all().iter().find(|user| user.is_admin()).map(|user| user.actor(None)));
         let map = self.role_map();
-        let text = wire::roles::write(&map);
+        let text = wire::roles::render(&map);
         let digest = Digest::of(text.as_bytes());
         let roles = Some(Pinned { digest, value: Arc::new(map) });
         Define { actor, kind: Kind::Roles, digest, text: text.into(), roles }

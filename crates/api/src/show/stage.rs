@@ -2,7 +2,7 @@
 
 use domain::check::Judgement;
 use domain::evidence::{BlobRef, Evidence, Finding, Measurement, Text};
-use domain::name::CheckName;
+use domain::name::{CheckName, Role};
 use domain::run::{self, Gate, Monitor, PolicyTerm, Rollout, StageState};
 use domain::time::Timestamp;
 use domain::work::Planned;
@@ -108,7 +108,7 @@ fn blob_view(blob: &BlobRef) -> BlobView {
 }
 
 fn gate_view(with: &GateWith, gate: &Gate, names: &Names) -> GateView {
-    let given = |role| gate.votes.iter().filter(|vote| vote.role == *role).count() as u32;
+    let given = |role: &Role| gate.votes.iter().filter(|vote| vote.role == *role).count() as u32;
     GateView {
         policy: gate.policy.map(|verdict| verdict.to_string()),
         terms: term_views(&gate.terms),

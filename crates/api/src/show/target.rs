@@ -91,6 +91,7 @@ fn gateway_view(gateway: &GatewayObserved) -> GatewayView {
         gateway: gateway.gateway.to_string(),
         generation: gateway.generation.0,
         override_to: gateway.override_to.as_ref().map(release_view),
+        killed: gateway.killed.iter().map(Digest::to_string).collect(),
         heard_at: text(gateway.heard_at),
     }
 }

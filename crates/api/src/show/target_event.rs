@@ -89,10 +89,11 @@ pub(super) fn loaded(servers: &[ServerLoaded]) -> Values {
 
 pub(super) fn observed(gateways: &[GatewayObserved]) -> Values {
     gateways.iter().fold(Values::new(), |values, gateway| {
-        let said = match &gateway.override_to {
-            Some(release) => format!("{} (overridden to {})", gateway.generation, release.version),
-            None => gateway.generation.to_string(),
-        };
+        let mut said = gateway.generation.to_string();
+        if !gateway.killed.is_empty() {
+            let instead = gateway.override_to.as_ref().map_or("nobody", |release| release.version.as_str());
+            said += &format!(" (kill switch on, {instead} answers instead)");
+        }
         values.with(&gateway.gateway, said)
     })
 }

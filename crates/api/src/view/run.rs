@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{NamedText, StageView};
 
 /// One run, in a line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RunLine {
     pub run: String,
     pub model: String,
@@ -27,7 +27,7 @@ pub struct RunLine {
 }
 
 /// Runs, newest first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RunList {
     pub runs: Vec<RunLine>,
     /// Give it as `cursor` to get the next page; absent on the last.
@@ -81,7 +81,7 @@ pub struct RunView {
 }
 
 /// The bytes that training made, as the event names them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ArtifactView {
     pub uri: String,
     pub sha256: String,
@@ -90,7 +90,7 @@ pub struct ArtifactView {
 }
 
 /// A bundle that can serve.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReleaseView {
     pub version: String,
     pub bundle: String,
@@ -99,7 +99,7 @@ pub struct ReleaseView {
 }
 
 /// The package of a model version.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BundleView {
     pub digest: String,
     pub size_bytes: u64,
@@ -111,7 +111,7 @@ pub struct BundleView {
 }
 
 /// Traffic is being taken away.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LeavingView {
     /// How the run will end.
     pub end: String,
@@ -123,7 +123,7 @@ pub struct LeavingView {
 }
 
 /// A work order without an answer yet.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttemptView {
     pub attempt: String,
     pub stage: String,

@@ -88,8 +88,10 @@ pub struct RouteView {
 pub struct GatewayView {
     pub gateway: String,
     pub generation: u64,
-    /// Its kill switch is on, and this answers instead.
+    /// What answers instead while its kill switch is on; nothing when nobody does.
     pub override_to: Option<ReleaseView>,
+    /// The bundles that its kill switch keeps everybody away from; empty while the switch is off.
+    pub killed: Vec<String>,
     pub heard_at: String,
 }
 

@@ -178,7 +178,7 @@ impl Node {
             clock,
             users,
             workflows,
-            parsers: wire::parsers(),
+            parsers: wire::definitions::parsers(),
         };
         let wait_default = Duration::from_secs(config.server.wait_seconds);
         let http = api::Api::new(ports, api::Config { wait_default, ..api::Config::default() });
@@ -235,7 +235,7 @@ fn partition_config(config: &Config, folder: &Folder, secrets: &Secrets) -> Part
         partition: 0,
         partitions: folder.partitions(),
         binary: format!("modelrail {}", env!("CARGO_PKG_VERSION")),
-        parsers: wire::parsers(),
+        parsers: wire::definitions::parsers(),
         key: engine::token::Key(secrets.engine),
         redispatch: Redispatch::All,
         bounds,

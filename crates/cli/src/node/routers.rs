@@ -41,10 +41,12 @@ impl Routers for OneGateway {
 
     fn observed(&self, target: &TargetId) -> Result<Vec<GatewayObserved>, RoutersError> {
         let observed = self.gateway.observed(target);
+        let overridden = observed.as_ref().and_then(|observed| observed.overridden.clone());
         Ok(vec![GatewayObserved {
             gateway: self.gateway.id().into(),
             generation: observed.as_ref().and_then(|observed| observed.generation).unwrap_or_default(),
-            override_to: observed.and_then(|observed| observed.overridden).and_then(|overridden| overridden.to),
+            override_to: overridden.as_ref().and_then(|overridden| overridden.to.clone()),
+            killed: overridden.map_or(vec![], |overridden| overridden.killed),
             heard_at: self.now(),
         }])
     }

@@ -25,7 +25,7 @@ pub fn load(folder: &Path) -> Result<Workflows, String> {
                 continue;
             }
         };
-        match wire::workflow::pin(&text) {
+        match wire::definitions::pin_workflow(&text) {
             Ok(parsed) => {
                 let name = parsed.name.clone();
                 if let Some(other) = loaded.iter().find(|other| other.name == name) {

@@ -63,8 +63,6 @@ pub const FACTS: &[Fact] = &[
     fact("checks.*.*.n", "how many observations the check rests on"),
     fact("claims.*", "a metric as training claims it; never measured"),
     fact("target.live.version", "the version that serves now"),
-    fact("target.live.since", "seconds since it went live"),
-    fact("target.frozen", "whether growth of exposure is refused at the target"),
     fact("plan.hours", "how long the rollout will take at today's traffic"),
     fact("plan.requests_exposed", "requests that the candidate answers before the last step"),
     fact("plan.detectable", "the smallest difference of a rate that the rollout can show, 0 to 1"),

@@ -148,6 +148,7 @@ fn a_gateway_kill_switch_is_obeyed_by_the_target() {
     world.work();
     let mut gateway = world.gateway(world.place().observed.0);
     gateway.override_to = world.state(first).release();
+    gateway.killed = world.state(second).release().iter().map(|release| release.bundle).collect();
     world.tell_target(Input::ReportRoutes { gateways: vec![gateway] }).unwrap();
     world.work();
     assert_eq!(served(&world), world.state(first).release());

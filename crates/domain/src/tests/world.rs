@@ -352,7 +352,7 @@ impl World {
 
     pub fn gateway(&self, generation: u64) -> GatewayObserved {
         let generation = crate::routes::Generation(generation);
-        GatewayObserved { gateway: "g".into(), generation, override_to: None, heard_at: self.now }
+        GatewayObserved { gateway: "g".into(), generation, override_to: None, killed: vec![], heard_at: self.now }
     }
 
     /// The earliest moment that somebody waits for, with its input.

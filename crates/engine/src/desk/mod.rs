@@ -63,7 +63,10 @@ pub enum Signal {
     /// The attempt is no longer wanted.
     Cancel(AttemptId),
     /// The driver has carried it out, or found that it cannot be told.
-    Finished { attempt: AttemptId, outcome: domain::work::Outcome },
+    Finished {
+        attempt: AttemptId,
+        outcome: domain::work::Outcome,
+    },
     /// The engine has the answer.
     Acknowledged(AttemptId),
     Tick(Timestamp),
@@ -160,7 +163,8 @@ impl Desk {
             return Ok(());
         }
         if self.room() == 0 {
-            let reason = format!("{} commands wait or are under way", self.under_way.len() + self.backlog.len());
+            let reason =
+                format!("{} commands wait or are under way", self.under_way.len() + self.backlog.len());
             return self.answer(&order, WorkerAnswer::Declined(reason.into()), actions);
         }
         self.journal.put(&[self.entry(attempt, State::Taken)])?;
@@ -223,8 +227,13 @@ impl Desk {
         let late = |(_, since): &(WorkOrder, Timestamp)| now - *since > self.bounds.begin_within;
         // What waited too long goes back, unless there is room for it now.
         let room = self.bounds.pool.saturating_sub(self.under_way.len());
-        let handed_back: Vec<WorkOrder> =
-            self.backlog.iter().skip(room).filter(|waiting| late(waiting)).map(|(order, _)| order.clone()).collect();
+        let handed_back: Vec<WorkOrder> = self
+            .backlog
+            .iter()
+            .skip(room)
+            .filter(|waiting| late(waiting))
+            .map(|(order, _)| order.clone())
+            .collect();
         for order in handed_back {
             self.backlog.retain(|(waiting, _)| waiting.command.attempt != order.command.attempt);
             let reason = format!("not begun within {}", self.bounds.begin_within);
@@ -249,8 +258,9 @@ impl Desk {
 
     fn beat(&self, actions: &mut Vec<Action>) {
         let at = self.now;
-        let beat =
-            |attempt: &AttemptId, is_begun| Action::Heartbeat(Heartbeat { attempt: attempt.clone(), at, is_begun });
+        let beat = |attempt: &AttemptId, is_begun| {
+            Action::Heartbeat(Heartbeat { attempt: attempt.clone(), at, is_begun })
+        };
         actions.extend(self.under_way.keys().map(|attempt| beat(attempt, true)));
         actions.extend(self.backlog.iter().map(|(order, _)| beat(&order.command.attempt, false)));
     }

@@ -1,6 +1,6 @@
 //! Reading the log: the owner's own records and anybody else's, by the one rule of [`crate::chain`].
 
-use wire::record::{self, Body, LaneClaim, Lane, Record};
+use wire::record::{self, Body, Lane, LaneClaim, Record};
 
 use super::effects::Settled;
 use super::signal::Action;

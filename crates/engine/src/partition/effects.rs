@@ -139,9 +139,16 @@ impl Partition {
         let after = slot.folded.with(state, seq, recorded.now);
         let before = std::mem::replace(&mut slot.folded, after.clone());
         let (commands, gone) = fold::difference(&before.effects, &after.effects);
-        settled.targets.extend(fold::target_row(partition, &after));
+        settled.targets.extend(fold::target_row(partition, id, &after));
         let outstanding = fold::commands(&after.effects).next().is_some();
-        self.outstand(settled, StreamId::Target(id.clone()), commands, gone, outstanding, &recorded.transition);
+        self.outstand(
+            settled,
+            StreamId::Target(id.clone()),
+            commands,
+            gone,
+            outstanding,
+            &recorded.transition,
+        );
         Ok(())
     }
 

@@ -32,8 +32,8 @@ mod timers;
 mod tests;
 
 pub use config::{Bounds, CLOCK_SLACK, Config, Redispatch};
-pub use open::OpenError;
 pub(crate) use effects::outside;
+pub use open::OpenError;
 pub use signal::{Action, Alarm, Answer, LaneInput, Reply, Signal, WorkOrder};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

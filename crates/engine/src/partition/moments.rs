@@ -28,7 +28,11 @@ struct Moment {
 
 impl Partition {
     /// Decides moments that have come, at most so many in a step.
-    pub(super) fn decide_moments(&mut self, now: Timestamp, records: &mut Vec<Vec<u8>>) -> Result<(), Stopped> {
+    pub(super) fn decide_moments(
+        &mut self,
+        now: Timestamp,
+        records: &mut Vec<Vec<u8>>,
+    ) -> Result<(), Stopped> {
         for _ in 0..self.config.bounds.timers_per_step_max {
             if self.in_flight_room() == 0 {
                 break;

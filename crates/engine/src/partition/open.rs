@@ -88,7 +88,8 @@ impl Partition {
     /// The end of the log, as the driver knows it. A view that is ahead of its log is refused.
     pub fn check_end(&self, end: u64) -> Result<(), Stopped> {
         if self.head.next_offset > end {
-            let text = format!("the view was read to offset {}, the log ends at {end}", self.head.next_offset);
+            let text =
+                format!("the view was read to offset {}, the log ends at {end}", self.head.next_offset);
             return Err(Stopped::new(Code::ForeignStore, text));
         }
         Ok(())

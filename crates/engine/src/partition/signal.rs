@@ -20,17 +20,26 @@ pub enum Signal {
     /// Something waits in a lane. Kept until a tick decides it.
     Input(Box<LaneInput>),
     /// A worker gave a sign of life.
-    Heard { attempt: AttemptId, at: Timestamp },
+    Heard {
+        attempt: AttemptId,
+        at: Timestamp,
+    },
     /// Time passed: what waits is decided.
     Tick(Reading),
     /// The view is durable up to this record.
-    Committed { seq: u64 },
+    Committed {
+        seq: u64,
+    },
     /// Every command of records up to this one is where it cannot get lost (embedded: handed over).
-    Dispatched { seq: u64 },
+    Dispatched {
+        seq: u64,
+    },
     /// An append may or may not have landed. The lanes are to be read again from [`super::Partition::positions`].
     InDoubt,
     /// The partition is this process's to own; the log was read to its end. The nonce is drawn by the driver.
-    Assigned { nonce: [u8; 16] },
+    Assigned {
+        nonce: [u8; 16],
+    },
     Revoked,
 }
 
@@ -52,13 +61,20 @@ pub enum Action {
     /// Add to the view what an accepted record says.
     Commit(Box<Commit>),
     /// Once the commit of `seq` is durable: send these orders out, and withdraw those attempts.
-    Dispatch { seq: u64, orders: Vec<WorkOrder>, cancels: Vec<AttemptId> },
+    Dispatch {
+        seq: u64,
+        orders: Vec<WorkOrder>,
+        cancels: Vec<AttemptId>,
+    },
     /// Once the commit before it is durable: answer.
     Reply(Reply),
     /// Something that people should look at; the partition goes on.
     Alarm(Alarm),
     /// Nothing is decided until `Resume`; reading goes on.
-    Suspend { code: &'static str, text: String },
+    Suspend {
+        code: &'static str,
+        text: String,
+    },
     Resume,
     /// Nothing is done any more.
     Stop(Stopped),

@@ -99,23 +99,23 @@ impl Streams {
         self.definitions = Arc::default();
         self.definitions_seq = 0;
         let stream = StreamId::Definitions;
-        let mut from = 0;
-        while let Some((last, records)) = self.read(&stream, from)? {
+        let mut from = Some(0);
+        while let Some(next) = from {
+            let records = self.read(&stream, next)?;
+            from = next_page(&records);
             for (seq, bytes) in records {
                 let recorded = self.recorded(&stream, &bytes)?;
                 self.definitions = fold::definitions_after(&self.definitions, &recorded.transition.steps);
                 self.definitions_seq = seq;
             }
-            from = last + 1;
         }
         Ok(())
     }
 
     pub(super) fn run(&mut self, run: RunId) -> Result<&mut Slot<Run>, Unavailable> {
         if !self.runs.contains_key(&run) {
-            let (folded, quarantined) = self.load(&StreamId::Run(run), u64::MAX, |state, steps| {
-                fold::run_after(state, run, steps)
-            })?;
+            let (folded, quarantined) =
+                self.load(&StreamId::Run(run), u64::MAX, |state, steps| fold::run_after(state, run, steps))?;
             self.runs.insert(run, Slot { folded, quarantined, used: 0 });
         }
         self.uses += 1;
@@ -190,8 +190,10 @@ impl Streams {
         fold: impl Fn(&Arc<D>, &[transition::Step]) -> Result<Arc<D>, domain::decider::IllegalEvent>,
     ) -> Result<(Folded<D>, Option<String>), Unavailable> {
         let mut folded = Folded::default();
-        let mut from = 0;
-        while let Some((last, records)) = self.read(stream, from)? {
+        let mut from = Some(0);
+        while let Some(next) = from {
+            let records = self.read(stream, next)?;
+            from = next_page(&records);
             for (seq, bytes) in records.into_iter().filter(|(seq, _)| *seq <= upto) {
                 let recorded = match self.recorded(stream, &bytes) {
                     Ok(recorded) => recorded,
@@ -203,18 +205,14 @@ impl Streams {
                     Err(illegal) => return Ok((folded, Some(illegal.to_string()))),
                 }
             }
-            from = last + 1;
         }
         Ok((folded, None))
     }
 
-    #[expect(clippy::type_complexity, reason = "the last seq of a page, and the page")]
-    fn read(&self, stream: &StreamId, from: u64) -> Result<Option<(u64, Vec<(u64, Vec<u8>)>)>, Unavailable> {
-        let records = self
-            .store
+    fn read(&self, stream: &StreamId, from: u64) -> Result<Vec<(u64, Vec<u8>)>, Unavailable> {
+        self.store
             .stream(self.partition, stream, from, STREAM_RECORDS_MAX)
-            .map_err(|source| Unavailable::Store { stream: stream.clone(), source })?;
-        Ok(records.last().map(|(last, _)| *last).map(|last| (last, records)))
+            .map_err(|source| Unavailable::Store { stream: stream.clone(), source })
     }
 
     fn recorded(&mut self, stream: &StreamId, bytes: &[u8]) -> Result<Recorded, Unavailable> {
@@ -234,6 +232,12 @@ impl<D: Decider> Slot<D> {
     fn is_held(&self, committed: u64) -> bool {
         self.folded.last_seq > committed || self.quarantined.is_some()
     }
+}
+
+/// Where the page after this one begins; nothing after the last.
+fn next_page(records: &[(u64, Vec<u8>)]) -> Option<u64> {
+    let (last, _) = records.last()?;
+    (records.len() == STREAM_RECORDS_MAX).then_some(last + 1)
 }
 
 /// The least use to keep, so that at most three quarters of the bound stay: shrinking is rare, then.

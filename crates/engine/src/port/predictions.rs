@@ -61,4 +61,3 @@ pub trait Predictions: Send + Sync + std::fmt::Debug {
     /// Drops what is older than `before`.
     fn sweep(&self, before: Timestamp) -> Result<(), Error>;
 }
-

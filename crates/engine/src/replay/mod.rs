@@ -10,7 +10,7 @@ mod verify;
 
 pub use history::{Entry, history};
 pub use read::{ReadError, Reader, Step, from_log};
-pub use verify::{Difference, Report, verify};
+pub use verify::{DIFFERENCES_MAX, Difference, Report, verify};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -57,7 +57,7 @@ impl Report {
         }
         for (target, folded) in &self.states.targets {
             let (target, row): (&TargetId, Option<TargetRow>) =
-                (target, crate::fold::target_row(partition, folded));
+                (target, crate::fold::target_row(partition, target, folded));
             if store.target(target)? != row {
                 differing.push(target.to_string());
             }

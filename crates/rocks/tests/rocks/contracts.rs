@@ -6,7 +6,6 @@ use std::sync::Arc;
 use domain::name::{Digest, TargetId};
 use domain::routes::Generation;
 use domain::time::Timestamp;
-use engine::port::journal::Journal as _;
 use engine::port::memory;
 use engine::port::predictions::{Label, Prediction, Predictions as _};
 use engine::port::store::{Batch, Embedded as _, Query, Store as _};
@@ -122,7 +121,8 @@ fn a_pass_over_all_partitions_is_one_sync() {
     let before = database.syncs();
     (0..50).for_each(|number| database.write_sync(&samples::pass(number)).unwrap());
     assert_eq!(database.syncs() - before, 50);
-    database.put(&[samples::entry(1), samples::entry(2)]).unwrap();
+    let journal: &dyn engine::port::journal::Journal = &*database;
+    journal.put(&[samples::entry(1), samples::entry(2)]).unwrap();
     assert_eq!(database.syncs() - before, 51, "so is a call of the journal");
     database.write_sync(&Batch::default()).unwrap();
     assert_eq!(database.syncs() - before, 51, "nothing is not synced");
@@ -134,12 +134,16 @@ fn a_forgotten_view_is_built_again_from_the_log() {
     let opened = samples::open(folder.path());
     let database = opened.database();
     let passes: Vec<Batch> = (0..10).map(samples::pass).collect();
-    passes.iter().for_each(|pass| database.write_sync(pass).unwrap());
+    for pass in &passes {
+        database.write_sync(pass).unwrap();
+    }
     let before = database.runs(&Query { runs_max: 99, ..Query::default() }).unwrap();
     database.forget_view().unwrap();
     assert!(database.head(0).unwrap().is_none() && database.open(0).unwrap().runs.is_empty());
     assert_eq!(database.end(0).unwrap(), samples::end_after(10), "the log stays");
-    passes.iter().for_each(|pass| database.commit(&pass.commits).unwrap());
+    for pass in &passes {
+        database.commit(&pass.commits).unwrap();
+    }
     assert_eq!(database.runs(&Query { runs_max: 99, ..Query::default() }).unwrap(), before);
 }
 
@@ -192,10 +196,10 @@ pub(crate) fn prediction(request_id: String, at: u64) -> Prediction {
         generation: Generation(at / 50),
         unit: at.wrapping_mul(77),
         latency_us: at as u32,
-        error: at % 5 == 0,
+        error: at.is_multiple_of(5),
         features: vec![at as f32; at as usize % 4],
-        output: (at % 3 > 0).then_some(0.25),
-        score: (at % 2 > 0).then_some(f64::MIN_POSITIVE),
+        output: (!at.is_multiple_of(3)).then_some(0.25),
+        score: (!at.is_multiple_of(2)).then_some(f64::MIN_POSITIVE),
         at: Timestamp(at),
         request_id,
     }

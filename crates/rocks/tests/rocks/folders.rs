@@ -48,11 +48,14 @@ fn a_folder_keeps_its_log_whatever_a_later_call_asks_for() {
     assert_eq!(Folder::open(folder.path()).unwrap().database().end(1).unwrap(), samples::end_after(3));
 }
 
+/// Makes a good folder a wrong one.
+type Spoil = fn(&Path);
+
 #[test]
 fn wrong_folders_are_refused_with_a_code_and_a_hint() {
-    let spoil: [(&str, fn(&Path)); 10] = [
+    let spoil: [(&str, Spoil); 10] = [
         ("DATA_VERSION", |folder| {
-            fs::write(folder.join("FORMAT"), "modelrail-data 2\nsomething new\n").unwrap()
+            fs::write(folder.join("FORMAT"), "modelrail-data 2\nsomething new\n").unwrap();
         }),
         ("DATA_DAMAGED", |folder| fs::write(folder.join("FORMAT"), "modelrail-data\n").unwrap()),
         ("DATA_DAMAGED", |folder| fs::remove_file(folder.join("FORMAT")).unwrap()),

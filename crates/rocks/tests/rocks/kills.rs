@@ -25,7 +25,7 @@ fn writer() {
     let mut out = std::io::stdout().lock();
     // The number of passes follows from the log alone.
     let end = database.end(0).unwrap();
-    let mut number = (0..).find(|passes| samples::end_after(*passes) == end).unwrap();
+    let mut number = (0..=end).find(|passes| samples::end_after(*passes) == end).unwrap();
     // The kill may have fallen between a pass and its entry.
     database.put(&number.checked_sub(1).map(samples::entry).into_iter().collect::<Vec<_>>()).unwrap();
     loop {
@@ -141,7 +141,7 @@ fn a_failed_write_stops_and_what_was_acknowledged_is_there_after_a_restart() {
     let out = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout);
     assert!(text.contains("stopped DATA_STOPPED"), "the writer met its limit and stopped: {text}");
-    let acknowledged = text.lines().filter_map(passes).last().unwrap();
+    let acknowledged = text.lines().filter_map(passes).next_back().unwrap();
     assert!(acknowledged > 10, "{acknowledged}");
     check(folder.path(), acknowledged, 0);
 }

@@ -10,7 +10,8 @@ use domain::name::Digest;
 use stats::psi;
 
 use super::profile::{Feature, Profile};
-use crate::evidence::{finding, set};
+use crate::evidence::{check_name, finding, set};
+use crate::traffic::ASIDE;
 
 /// A window's values, as counts in the bins of the baseline.
 #[derive(Debug)]
@@ -56,12 +57,12 @@ impl Window {
             let (misfits, known) = (self.misfits, self.profile.features.len());
             let text =
                 format!("{misfits} predictions have another number of features than the baseline's {known}");
-            return Err(finding(&check.name, "FEATURES_MISMATCH", text));
+            return Err(finding(&check_name(ASIDE), "FEATURES_MISMATCH", text));
         }
         let known = |name: &str| self.profile.features.iter().any(|feature| feature.name == name);
         if let Some(unknown) = asked.features.iter().find(|name| !known(name)) {
             let text = format!("the baseline has no feature `{unknown}`");
-            return Err(finding(&check.name, "FEATURE_UNKNOWN", text));
+            return Err(finding(&check_name(ASIDE), "FEATURE_UNKNOWN", text));
         }
         let wanted = |name: &str| asked.features.is_empty() || asked.features.iter().any(|it| **it == *name);
         let features = self.profile.features.iter().enumerate().filter(|(_, feature)| wanted(&feature.name));

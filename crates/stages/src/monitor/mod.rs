@@ -10,8 +10,8 @@ use domain::check::Kind;
 use domain::evidence::{Arm, MONITOR_MEASUREMENTS_MAX};
 use domain::work::{self, Outcome};
 
-use crate::evidence::{Gathered, blob};
-use crate::traffic::{Tally, measure_arms};
+use crate::evidence::{Gathered, blob, check_name, finding};
+use crate::traffic::{ASIDE, Tally, measure_arms};
 use crate::trouble::Trouble;
 use crate::{Attempt, Workers};
 use drift::Window;
@@ -25,8 +25,8 @@ pub(crate) fn carry_out(
     attempt.step("reading the baseline")?;
     let ports = &workers.ports;
     let mut gathered = Gathered::default();
-    let mut window = match (&order.trained.baseline, order.checks.iter().find(|it| is_drift(&it.kind))) {
-        (Some(file), Some(check)) => {
+    let mut window = match (&order.trained.baseline, order.checks.iter().any(|it| is_drift(&it.kind))) {
+        (Some(file), true) => {
             let bytes = ports.blobs.get(file.sha256)?;
             match Profile::parse(&bytes) {
                 Ok(profile) => {
@@ -34,7 +34,7 @@ pub(crate) fn carry_out(
                     Some(Window::new(profile, file.sha256))
                 }
                 Err(why) => {
-                    gathered.findings.push(crate::evidence::finding(&check.name, "BASELINE_UNREADABLE", why));
+                    gathered.findings.push(finding(&check_name(ASIDE), "BASELINE_UNREADABLE", why));
                     None
                 }
             }

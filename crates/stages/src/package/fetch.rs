@@ -39,8 +39,8 @@ impl Fetcher<'_> {
         check_size(wanted, wanted.size)?;
         let scheme = wanted.uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
         match scheme.as_deref() {
-            Some("file") => self.from_file(wanted),
-            Some("http" | "https") => self.from_http(wanted),
+            Some("file") => self.read_file(wanted),
+            Some("http" | "https") => self.read_http(wanted),
             _ => Err(refuse(
                 "URL_REFUSED",
                 format!("{} is at `{}`; expected `file:` or `https:`", wanted.what, short(wanted.uri)),
@@ -48,7 +48,7 @@ impl Fetcher<'_> {
         }
     }
 
-    fn from_file(&self, wanted: Wanted<'_>) -> Result<Vec<u8>, Stop> {
+    fn read_file(&self, wanted: Wanted<'_>) -> Result<Vec<u8>, Stop> {
         let path = address::locate(wanted.uri, &self.config.file_roots).map_err(|error| match error {
             PathError::Refused(why) => refuse("URL_REFUSED", why),
             PathError::Io(error) => failed(wanted, error),
@@ -59,7 +59,7 @@ impl Fetcher<'_> {
         self.read(wanted, file)
     }
 
-    fn from_http(&self, wanted: Wanted<'_>) -> Result<Vec<u8>, Stop> {
+    fn read_http(&self, wanted: Wanted<'_>) -> Result<Vec<u8>, Stop> {
         let url = http::parse(wanted.uri).map_err(|error| address_failed(wanted, error))?;
         if !self.config.url_prefixes.iter().any(|prefix| http::begins_with(&url, prefix)) {
             let text = format!(

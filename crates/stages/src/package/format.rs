@@ -104,5 +104,5 @@ fn is_safetensors(bytes: &[u8]) -> bool {
     const HEADER_BYTES_MAX: u64 = 100 << 20;
     let Some(length) = bytes.first_chunk::<8>() else { return false };
     let length = u64::from_le_bytes(*length);
-    length >= 2 && length <= HEADER_BYTES_MAX && bytes.get(8) == Some(&b'{')
+    (2..=HEADER_BYTES_MAX).contains(&length) && bytes.get(8) == Some(&b'{')
 }

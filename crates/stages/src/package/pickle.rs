@@ -80,6 +80,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 }
 
 /// How long an opcode's argument is.
+#[derive(Clone, Copy)]
 enum Argument {
     Nothing,
     Bytes(usize),

@@ -60,6 +60,7 @@ impl Routers for Gateway {
             gateway: "memory".into(),
             generation: table.generation,
             override_to: None,
+            killed: vec![],
             heard_at: Timestamp::default(),
         };
         Ok(self.table(target).map(observed).into_iter().collect())

@@ -48,7 +48,8 @@ impl Referrers for FolderReferrers {
             return Ok(());
         }
         known.push(referrer);
-        let lines: String = known.iter().map(|digest| format!("{digest}\n")).collect();
+        let lines: Vec<String> = known.iter().map(Digest::to_string).collect();
+        let lines = lines.join("\n");
         // Renamed into place, so that a crash leaves the former list or the new one.
         let draft = self.path(subject).with_extension("draft");
         let mut file = fs::File::create(&draft)?;

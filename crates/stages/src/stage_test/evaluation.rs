@@ -227,7 +227,7 @@ impl<'a> Outputs<'a> {
         };
         match (self.label, &scores) {
             (Some(tensor), _) => {
-                answered.predicted.extend(numbers(tensor)?.iter().take(rows).map(|it| *it > 0.5))
+                answered.predicted.extend(numbers(tensor)?.iter().take(rows).map(|it| *it > 0.5));
             }
             (None, Some(scores)) => answered.predicted.extend(scores.iter().map(|score| *score >= 0.5)),
             (None, None) => {}

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use domain::check::{Check, Kind};
+use domain::check::{Check, Kind, latency};
 use domain::evidence::{Arm, Measurement};
 
 use super::{Seen, Subject};
@@ -74,7 +74,7 @@ pub(super) fn measure(subject: &Subject<'_>, check: &Check) -> Result<Seen, Trou
             asked.for_ms,
             load.last_sent.as_millis()
         );
-        seen.findings.push(finding(&check.name, "LOAD_NOT_KEPT", text));
+        seen.findings.push(finding(&check.name, latency::LOAD_NOT_KEPT, text));
     }
     Ok(seen)
 }

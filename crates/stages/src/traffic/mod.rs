@@ -14,9 +14,13 @@ mod tally;
 use domain::check::{Check, Kind};
 use domain::evidence::{Arm, Finding, Measurement};
 
-use crate::evidence::finding;
+use crate::evidence::{check_name, finding};
 
 pub(crate) use tally::{Tally, Units};
+
+/// Whose findings those are that say nothing about the model: a check that cannot be measured has no data, and must
+/// not look as if it had found harm.
+pub(crate) const ASIDE: &str = "measuring";
 
 type Measure = fn(&Check, Arm, &Tally) -> Measurement;
 
@@ -38,11 +42,11 @@ pub(crate) fn measure_arms(check: &Check, arms: &[(Arm, &Tally)]) -> Result<Vec<
         && &*asked.field != outcome::LABEL_MATCH
     {
         let text = format!("expected `{}` as the field, but it is `{}`", outcome::LABEL_MATCH, asked.field);
-        return Err(finding(&check.name, "FIELD_UNKNOWN", text));
+        return Err(finding(&check_name(ASIDE), "FIELD_UNKNOWN", text));
     }
     let Some(measure) = measure(&check.kind) else {
         let text = format!("`{}` cannot be measured on production traffic here", check.kind_name());
-        return Err(finding(&check.name, "CHECK_NOT_HERE", text));
+        return Err(finding(&check_name(ASIDE), "CHECK_NOT_HERE", text));
     };
     let of_arm = arms.iter().map(|(arm, tally)| measure(check, *arm, tally));
     Ok(of_arm.filter(|measurement| measurement.n > 0).collect())

@@ -1,8 +1,9 @@
 //! `quality`: the confusion table, and what needs the single scores.
 
-use domain::check::Check;
+use domain::check::quality::Metric;
+use domain::check::{Check, Kind};
 use domain::evidence::{Arm, Measurement};
-use stats::auc::auc;
+use stats::auc::{INTERVAL, auc};
 use stats::classify::{Confusion, brier, log_loss};
 
 use super::Tally;
@@ -25,6 +26,9 @@ pub(crate) fn labelled(
     scores: &[f64],
     labels: &[bool],
 ) -> Measurement {
+    // The core takes the AUC and its interval as they are, so the method is named that made them.
+    let is_auc = matches!(&check.kind, Kind::Quality(asked) if asked.metric == Metric::Auc);
+    let method = if is_auc { INTERVAL } else { method };
     let mut measurement = Measurement::new(check.name.clone(), method, arm);
     measurement.unit = "matches".into();
     let Ok(table) = Confusion::count(predicted, labels) else { return measurement };

@@ -737,12 +737,15 @@ pub struct GatewayObserved {
     pub gateway: ::prost::alloc::string::String,
     #[prost(uint64, tag = "2")]
     pub generation: u64,
-    /// Its kill switch is on, and this is what answers instead.
+    /// What answers instead while its kill switch is on; absent when nobody does.
     #[prost(message, optional, tag = "3")]
     pub override_to: ::core::option::Option<Release>,
     /// When the gateway said so, milliseconds since 1970.
     #[prost(uint64, tag = "4")]
     pub heard_at: u64,
+    /// The bundles that its kill switch keeps everybody away from; empty while the switch is off.
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub killed: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// All that a run starts from.
 #[derive(Clone, PartialEq, ::prost::Message)]

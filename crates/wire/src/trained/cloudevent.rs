@@ -121,8 +121,8 @@ pub fn parse_binary<'a>(
     let get = |key: &str| attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
     let data = match bounded(body, EVENT_BYTES_MAX) {
         Ok(data) => Some(data),
-        Err(problems) => {
-            problems.0.into_iter().for_each(|problem| notes.problem(problem));
+        Err(problem) => {
+            notes.problem(problem);
             None
         }
     };

@@ -139,7 +139,7 @@ fn applied(d: &mut Draft, attempt: u32, gateways: &[GatewayObserved]) {
 fn news_of_gateways(d: &Draft, gateways: &[GatewayObserved]) -> bool {
     gateways.iter().any(|gateway| {
         let known = d.target.gateways.iter().find(|known| known.gateway == gateway.gateway);
-        known.is_none_or(|known| known.generation != gateway.generation || known.override_to != gateway.override_to)
+        known.is_none_or(|known| known.generation != gateway.generation || known.killed != gateway.killed)
     })
 }
 
@@ -148,10 +148,10 @@ fn observed(d: &mut Draft, gateways: &[GatewayObserved], attempt: Option<u32>) {
     let before = d.target.observed;
     let overridden: Vec<GatewayObserved> = gateways
         .iter()
-        .filter(|gateway| gateway.override_to.is_some())
+        .filter(|gateway| !gateway.killed.is_empty())
         .filter(|gateway| {
             let known = d.target.gateways.iter().find(|known| known.gateway == gateway.gateway);
-            known.is_none_or(|known| known.override_to != gateway.override_to)
+            known.is_none_or(|known| known.killed != gateway.killed)
         })
         .cloned()
         .collect();
@@ -181,12 +181,18 @@ fn obey_override(d: &mut Draft, gateway: &GatewayObserved) {
         d.emit(Event::TargetFrozen { until: None, by: None, reason: cause.clone() });
     }
     let live = d.target.live.as_ref().map(|live| live.release.clone());
-    if live.is_some() && live.as_ref().map(|live| live.bundle) != to.as_ref().map(|to| to.bundle) {
-        traffic::roll_back_live(d, to, &cause, None);
-    } else if let (Some(live), Some(holder)) = (live, d.target.slot) {
-        let table = traffic::only(d, Some(&live));
-        let generation = traffic::raise(d, table, &cause, Some(holder));
-        d.tell(holder, run::Input::LeaveOrdered { cause, generation });
+    match (live, d.target.slot) {
+        (Some(live), _) if gateway.killed.contains(&live.bundle) => {
+            let good = d.target.last_good.as_ref().map(|good| good.release.clone());
+            let to = good.filter(|good| !gateway.killed.contains(&good.bundle));
+            traffic::roll_back_live(d, to, &cause, None);
+        }
+        (live, Some(holder)) => {
+            let table = traffic::only(d, live.as_ref());
+            let generation = traffic::raise(d, table, &cause, Some(holder));
+            d.tell(holder, run::Input::LeaveOrdered { cause, generation });
+        }
+        (_, None) => {}
     }
 }
 

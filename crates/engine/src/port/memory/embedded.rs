@@ -68,8 +68,7 @@ impl Kept {
         let mut heads: BTreeMap<u32, ([u8; 16], u64)> = BTreeMap::new();
         for commit in commits {
             let partition = commit.partition;
-            let stored =
-                || self.views.get(&partition)?.head.as_ref().map(|head| (head.log_id, head.seq));
+            let stored = || self.views.get(&partition)?.head.as_ref().map(|head| (head.log_id, head.seq));
             let stands_at = match heads.get(&partition).copied().or_else(stored) {
                 Some((log_id, _)) if log_id != commit.head.log_id => {
                     return Err(Error::Foreign { partition });

@@ -14,7 +14,10 @@ pub fn blobs<B: Blobs>(fresh: impl Fn() -> B) {
     assert!(blobs.contains(digest).expect("contains works"), "1: contained");
 
     let absent = Digest::of(b"never put");
-    assert!(matches!(blobs.get(absent), Err(Error::Missing(of)) if of == absent), "4: missing, never a guess");
+    assert!(
+        matches!(blobs.get(absent), Err(Error::Missing(of)) if of == absent),
+        "4: missing, never a guess"
+    );
     assert!(!blobs.contains(absent).expect("contains works"), "4: not contained");
 
     let empty = blobs.put(b"").expect("put of nothing works");

@@ -11,12 +11,15 @@ pub fn log<L: Log>(fresh: impl Fn() -> L) {
         assert!(log.read(partition, 0, 9).expect("read works").is_empty(), "3: none at the end");
     }
 
-    let appends =
-        [append(0, &[b"a", b""]), append(1, &[b"other"]), append(0, &[b"\x00\xff"])];
+    let appends = [append(0, &[b"a", b""]), append(1, &[b"other"]), append(0, &[b"\x00\xff"])];
     log.append(&appends).expect("append works");
     assert_eq!(log.end(0).expect("end works"), 3, "1: dense");
     assert_eq!(log.end(1).expect("end works"), 1, "1: each partition its own");
-    assert_eq!(read(&log, 0, 0, 9), [(0, b"a".to_vec()), (1, vec![]), (2, vec![0, 255])], "2: the given order");
+    assert_eq!(
+        read(&log, 0, 0, 9),
+        [(0, b"a".to_vec()), (1, vec![]), (2, vec![0, 255])],
+        "2: the given order"
+    );
     assert_eq!(read(&log, 0, 1, 1), [(1, vec![])], "3: from the offset, at most so many");
     assert_eq!(read(&log, 0, 3, 9), [], "3: none at the end");
     assert_eq!(read(&log, 0, u64::MAX, 9), [], "3: none beyond it");

@@ -43,7 +43,11 @@ fn streams_and_heads(store: &(impl Store + Log)) {
     assert_eq!(store.head(1).expect("head works").expect("committed").seq, 1, "each partition its own");
 
     let records = |stream, from, max| store.stream(0, stream, from, max).expect("stream works");
-    assert_eq!(records(&run, 0, 9), [(2, record(0, 2)), (3, record(0, 3))], "3: oldest first, bytes unchanged");
+    assert_eq!(
+        records(&run, 0, 9),
+        [(2, record(0, 2)), (3, record(0, 3))],
+        "3: oldest first, bytes unchanged"
+    );
     assert_eq!(records(&run, 3, 9), [(3, record(0, 3))], "3: from the seq on");
     assert_eq!(records(&run, 0, 1), [(2, record(0, 2))], "3: at most so many");
     assert_eq!(records(&target, 0, 9), [(2, record(0, 2))], "3: a record may touch several streams");

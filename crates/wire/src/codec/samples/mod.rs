@@ -189,7 +189,8 @@ impl Sample {
     pub(crate) fn gateway(self) -> GatewayObserved {
         let generation = domain::routes::Generation(7);
         let override_to = self.maybe(self.release());
-        GatewayObserved { gateway: text("gateway-1"), generation, override_to, heard_at: at() }
+        let killed = self.maybe(digest(9)).into_iter().collect();
+        GatewayObserved { gateway: text("gateway-1"), generation, override_to, killed, heard_at: at() }
     }
 
     pub(crate) fn trained(self) -> Trained {

@@ -12,6 +12,9 @@
 //! **Invariant:** nothing is released before the sync of the batch that it stands in. A write that fails poisons
 //! the engine: whether it landed is known after a restart, which is the normal start.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -96,11 +99,7 @@ pub struct Engine {
 impl Engine {
     /// Reads what the view lacks, claims every partition, and has every outstanding command ready for the first
     /// pass. `config` is that of each partition, but for its number.
-    pub fn open(
-        config: &Config,
-        database: Arc<dyn store::Embedded>,
-        nonce: [u8; 16],
-    ) -> Result<Self, Error> {
+    pub fn open(config: &Config, database: Arc<dyn store::Embedded>, nonce: [u8; 16]) -> Result<Self, Error> {
         let (expected, found) = (config.partitions, database.partitions());
         if expected != found {
             return Err(Error::Partitions { expected, found });
@@ -166,13 +165,25 @@ impl Engine {
         traceparent: Option<String>,
     ) -> Result<Ticket, Refusal> {
         let Some(machine) = self.partitions.get_mut(partition as usize) else {
-            return Err(refuse(Kind::Malformed, refused::WRONG_PARTITION, "expected a partition that exists"));
+            return Err(refuse(
+                Kind::Malformed,
+                refused::WRONG_PARTITION,
+                "expected a partition that exists",
+            ));
         };
         if machine.role() == Role::Stopped {
-            return Err(refuse(Kind::Busy, refused::BUSY, "expected a partition that goes on, but it stopped"));
+            return Err(refuse(
+                Kind::Busy,
+                refused::BUSY,
+                "expected a partition that goes on, but it stopped",
+            ));
         }
         if machine.room(lane) == 0 {
-            return Err(refuse(Kind::Busy, refused::BUSY, "expected room in the lane, but its queue is full"));
+            return Err(refuse(
+                Kind::Busy,
+                refused::BUSY,
+                "expected room in the lane, but its queue is full",
+            ));
         }
         let next = &mut self.next_offsets[partition as usize][lane.index()];
         let offset = *next;
@@ -193,7 +204,11 @@ impl Engine {
                 Ok(Some(row)) => Ok(Some(row.partition)),
                 Ok(None) => Err(Refusal {
                     hint: Some("list runs with `modelrail runs`".into()),
-                    ..refuse(Kind::State, refused::UNKNOWN_RUN, &format!("expected a run {run}, but there is none"))
+                    ..refuse(
+                        Kind::State,
+                        refused::UNKNOWN_RUN,
+                        &format!("expected a run {run}, but there is none"),
+                    )
                 }),
                 Err(error) => Err(refuse(Kind::Busy, Code::StoreFailed.as_str(), &error.to_string())),
             },
@@ -219,7 +234,8 @@ impl Engine {
 
     /// Decides what waits and what is due, writes it with one sync, and releases what follows.
     pub fn pass(&mut self, now: Reading) -> Result<Passed, Error> {
-        let ticks = (0..self.partitions.len() as u32).map(|partition| (partition, Signal::Tick(now))).collect();
+        let ticks =
+            (0..self.partitions.len() as u32).map(|partition| (partition, Signal::Tick(now))).collect();
         let mut passed = self.carry_out(ticks)?;
         let mut opened = std::mem::take(&mut self.opened);
         opened.orders.retain(|order| !passed.cancels.contains(&order.command.attempt));

@@ -1,1 +1,4 @@
-//! Scenarios over the real binary.
+//! Tests of the whole: `house` holds the repository to what its documents say.
+
+#[cfg(test)]
+mod house;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::placement;
 use domain::name::TargetId;
+use engine::placement;
 use tokio::sync::watch;
 
 use crate::ports::Ports;
@@ -32,7 +32,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             wait_default: Duration::from_secs(10),
-            wait_max: Duration::from_secs(60),
+            wait_max: Duration::from_mins(1),
             body_bytes_max: 256 * 1024,
             body_wait_max: Duration::from_secs(30),
             metrics_open: true,

@@ -47,7 +47,11 @@ pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
             };
             let (hours, minutes) = rest[1..].split_once(':')?;
             let two = |part: &str| -> Option<i64> {
-                if part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit()) { part.parse().ok() } else { None }
+                if part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit()) {
+                    part.parse().ok()
+                } else {
+                    None
+                }
             };
             let (hours, minutes) = (two(hours)?, two(minutes)?);
             if hours > 23 || minutes > 59 {
@@ -102,9 +106,18 @@ mod tests {
     #[test]
     fn what_is_no_moment_is_refused() {
         for wrong in [
-            "", "41", "2026-11-21", "2026-11-21T14:05:00", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z",
-            "2026-11-21T24:00:00Z", "2026-11-21T14:05:00.Z", "1969-12-31T23:59:59Z", "2026-11-21T14:05:00+1:00",
-            "２026-11-21T14:05:00Z", "2026-11-21T14:05:00Z ",
+            "",
+            "41",
+            "2026-11-21",
+            "2026-11-21T14:05:00",
+            "2026-13-01T00:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "2026-11-21T24:00:00Z",
+            "2026-11-21T14:05:00.Z",
+            "1969-12-31T23:59:59Z",
+            "2026-11-21T14:05:00+1:00",
+            "２026-11-21T14:05:00Z",
+            "2026-11-21T14:05:00Z ",
         ] {
             assert_eq!(parse_timestamp(wrong), None, "{wrong}");
         }

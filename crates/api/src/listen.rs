@@ -13,14 +13,21 @@ use crate::route::router;
 const GRACE: Duration = Duration::from_secs(5);
 
 /// What the configuration says about listening.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listen {
-    /// Plain HTTP beyond loopback was asked for in so many words: something in front of it does TLS.
-    pub plain_beyond_loopback: bool,
+    /// [`Listen::WORDS`], to send tokens in the clear to other machines: something in front does TLS.
+    pub exposed: String,
+}
+
+impl Listen {
+    /// What `exposed` must say.
+    pub const WORDS: &'static str = "without TLS";
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected to listen on loopback, but {address} is reachable from elsewhere and this server speaks no TLS")]
+#[error(
+    "expected to listen on loopback, but {address} is reachable from elsewhere and this server speaks no TLS"
+)]
 pub struct ListenRefused {
     pub address: SocketAddr,
 }
@@ -28,12 +35,12 @@ pub struct ListenRefused {
 impl ListenRefused {
     pub const CODE: &'static str = "LISTEN_REFUSED";
     pub const HINT: &'static str =
-        "listen on 127.0.0.1, or put a proxy with TLS in front and set `server.plain_beyond_loopback = true`";
+        "listen on 127.0.0.1, or put a proxy with TLS in front and set `server.exposed = \"without TLS\"`";
 }
 
-/// Refuses to send tokens in the clear to other machines unless the configuration says so.
-pub fn check_listen(address: SocketAddr, listen: Listen) -> Result<(), ListenRefused> {
-    if address.ip().to_canonical().is_loopback() || listen.plain_beyond_loopback {
+/// Refuses to send tokens in the clear to other machines unless the configuration says so in words.
+pub fn check_listen(address: SocketAddr, listen: &Listen) -> Result<(), ListenRefused> {
+    if address.ip().to_canonical().is_loopback() || listen.exposed == Listen::WORDS {
         Ok(())
     } else {
         Err(ListenRefused { address })
@@ -70,14 +77,21 @@ mod tests {
 
     #[test]
     fn listening_beyond_loopback_needs_words() {
-        let plain = Listen { plain_beyond_loopback: true };
+        let words = |exposed: &str| Listen { exposed: exposed.to_owned() };
         for (address, by_default) in [
-            ("127.0.0.1:80", true), ("127.9.9.9:80", true), ("[::1]:80", true), ("[::ffff:127.0.0.1]:80", true),
-            ("0.0.0.0:80", false), ("[::]:80", false), ("10.0.0.1:80", false), ("[::ffff:10.0.0.1]:80", false),
+            ("127.0.0.1:80", true),
+            ("127.9.9.9:80", true),
+            ("[::1]:80", true),
+            ("[::ffff:127.0.0.1]:80", true),
+            ("0.0.0.0:80", false),
+            ("[::]:80", false),
+            ("10.0.0.1:80", false),
+            ("[::ffff:10.0.0.1]:80", false),
         ] {
             let address = address.parse().unwrap();
-            assert_eq!(check_listen(address, Listen::default()).is_ok(), by_default, "{address}");
-            assert_eq!(check_listen(address, plain), Ok(()));
+            assert_eq!(check_listen(address, &Listen::default()).is_ok(), by_default, "{address}");
+            assert_eq!(check_listen(address, &words("yes")).is_ok(), by_default, "{address}");
+            assert_eq!(check_listen(address, &words(Listen::WORDS)), Ok(()));
         }
     }
 }

@@ -88,8 +88,12 @@ impl Problem {
             source = next.source();
         }
         tracing::error!(error = causes.join(": "), "failed to answer a request");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "failed to answer; the log of this server says why")
-            .hint("look at the server's log, then try again")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "INTERNAL",
+            "failed to answer; the log of this server says why",
+        )
+        .hint("look at the server's log, then try again")
     }
 
     /// All that is wrong with a text.

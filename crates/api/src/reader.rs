@@ -117,8 +117,12 @@ impl Reader {
         upto: Upto,
         step: impl Fn(&Arc<S>, &[Step]) -> Result<Arc<S>, IllegalEvent>,
     ) -> Result<StateAt<S>, Problem> {
-        let mut folded =
-            StateAt { state: Arc::new(S::default()), seq: 0, transitions: 0, updated_at: Timestamp::default() };
+        let mut folded = StateAt {
+            state: Arc::new(S::default()),
+            seq: 0,
+            transitions: 0,
+            updated_at: Timestamp::default(),
+        };
         let mut from = 0;
         loop {
             let entries = self.entries(partition, stream, from, RECORDS_MAX)?;

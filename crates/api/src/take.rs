@@ -110,7 +110,7 @@ pub(crate) async fn json<T: DeserializeOwned>(
         let malformed = error.inner().is_syntax() || error.inner().is_eof();
         let status = if malformed { StatusCode::BAD_REQUEST } else { StatusCode::UNPROCESSABLE_ENTITY };
         let problem = Problem::new(status, "MALFORMED", error.inner().to_string());
-        if field == "." { problem } else { problem.field(field) }
+        if malformed || field == "." { problem } else { problem.field(field) }
     })?;
     match reader.end() {
         Ok(()) => Ok(value),

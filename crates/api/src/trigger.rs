@@ -18,6 +18,7 @@ use crate::auth::Caller;
 use crate::ports::Loaded;
 use crate::problem::Problem;
 use crate::reader::Upto;
+use crate::take;
 
 /// The triggers of all events of a request, in order; one event may start several. All of them are good or none
 /// is taken.
@@ -27,6 +28,7 @@ pub(crate) fn triggers(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Vec<Trigger>, Problem> {
+    take::bounded_depth(body)?;
     // A header that is not text is none of ours.
     let texts: Vec<(&str, &str)> =
         headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
@@ -51,7 +53,11 @@ pub(crate) fn triggers(
         triggers.extend(matched(api, caller, one)?);
     }
     if triggers.is_empty() {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, code::MALFORMED, "expected an event, but there is none"));
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            code::MALFORMED,
+            "expected an event, but there is none",
+        ));
     }
     Ok(triggers)
 }
@@ -59,8 +65,12 @@ pub(crate) fn triggers(
 /// What cannot be read is the sender's 400; what reads and is wrong is a 422.
 fn refused(faults: Vec<Fault>) -> Problem {
     let status = match faults.first() {
-        Some(first) if first.code == code::MALFORMED || first.code == code::TOO_DEEP => StatusCode::BAD_REQUEST,
-        Some(first) if first.code == code::TOO_LARGE && first.field.is_empty() => StatusCode::PAYLOAD_TOO_LARGE,
+        Some(first) if first.code == code::MALFORMED || first.code == code::TOO_DEEP => {
+            StatusCode::BAD_REQUEST
+        }
+        Some(first) if first.code == code::TOO_LARGE && first.field.is_empty() => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
     Problem::of_faults(status, faults)
@@ -70,10 +80,8 @@ fn matched(api: &Api, caller: &Caller, mut announced: Announced) -> Result<Vec<T
     let loaded = &api.ports.workflows.0;
     let workflows = loaded.iter().map(|one| &*one.parsed);
     let chosen = trained::matching(&announced, workflows).map_err(|fault| refused(vec![fault]))?;
-    let chosen: Vec<(&Loaded, _)> = chosen
-        .into_iter()
-        .filter_map(|(workflow, target)| Some((of(loaded, workflow)?, target)))
-        .collect();
+    let chosen: Vec<(&Loaded, _)> =
+        chosen.into_iter().filter_map(|(workflow, target)| Some((of(loaded, workflow)?, target))).collect();
     announced.trained.publisher = Some(caller.actor.person().clone());
     let owner = announced.trained.owner.clone();
     announced.trained.owner = owner.clone().map(|owner| as_subject(api, owner));

@@ -1,1 +1,44 @@
-fn main() {}
+//! `modelrail`: the server, and everything that a person types.
+//!
+//! ```text
+//! argv -> command::run -> client -> server (HTTP), or the data folder when no server has it open
+//!                     \-> node (serve)
+//! ```
+//!
+//! **Invariant:** stdout is data, stderr is talk; the exit code says how it went ([`exit::Exit`]).
+
+mod argv;
+mod exit;
+
+mod client;
+mod output;
+
+mod command;
+
+mod config;
+mod demo;
+mod node;
+mod telemetry;
+
+use clap::Parser as _;
+
+use argv::Arguments;
+use exit::Exit;
+
+fn main() -> Exit {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error[RUNTIME]: failed to start threads\n  caused by: {error}");
+            return Exit::Failed;
+        }
+    };
+    match runtime.block_on(command::run(arguments)) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit
+        }
+    }
+}

@@ -177,7 +177,7 @@ async fn index(State(server): State<Server>) -> Response {
 
 impl IntoResponse for CallError {
     fn into_response(self) -> Response {
-        let code = http_code(&self);
+        let code = self.http_code();
         let mut response = refuse(code, self.code(), text_with_causes(&self));
         if code == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
@@ -189,18 +189,21 @@ impl IntoResponse for CallError {
     }
 }
 
-fn http_code(error: &CallError) -> StatusCode {
-    match error {
-        CallError::Malformed { .. } | CallError::BinaryUnsupported | CallError::BodyBroken { .. } => {
-            StatusCode::BAD_REQUEST
+impl CallError {
+    /// The code that it is answered with over HTTP.
+    pub fn http_code(&self) -> StatusCode {
+        match self {
+            CallError::Malformed { .. } | CallError::BinaryUnsupported | CallError::BodyBroken { .. } => {
+                StatusCode::BAD_REQUEST
+            }
+            CallError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            CallError::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            CallError::ModelUnknown { .. } | CallError::VersionUnknown { .. } => StatusCode::NOT_FOUND,
+            CallError::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            CallError::Infer(InferError::BatchTooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            CallError::Infer(error) if error.is_bad_request() => StatusCode::BAD_REQUEST,
+            CallError::Infer(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
-        CallError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        CallError::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
-        CallError::ModelUnknown { .. } | CallError::VersionUnknown { .. } => StatusCode::NOT_FOUND,
-        CallError::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        CallError::Infer(InferError::BatchTooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-        CallError::Infer(error) if error.is_bad_request() => StatusCode::BAD_REQUEST,
-        CallError::Infer(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

@@ -270,7 +270,7 @@ impl Checker {
                     disk.run(*run).map_err(text)? == fold::run_row(partition, &part.states.runs[run])
                 }
                 StreamId::Target(target) => {
-                    let row = fold::target_row(partition, &part.states.targets[target]);
+                    let row = fold::target_row(partition, target, &part.states.targets[target]);
                     disk.target(target).map_err(text)? == row
                 }
             };

@@ -49,10 +49,6 @@ impl Disk {
         self.kept().armed = failure;
     }
 
-    pub(crate) fn is_armed(&self) -> bool {
-        self.kept().armed.is_some()
-    }
-
     pub(crate) fn set_wall(&self, wall: Timestamp) {
         self.kept().wall = wall;
     }

@@ -17,7 +17,7 @@ mod calm;
 mod chance;
 mod checker;
 mod disk;
-mod driver;
+mod clients;
 mod options;
 mod outside;
 mod people;

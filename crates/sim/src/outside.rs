@@ -39,13 +39,18 @@ pub(crate) struct Outside {
     sites: BTreeMap<TargetId, Site>,
     /// The bundle that was made under an effect key.
     bundles: BTreeMap<Digest, Digest>,
-    /// Whether gateways look at generations.
-    pub(crate) is_gullible: bool,
+    /// Whether gateways obey whatever comes last.
+    is_gullible: bool,
     pub(crate) fenced: u64,
     pub(crate) repeated: u64,
 }
 
 impl Outside {
+    /// With gateways that do not look at generations.
+    pub(crate) fn gullible() -> Self {
+        Self { is_gullible: true, ..Self::default() }
+    }
+
     /// Makes the gateways that are reached obey. The checker knows what they may be told.
     pub(crate) fn apply(
         &mut self,
@@ -124,6 +129,7 @@ impl Outside {
             gateway: format!("gateway-{number}").into(),
             generation: gateway.table.as_ref().map(|table| table.generation).unwrap_or_default(),
             override_to: None,
+            killed: vec![],
             heard_at: at,
         };
         site.gateways.iter().enumerate().map(observed).collect()

@@ -118,3 +118,8 @@ fn evidence(command: &Command, measurements: Vec<Measurement>) -> Evidence {
     let digest = Digest::of(format!("{} {measurements:?}", command.attempt).as_bytes());
     Evidence { digest, measurements, findings: vec![], blobs: vec![] }
 }
+
+/// The answer of a worker that nobody hears of for longer than its lease.
+pub(crate) fn lost() -> Outcome {
+    Outcome::CouldNotTell { code: "LATE".into(), reason: "it took too long".into(), retry_after: None }
+}

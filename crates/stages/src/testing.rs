@@ -1,6 +1,8 @@
 //! What tests share: workers on memory ports, the flights example, a real model server on a port of this machine.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -290,4 +292,72 @@ fn work_that_is_no_longer_wanted_is_not_begun() {
     let order = Order::Package(package_order(&trained("v1")));
     let outcome = bench.workers.carry_out(&command(order), &|| true, &|_| panic!("nothing was begun"));
     assert_eq!(code_of(&outcome), Some(Trouble::Cancelled.code()));
+}
+
+/// What a fake server answers to a path and a body.
+pub(crate) type Answer = fn(&str, &Value) -> (u16, String);
+
+/// A server that takes every model and answers as it is told: to see that each guard can go red.
+#[derive(Debug)]
+pub(crate) struct FakeServer {
+    url: String,
+}
+
+impl FakeServer {
+    pub(crate) fn start(answer: Answer) -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                std::thread::spawn(move || converse(&stream, answer));
+            }
+        });
+        Arc::new(Self { url })
+    }
+}
+
+/// Answers on one connection until the other side closes it.
+fn converse(mut stream: &std::net::TcpStream, answer: Answer) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let (mut first, mut length) = (String::new(), 0);
+        reader.read_line(&mut first).ok().filter(|count| *count > 0)?;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok()?;
+            if line.trim().is_empty() {
+                break;
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().ok()?;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+        let path = first.split(' ').nth(1)?;
+        let (status, text) = answer(path, &serde_json::from_slice(&body).unwrap_or(Value::Null));
+        let length = text.len();
+        stream
+            .write_all(format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{text}").as_bytes())
+            .ok()?;
+    }
+}
+
+impl Serving for FakeServer {
+    fn name(&self) -> Text {
+        "fake".into()
+    }
+
+    fn load(&self, model: &ModelName, _: Digest, _: &[u8], _: &Signature) -> Result<Endpoint, ServingError> {
+        Ok(Endpoint { url: self.url.clone(), model: model.to_string(), version: None })
+    }
+
+    fn unload(&self, _: &ModelName, _: Digest) -> Result<(), ServingError> {
+        Ok(())
+    }
+
+    fn loaded(&self) -> Result<Vec<(ModelName, Digest)>, ServingError> {
+        Ok(vec![])
+    }
 }

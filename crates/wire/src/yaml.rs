@@ -19,16 +19,16 @@ pub(crate) fn read(text: &str, notes: &mut Notes) -> Option<Node> {
     match read_document(text, notes) {
         Ok(node) => Some(node),
         Err(problem) => {
-            notes.problem(*problem);
+            notes.problem(problem);
             None
         }
     }
 }
 
-fn read_document(text: &str, notes: &mut Notes) -> Result<Node, Box<Problem>> {
+fn read_document(text: &str, notes: &mut Notes) -> Result<Node, Problem> {
     if text.len() > TEXT_BYTES_MAX {
         let text = format!("expected at most {TEXT_BYTES_MAX} bytes, but found {}", text.len());
-        return Err(Box::new(Problem::new(code::TOO_LARGE, "", text)));
+        return Err(Problem::new(code::TOO_LARGE, "", text));
     }
     let options = options! {
         disallow_directives: true,
@@ -49,8 +49,8 @@ fn read_document(text: &str, notes: &mut Notes) -> Result<Node, Box<Problem>> {
     document.ok_or_else(|| malformed(None, "expected a document, but found nothing"))
 }
 
-fn malformed(place: Option<Place>, text: &str) -> Box<Problem> {
-    Box::new(Problem::new(code::MALFORMED, "", text).at(place))
+fn malformed(place: Option<Place>, text: &str) -> Problem {
+    Problem::new(code::MALFORMED, "", text).at(place)
 }
 
 fn place(span: &Span) -> Option<Place> {
@@ -67,7 +67,7 @@ struct Events<'a> {
 
 impl<'a> Events<'a> {
     /// The next event that is not a comment; after the last one, the end.
-    fn next(&mut self) -> Result<(Event<'a>, Span), Box<Problem>> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), Problem> {
         loop {
             match self.parser.next_event() {
                 Some(Ok((Event::Comment(..), _))) => {}
@@ -89,12 +89,12 @@ impl<'a> Events<'a> {
         span: &Span,
         depth: usize,
         notes: &mut Notes,
-    ) -> Result<Node, Box<Problem>> {
+    ) -> Result<Node, Problem> {
         let place = place(span);
         if depth > DEPTH_MAX {
             let text =
                 format!("expected at most {DEPTH_MAX} maps and lists inside each other, but found more");
-            return Err(Box::new(Problem::new(code::TOO_DEEP, "", text).at(place)));
+            return Err(Problem::new(code::TOO_DEEP, "", text).at(place));
         }
         let (Event::Scalar(_, _, anchor, ref tag)
         | Event::SequenceStart(_, anchor, ref tag)
@@ -127,7 +127,7 @@ impl<'a> Events<'a> {
         Ok(Node { place, inner, value })
     }
 
-    fn list(&mut self, depth: usize, notes: &mut Notes) -> Result<Vec<Node>, Box<Problem>> {
+    fn list(&mut self, depth: usize, notes: &mut Notes) -> Result<Vec<Node>, Problem> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
@@ -137,7 +137,7 @@ impl<'a> Events<'a> {
         }
     }
 
-    fn map(&mut self, depth: usize, notes: &mut Notes) -> Result<Vec<Entry>, Box<Problem>> {
+    fn map(&mut self, depth: usize, notes: &mut Notes) -> Result<Vec<Entry>, Problem> {
         let mut entries: Vec<Entry> = Vec::new();
         loop {
             let (event, span) = self.next()?;

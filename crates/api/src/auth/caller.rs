@@ -29,7 +29,8 @@ impl Caller {
         if self.user.is_admin() {
             return Ok(());
         }
-        let text = format!("expected to ask as a holder of the role admin, but {} is not one", self.user.name);
+        let text =
+            format!("expected to ask as a holder of the role admin, but {} is not one", self.user.name);
         Err(Problem::new(StatusCode::FORBIDDEN, "NOT_ENTITLED", text).hint("ask an administrator"))
     }
 }
@@ -76,11 +77,8 @@ fn person(users: &Users, tool: &User, named: &str) -> Result<Subject, Problem> {
             .hint("an administrator can add a user as a tool"));
     }
     let known = users.list().into_iter().find(|user| user.name == named || user.subject.as_str() == named);
-    match known {
-        Some(user) => Ok(user.subject),
-        None => {
-            let text = format!("expected the name of a user, but found `{named}`");
-            Err(Problem::new(StatusCode::BAD_REQUEST, "BAD_ID", text).field(ON_BEHALF_OF))
-        }
-    }
+    known.map(|user| user.subject).ok_or_else(|| {
+        let text = format!("expected the name of a user, but found `{named}`");
+        Problem::new(StatusCode::BAD_REQUEST, "BAD_ID", text).field(ON_BEHALF_OF)
+    })
 }

@@ -49,11 +49,23 @@ impl std::fmt::Debug for NewToken {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("failed to read users from `{path}`")]
-    Read { path: PathBuf, #[source] source: std::io::Error },
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("failed to write `{path}`")]
-    Write { path: PathBuf, #[source] source: std::io::Error },
+    Write {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("expected users in `{path}`, but it cannot be read as such")]
-    Malformed { path: PathBuf, #[source] source: Box<dyn std::error::Error + Send + Sync> },
+    Malformed {
+        path: PathBuf,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("expected a name of the form [a-z0-9][a-z0-9._-]{{0,127}}, but found `{0}`")]
     BadUserName(String),
     #[error("expected a new name, but there is a user `{0}`")]
@@ -105,13 +117,12 @@ impl Users {
         }
         let token = draw_token();
         let mut users = Vec::clone(&list);
-        match known {
+        if let Some(index) = known {
             // Who can write in the data folder is its administrator: a lost token is replaced.
-            Some(index) => users[index].token_sha256 = Digest::of(token.as_bytes()),
-            None => {
-                let admin = Role::parse(ADMIN).expect("the role's own name is one");
-                users.push(new_user(ADMIN_NAME, BTreeSet::from([admin]), false, &token));
-            }
+            users[index].token_sha256 = Digest::of(token.as_bytes());
+        } else {
+            let admin = Role::parse(ADMIN).expect("the role's own name is one");
+            users.push(new_user(ADMIN_NAME, BTreeSet::from([admin]), false, &token));
         }
         file::write(&self.folder.join(USERS_FILE), &users)?;
         file::write_private(&path, format!("{token}\n").as_bytes())?;
@@ -189,10 +200,13 @@ impl Users {
         map
     }
 
-    /// The role map as it is to be recorded: at every start and whenever users change. `actor` is who changed
-    /// them; nobody in particular at a start, when an administrator of the list stands for it.
-    pub fn define(&self, actor: Option<Actor>) -> Define {
-        let actor = actor.or_else(|| self.all().iter().find(|user| user.is_admin()).map(|user| user.actor(None)));
+    /// The role map as it is to be recorded at every start, in the name of an administrator of the list.
+    pub fn define(&self) -> Define {
+        self.define_by(self.all().iter().find(|user| user.is_admin()).map(|user| user.actor(None)))
+    }
+
+    /// The role map as it is to be recorded when `actor` changed the users.
+    pub fn define_by(&self, actor: Option<Actor>) -> Define {
         let map = self.role_map();
         let text = wire::roles::render(&map);
         let digest = Digest::of(text.as_bytes());

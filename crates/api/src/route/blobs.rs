@@ -30,10 +30,7 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn blob(
-    State(api): State<Arc<Api>>,
-    take::Named(digest): take::Named,
-) -> Result<Response, Problem> {
+async fn blob(State(api): State<Arc<Api>>, take::Named(digest): take::Named) -> Result<Response, Problem> {
     let digest = Digest::parse(&digest).map_err(|why| Problem::bad_id("digest", &why))?;
     let bytes = api.read(move |api| Ok(api.ports.blobs.get(digest)?)).await?;
     let headers = [
@@ -48,7 +45,9 @@ async fn blob(
 /// JSON is shown as such; anything else is bytes, so that no browser runs what somebody stored.
 fn media_type(bytes: &[u8]) -> &'static str {
     let looks_so = bytes.first().is_some_and(|byte| matches!(byte, b'{' | b'['));
-    if looks_so && take::bounded_depth(bytes).is_ok() && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+    if looks_so
+        && take::bounded_depth(bytes).is_ok()
+        && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
     {
         "application/json"
     } else {

@@ -16,9 +16,9 @@ use crate::api::Api;
 use crate::auth::Caller;
 use crate::ports::{Origin, Submitted};
 use crate::problem::Problem;
+use crate::take;
 use crate::trigger::triggers;
 use crate::view::{EventAnswer, EventAnswers, RequestOutcome};
-use crate::take;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![Route {

@@ -5,6 +5,9 @@
 mod blobs;
 mod events;
 mod health;
+mod page;
+mod run_id;
+mod run_requests;
 mod runs;
 mod schema;
 mod stream;

@@ -48,7 +48,8 @@ pub fn openapi() -> Value {
 fn operation(route: &Route) -> Value {
     let mut parameters = vec![];
     for name in route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
-        parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+        parameters
+            .push(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
     }
     for (name, meaning) in route.query {
         parameters.push(json!({
@@ -70,11 +71,11 @@ fn operation(route: &Route) -> Value {
             "content": { "application/problem+json": { "schema": reference("ProblemBody") } },
         }),
     );
-    let mut operation =
-        json!({ "summary": route.summary, "parameters": parameters, "responses": responses });
+    let mut operation = json!({ "summary": route.summary, "parameters": parameters, "responses": responses });
     if let Some((media_type, name)) = route.body {
         let schema = if name.is_empty() { json!({}) } else { reference(name) };
-        operation["requestBody"] = json!({ "required": true, "content": { media_type: { "schema": schema } } });
+        operation["requestBody"] =
+            json!({ "required": true, "content": { media_type: { "schema": schema } } });
     }
     if route.access == Access::Token {
         operation["security"] = json!([{ "token": [] }]);
@@ -98,10 +99,6 @@ fn description(status: u16) -> &'static str {
 /// The views by name, with all that stands in them.
 fn schemas() -> BTreeMap<String, Value> {
     let mut all: Vec<(String, RefOr<Schema>)> = vec![];
-    fn add<T: ToSchema + PartialSchema>(all: &mut Vec<(String, RefOr<Schema>)>) {
-        all.push((T::name().into_owned(), T::schema()));
-        T::schemas(all);
-    }
     add::<view::EventAnswers>(&mut all);
     add::<view::Explanation>(&mut all);
     add::<view::NewUser>(&mut all);
@@ -125,4 +122,9 @@ fn schemas() -> BTreeMap<String, Value> {
     all.into_iter()
         .map(|(name, schema)| (name, serde_json::to_value(schema).expect("a schema is JSON")))
         .collect()
+}
+
+fn add<T: ToSchema + PartialSchema>(all: &mut Vec<(String, RefOr<Schema>)>) {
+    all.push((T::name().into_owned(), T::schema()));
+    T::schemas(all);
 }

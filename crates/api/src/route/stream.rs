@@ -15,7 +15,7 @@ use domain::name::{RunId, StreamId};
 use futures_util::stream::{self, Stream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::runs::find;
+use super::run_id::find;
 use crate::api::Api;
 use crate::problem::Problem;
 use crate::show::{Names, transition_view};
@@ -49,10 +49,12 @@ pub(super) async fn run_events(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let from = match headers.get("last-event-id") {
         None => 0,
-        Some(id) => id.to_str().ok().and_then(|id| id.parse::<u64>().ok()).ok_or_else(|| {
-            Problem::new(StatusCode::BAD_REQUEST, "BAD_ID", "expected the id of an event of this stream")
-                .field("Last-Event-ID")
-        })? + 1,
+        Some(id) => {
+            id.to_str().ok().and_then(|id| id.parse::<u64>().ok()).ok_or_else(|| {
+                Problem::new(StatusCode::BAD_REQUEST, "BAD_ID", "expected the id of an event of this stream")
+                    .field("Last-Event-ID")
+            })? + 1
+        }
     };
     let Ok(place) = Arc::clone(&api.streams).try_acquire_owned() else {
         let text = format!("expected at most {} event streams at once", api.config.streams_max);

@@ -16,7 +16,7 @@ use engine::port::row::TargetRow;
 use engine::request::{Request, TargetAsk};
 use serde::Deserialize;
 
-use super::runs::{PageQuery, needed, page_size, seq_cursor, upto};
+use super::page::{PageQuery, needed, page_size, seq_cursor, upto};
 use super::{Access, JSON, Route};
 use crate::api::Api;
 use crate::auth::Caller;
@@ -183,9 +183,8 @@ fn ask(asked: TargetRequest) -> Result<TargetAsk, Problem> {
 }
 
 fn moment(text: &str) -> Result<Timestamp, Problem> {
-    parse_timestamp(text).ok_or_else(|| {
-        Problem::malformed("until", format!("expected an RFC 3339 time, but found `{text}`"))
-    })
+    parse_timestamp(text)
+        .ok_or_else(|| Problem::malformed("until", format!("expected an RFC 3339 time, but found `{text}`")))
 }
 
 fn known_bundle(api: &Api, bundle: Digest) -> Result<(), Problem> {
@@ -204,8 +203,11 @@ pub(super) fn parse(text: &str) -> Result<TargetId, Problem> {
 
 fn find(api: &Api, target: &TargetId) -> Result<TargetRow, Problem> {
     api.ports.store.target(target)?.ok_or_else(|| {
-        Problem::not_found("UNKNOWN_TARGET", format!("expected a target, but there is none called `{target}`"))
-            .hint("list targets with `modelrail targets`")
-            .field("target")
+        Problem::not_found(
+            "UNKNOWN_TARGET",
+            format!("expected a target, but there is none called `{target}`"),
+        )
+        .hint("list targets with `modelrail targets`")
+        .field("target")
     })
 }

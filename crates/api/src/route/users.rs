@@ -110,7 +110,7 @@ async fn revoke(
 
 /// Records the role map as it is now.
 async fn define(api: &Arc<Api>, caller: &Caller, headers: &HeaderMap) -> Result<(), Problem> {
-    let define = api.ports.users.define(Some(caller.actor.clone()));
+    let define = api.ports.users.define_by(Some(caller.actor.clone()));
     submit::submit(api, caller, headers, Request::Define(define)).await.map(|_| ())
 }
 
@@ -118,7 +118,9 @@ impl From<auth::Error> for Problem {
     fn from(error: auth::Error) -> Self {
         use auth::Error;
         let status = match &error {
-            Error::Read { .. } | Error::Write { .. } | Error::Malformed { .. } => return Self::internal(&error),
+            Error::Read { .. } | Error::Write { .. } | Error::Malformed { .. } => {
+                return Self::internal(&error);
+            }
             Error::BadUserName(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Exists(_) | Error::Full | Error::LastAdmin(_) => StatusCode::CONFLICT,
             Error::Unknown(_) => StatusCode::NOT_FOUND,

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
-use axum::Json;
 use domain::name::Digest;
 use engine::chain::Identity;
 use engine::replay::{self, ReadError, Report};
@@ -59,7 +59,7 @@ fn one(api: &Api, partition: u32) -> Result<PartitionVerified, Problem> {
             let rows_differing = report.rows_differing(partition, &*api.ports.store)?;
             Ok(verified(partition, &report, rows_differing))
         }
-        Err(error) => broken(partition, error),
+        Err(error) => broken(partition, &error),
     }
 }
 
@@ -91,9 +91,9 @@ fn verified(partition: u32, report: &Report, rows_differing: Vec<String>) -> Par
 }
 
 /// A log that cannot be reached is an error; one that breaks is a finding.
-fn broken(partition: u32, error: ReadError) -> Result<PartitionVerified, Problem> {
-    let (records, code, hint) = match &error {
-        ReadError::Source(_) => return Err(Problem::internal(&error)),
+fn broken(partition: u32, error: &ReadError) -> Result<PartitionVerified, Problem> {
+    let (records, code, hint) = match error {
+        ReadError::Source(_) => return Err(Problem::internal(error)),
         ReadError::Broken { after, source } => (*after, source.code.as_str(), source.code.hint()),
         ReadError::Unreadable { after, .. } => {
             let code = engine::code::Code::RecordUnreadable;
@@ -102,14 +102,20 @@ fn broken(partition: u32, error: ReadError) -> Result<PartitionVerified, Problem
         ReadError::Illegal { seq, .. } => (seq - 1, "ILLEGAL_EVENT", "the log was written by something else"),
     };
     let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
+    let mut source = std::error::Error::source(error);
     while let Some(next) = source {
         text.push_str(": ");
         text.push_str(&next.to_string());
         source = next.source();
     }
-    let fault =
-        Fault { code: code.to_owned(), text, hint: Some(hint.to_owned()), field: None, line: None, column: None };
+    let fault = Fault {
+        code: code.to_owned(),
+        text,
+        hint: Some(hint.to_owned()),
+        field: None,
+        line: None,
+        column: None,
+    };
     Ok(PartitionVerified {
         partition,
         records,

@@ -117,11 +117,9 @@ pub(super) fn run_event(event: &Event, names: &Names) -> Values {
         Event::WeightObserved { stage, generation, .. } => {
             new().with("stage", stage).with("generation", generation)
         }
-        Event::StepJudged { stage, step, verdict, why } => new()
-            .with("stage", stage)
-            .with("step", step + 1)
-            .with("verdict", verdict)
-            .with("why", why),
+        Event::StepJudged { stage, step, verdict, why } => {
+            new().with("stage", stage).with("step", step + 1).with("verdict", verdict).with("why", why)
+        }
         Event::WentLive { generation, restored, .. } => {
             new().with("generation", generation).maybe("restored", restored.then_some("true"))
         }

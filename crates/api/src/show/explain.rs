@@ -113,7 +113,8 @@ fn checks(
     let mut explained: Vec<CheckExplained> = declared
         .iter()
         .map(|check| {
-            let judgement = judged.iter().find(|(name, _)| *name == check.name).map(|(_, judgement)| &**judgement);
+            let judgement =
+                judged.iter().find(|(name, _)| *name == check.name).map(|(_, judgement)| &**judgement);
             CheckExplained {
                 check: check.name.to_string(),
                 kind: check.kind_name().to_owned(),
@@ -141,25 +142,44 @@ fn checks(
 
 /// `fail: 0.062 (0.051 to 0.073) against a bound of 0.05, n = 2000, by two-proportion-sequential/1; ...`
 fn found(judgement: &Judgement) -> String {
-    let mut words = judgement.verdict.to_string();
-    if let Some(value) = judgement.value.filter(|value| value.is_finite()) {
-        words += &format!(": {}", number(value));
+    let known = |value: Option<f64>| value.filter(|value| value.is_finite()).map(number);
+    let range = match (known(judgement.lower), known(judgement.upper)) {
+        (Some(lower), Some(upper)) => Some(format!("({lower} to {upper})")),
+        (Some(lower), None) => Some(format!("(at least {lower})")),
+        (None, Some(upper)) => Some(format!("(at most {upper})")),
+        (None, None) => None,
+    };
+    let bound = known(judgement.bound).map(|bound| format!("against a bound of {bound}"));
+    let numbers: Vec<String> = [known(judgement.value), range, bound].into_iter().flatten().collect();
+    let verdict = judgement.verdict;
+    let first =
+        if numbers.is_empty() { verdict.to_string() } else { format!("{verdict}: {}", numbers.join(" ")) };
+    let mut words = vec![format!("{first}, n = {}, by {}", judgement.n, judgement.method)];
+    let terms = judgement.terms.iter().filter(|(_, value)| value.is_finite());
+    words.extend(terms.map(|(name, value)| format!("{name} = {}", number(*value))));
+    words.extend(judgement.note.as_ref().map(ToString::to_string));
+    words.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::verdict::Verdict;
+
+    #[test]
+    fn a_judgement_is_told_with_its_numbers() {
+        let mut judgement = Judgement::new(Verdict::Fail, "two-proportion-sequential/1");
+        judgement.value = Some(0.0621);
+        judgement.lower = Some(0.051);
+        judgement.upper = Some(f64::INFINITY);
+        judgement.bound = Some(0.05);
+        judgement.n = 2_000;
+        judgement.terms = vec![("live.rate".into(), 0.01), ("skew".into(), f64::NAN)];
+        assert_eq!(
+            found(&judgement),
+            "fail: 0.0621 (at least 0.051) against a bound of 0.05, n = 2000, by two-proportion-sequential/1; live.rate = 0.01"
+        );
+        let nothing = Judgement::no_data("smoke/1", "nothing was looked at");
+        assert_eq!(found(&nothing), "no_data, n = 0, by smoke/1; nothing was looked at");
     }
-    match (judgement.lower.filter(|v| v.is_finite()), judgement.upper.filter(|v| v.is_finite())) {
-        (Some(lower), Some(upper)) => words += &format!(" ({} to {})", number(lower), number(upper)),
-        (Some(lower), None) => words += &format!(" (at least {})", number(lower)),
-        (None, Some(upper)) => words += &format!(" (at most {})", number(upper)),
-        (None, None) => {}
-    }
-    if let Some(bound) = judgement.bound.filter(|bound| bound.is_finite()) {
-        words += &format!(" against a bound of {}", number(bound));
-    }
-    words += &format!(", n = {}, by {}", judgement.n, judgement.method);
-    for (name, value) in judgement.terms.iter().filter(|(_, value)| value.is_finite()) {
-        words += &format!("; {name} = {}", number(*value));
-    }
-    if let Some(note) = &judgement.note {
-        words += &format!("; {note}");
-    }
-    words
 }

@@ -9,7 +9,11 @@ use crate::reader::Entry;
 use crate::view::HistoryLine;
 
 /// The lines that one record adds.
-pub(crate) fn history_lines(entry: &Entry, target: &domain::name::TargetId, names: &Names) -> Vec<HistoryLine> {
+pub(crate) fn history_lines(
+    entry: &Entry,
+    target: &domain::name::TargetId,
+    names: &Names,
+) -> Vec<HistoryLine> {
     let mut lines = vec![];
     for step in &entry.recorded.transition.steps {
         if let Step::Target { target: whose, events, .. } = step

@@ -120,12 +120,8 @@ fn reported(values: Values, outcome: &Outcome) -> Values {
         Outcome::Notified { delivered, .. } => {
             values.with("outcome", "notified").with("delivered", delivered.join(", "))
         }
-        Outcome::Prepared { servers } => {
-            values.with("outcome", "prepared").with("servers", servers.len())
-        }
-        Outcome::Applied { gateways } => {
-            values.with("outcome", "applied").with("gateways", gateways.len())
-        }
+        Outcome::Prepared { servers } => values.with("outcome", "prepared").with("servers", servers.len()),
+        Outcome::Applied { gateways } => values.with("outcome", "applied").with("gateways", gateways.len()),
         Outcome::CouldNotTell { code, reason, .. } => {
             values.with("outcome", "could_not_tell").with("code", code).with("reason", reason)
         }

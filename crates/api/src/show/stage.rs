@@ -11,8 +11,8 @@ use domain::workflow::{self, GateWith, MonitorWith, RolloutWith, With};
 use super::run::{named, text};
 use super::{Names, finite};
 use crate::view::{
-    BlobView, EvidenceView, FindingView, GateView, JudgementView, MeasurementView, MonitorView, NamedNumber, PlanView,
-    RolloutView, SeatsView, StageView, StepView, TermView, VoteView,
+    BlobView, EvidenceView, FindingView, GateView, JudgementView, MeasurementView, MonitorView, NamedNumber,
+    PlanView, RolloutView, SeatsView, StageView, StepView, TermView, VoteView,
 };
 
 pub(super) fn stage_view(
@@ -35,7 +35,12 @@ pub(super) fn stage_view(
         state: stage.state.as_str().to_owned(),
         why: why(&stage.state),
         began_at: began.then(|| text(stage.began_at)),
-        needs: declared.needs.iter().filter_map(|index| all.get(*index)).map(|stage| stage.name.to_string()).collect(),
+        needs: declared
+            .needs
+            .iter()
+            .filter_map(|index| all.get(*index))
+            .map(|stage| stage.name.to_string())
+            .collect(),
         failures: stage.failures,
         retry_at: stage.retry_at.map(text),
         judged: stage.judged.iter().map(|(check, judgement)| judgement_view(check, judgement)).collect(),
@@ -118,7 +123,11 @@ fn gate_view(with: &GateWith, gate: &Gate, names: &Names) -> GateView {
         seats: with
             .approvals
             .iter()
-            .map(|asked| SeatsView { role: asked.role.to_string(), asked: asked.count, given: given(&asked.role) })
+            .map(|asked| SeatsView {
+                role: asked.role.to_string(),
+                asked: asked.count,
+                given: given(&asked.role),
+            })
             .collect(),
         votes: vote_views(gate, names),
         decided_on: gate.decided_on.map(|digest| digest.to_string()),

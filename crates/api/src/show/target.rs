@@ -1,9 +1,9 @@
 //! A target: its row as a line, its folded state as a view.
 
 use domain::name::Digest;
+use domain::routes::Route;
 use domain::target::{Errand, Target};
 use domain::work::{GatewayObserved, ServerLoaded};
-use domain::routes::Route;
 use engine::port::row::TargetRow;
 
 use super::run::text;
@@ -11,7 +11,8 @@ use super::stage::finding_view;
 use super::{Names, release_view};
 use crate::reader::StateAt;
 use crate::view::{
-    ErrandView, FrozenView, GatewayView, LiveView, RouteView, ServerView, TargetLine, TargetView, UnderWayView,
+    ErrandView, FrozenView, GatewayView, LiveView, RouteView, ServerView, TargetLine, TargetView,
+    UnderWayView,
 };
 
 pub(crate) fn target_line(row: &TargetRow) -> TargetLine {

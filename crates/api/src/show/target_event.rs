@@ -47,10 +47,9 @@ pub(super) fn target_event(event: &Event, names: &Names) -> Values {
         Event::OverrideObserved { gateway, release } => {
             new().with("gateway", gateway).release("release", release.as_ref())
         }
-        Event::TargetFrozen { until, by, reason } => new()
-            .at("until", *until)
-            .maybe("by", by.as_ref().map(|by| names.name(by)))
-            .with("reason", reason),
+        Event::TargetFrozen { until, by, reason } => {
+            new().at("until", *until).maybe("by", by.as_ref().map(|by| names.name(by))).with("reason", reason)
+        }
         Event::TargetUnfrozen { by, reason } => {
             new().maybe("by", by.as_ref().map(|by| names.name(by))).with("reason", reason)
         }
@@ -89,11 +88,12 @@ pub(super) fn loaded(servers: &[ServerLoaded]) -> Values {
 
 pub(super) fn observed(gateways: &[GatewayObserved]) -> Values {
     gateways.iter().fold(Values::new(), |values, gateway| {
-        let mut said = gateway.generation.to_string();
-        if !gateway.killed.is_empty() {
+        let said = if gateway.killed.is_empty() {
+            gateway.generation.to_string()
+        } else {
             let instead = gateway.override_to.as_ref().map_or("nobody", |release| release.version.as_str());
-            said += &format!(" (kill switch on, {instead} answers instead)");
-        }
+            format!("{} (kill switch on, {instead} answers instead)", gateway.generation)
+        };
         values.with(&gateway.gateway, said)
     })
 }

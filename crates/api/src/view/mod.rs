@@ -4,7 +4,7 @@
 //! **Invariant:** a shape may grow and never changes its meaning. Times are RFC 3339 in UTC, ids and digests are
 //! texts, a number that is not finite is absent.
 //!
-//! Knows nothing of HTTP and nothing of the domain: what fills the shapes stands in [`crate::show`].
+//! Knows nothing of HTTP and nothing of the domain: what fills the shapes stands in `show`.
 
 mod event;
 mod explain;
@@ -21,17 +21,20 @@ mod workflow;
 pub use event::{EventAnswer, EventAnswers};
 pub use explain::{CheckExplained, Explanation, StageExplained};
 pub use problem::{Fault, ProblemBody};
-pub use request::{RequestAnswer, RequestOutcome, RunRequest, RunRequestKind, TargetRequest, TargetRequestKind};
+pub use request::{
+    RequestAnswer, RequestOutcome, RunRequest, RunRequestKind, TargetRequest, TargetRequestKind,
+};
 pub use run::{
-    ArtifactView, AttemptView, BundleView, LeavingView, ReleaseView, RunLine, RunList, RunView, WaitView, WaitsView,
+    ArtifactView, AttemptView, BundleView, LeavingView, ReleaseView, RunLine, RunList, RunView, WaitView,
+    WaitsView,
 };
 pub use stage::{
-    BlobView, EvidenceView, FindingView, GateView, JudgementView, MeasurementView, MonitorView, NamedNumber, NamedText,
-    PlanView, RolloutView, SeatsView, StageView, StepView, TermView, VoteView,
+    BlobView, EvidenceView, FindingView, GateView, JudgementView, MeasurementView, MonitorView, NamedNumber,
+    NamedText, PlanView, RolloutView, SeatsView, StageView, StepView, TermView, VoteView,
 };
 pub use target::{
-    ErrandView, FrozenView, GatewayView, HistoryLine, LiveView, RouteView, ServerView, TargetHistory, TargetLine,
-    TargetList, TargetView, UnderWayView,
+    ErrandView, FrozenView, GatewayView, HistoryLine, LiveView, RouteView, ServerView, TargetHistory,
+    TargetLine, TargetList, TargetView, UnderWayView,
 };
 pub use transition::{DecidedView, HappenedView, TransitionList, TransitionView};
 pub use user::{NewUser, TokenView, UserList, UserView, Who};

@@ -1,6 +1,5 @@
 //! The gateway's way to the model server of the same process: a function call.
 
-use domain::name::Digest;
 use gateway::{Ask, Call, Direct, Fault, Reply};
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
@@ -13,10 +12,10 @@ pub fn of(server: Server) -> Direct {
 }
 
 fn answer(server: &Server, call: &Call) -> Result<Reply, Fault> {
-    let (model, version) = (call.model.as_str(), hex(call.bundle));
+    let (model, version) = (call.model.as_str(), &*call.version);
     let answer = match &call.ask {
-        Ask::Infer(body) => server.infer_json(model, Some(&version), body).map(Bytes::from),
-        Ask::Metadata | Ask::Ready => server.find(model, Some(&version)).map(|loaded| {
+        Ask::Infer(body) => server.infer_json(model, Some(version), body).map(Bytes::from),
+        Ask::Metadata | Ask::Ready => server.find(model, Some(version)).map(|loaded| {
             let metadata = serde_json::json!({
                 "name": model,
                 "versions": [version],
@@ -32,16 +31,11 @@ fn answer(server: &Server, call: &Call) -> Result<Reply, Fault> {
         Err(CallError::ModelUnknown { .. } | CallError::VersionUnknown { .. }) => Err(Fault::Gone),
         Err(error) => {
             let body = serde_json::json!({ "error": error.to_string(), "code": error.code() });
-            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            Ok(reply(status, Bytes::from(body.to_string())))
+            Ok(reply(error.http_code(), Bytes::from(body.to_string())))
         }
     }
 }
 
 fn reply(status: StatusCode, body: Bytes) -> Reply {
     Reply { status, content_type: Some(HeaderValue::from_static("application/json")), body }
-}
-
-fn hex(bundle: Digest) -> String {
-    bundle.hex()
 }

@@ -102,6 +102,8 @@ impl Node {
         let folder = Folder::open_or_create(path, &new)?;
         let secrets = Secrets::open(path)?;
         let users = Arc::new(Users::open(path)?);
+        users.create_admin_if_absent()?;
+        stages::http::install_tls();
         let workflows = Arc::new(load_workflows(&config.workflows.folder).map_err(StartError::Workflows)?);
         let clock = Arc::new(SystemClock::default());
         let database = folder.database();

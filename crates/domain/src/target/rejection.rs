@@ -4,6 +4,8 @@ use crate::refusal::{Kind, Refusal};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
+    #[error("expected to {verb} a target that is known, but nothing was ever released or adopted there")]
+    UnknownTarget { verb: &'static str },
     #[error("expected to {verb} as a holder of the role operator, but {subject} is not one")]
     NotEntitled { verb: &'static str, subject: String },
     #[error("expected to roll back to a release that can serve, but {release} is {actual}")]
@@ -35,6 +37,7 @@ pub enum Rejection {
 impl Rejection {
     pub fn refusal(&self) -> Refusal {
         let (kind, code, hint): (Kind, &str, Option<&str>) = match self {
+            Self::UnknownTarget { .. } => (Kind::State, "UNKNOWN_TARGET", Some("list targets with `modelrail targets`")),
             Self::NotEntitled { .. } => (
                 Kind::NotEntitled,
                 "NOT_ENTITLED",

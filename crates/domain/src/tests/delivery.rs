@@ -211,3 +211,19 @@ fn after_a_restart_gateways_and_servers_are_brought_back_to_what_was_intended() 
     assert_eq!(world.place().observed, generation, "under the same generation");
     assert!(world.place().is_loaded(&world.state(run).release().unwrap()));
 }
+
+#[test]
+fn a_release_that_a_server_lost_is_waited_for_and_goes_on() {
+    let mut world = World::new();
+    let run = world.publish("v1", &canary(WhileRunning::Queue, &[]));
+    world.work();
+    assert!(world.state(run).stages[3].rollout.observed.is_some());
+    let server = ServerLoaded { server: "s".into(), bundles: vec![], failed: vec![], heard_at: world.now };
+    world.tell_target(target::Input::ReportLoaded { servers: vec![server] }).unwrap();
+    let prepare = world.commands().into_iter().find(|command| matches!(command.order, Order::Prepare(_))).unwrap();
+    let away = Outcome::CouldNotTell { code: "AWAY".into(), reason: "no answer".into(), retry_after: None };
+    world.answer(&prepare.attempt, away).unwrap();
+    assert!(matches!(world.state(run).waits, Some(run::WaitFor::Prepare { .. })));
+    world.pass(Millis::hours(3));
+    assert_eq!(world.state(run).phase, run::Phase::Live, "{:#?}", world.story);
+}

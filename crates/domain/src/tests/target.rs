@@ -175,3 +175,10 @@ fn what_cannot_be_loaded_ends_the_run_at_the_deadline() {
     }
     assert!(!world.state(run).is_ended());
 }
+
+#[test]
+fn a_target_that_nobody_released_to_is_unknown() {
+    let mut world = World::new();
+    assert_eq!(world.tell_target(freeze(None)).unwrap_err().code, "UNKNOWN_TARGET");
+    assert_eq!(world.tell_target(roll_back(None)).unwrap_err().code, "UNKNOWN_TARGET");
+}

@@ -58,6 +58,7 @@ impl Default for Bounds {
 }
 
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one exists at a time")]
 pub enum Signal {
     Command(Box<WorkOrder>),
     /// The attempt is no longer wanted.
@@ -73,6 +74,7 @@ pub enum Signal {
 }
 
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "few exist, and not for long")]
 pub enum Action {
     /// Carry it out now, and report `Finished`.
     Begin(Box<WorkOrder>),

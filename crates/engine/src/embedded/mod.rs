@@ -12,10 +12,11 @@
 //! **Invariant:** nothing is released before the sync of the batch that it stands in. A write that fails poisons
 //! the engine: whether it landed is known after a restart, which is the normal start.
 
+mod gathered;
+
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::name::{AttemptId, StreamId};
@@ -23,14 +24,15 @@ use domain::refusal::{Kind, Refusal};
 use domain::time::Timestamp;
 use wire::record::Lane;
 
+use self::gathered::Gathered;
 use crate::code::{Code, Stopped, refused};
 use crate::partition::{
     Action, Alarm, Answer, Config, LaneInput, OpenError, Partition, Reply, Role, Signal, WorkOrder,
 };
 use crate::placement::partition_of;
 use crate::port::clock::Reading;
-use crate::port::log::{self, Append, Landed};
-use crate::port::store::{self, Batch, Commit};
+use crate::port::log::{self, Landed};
+use crate::port::store::{self, Batch};
 use crate::request::{Request, Said};
 
 /// How many records of one partition are read, and committed to a view that is built again, at once.
@@ -148,7 +150,7 @@ impl Engine {
                 if let Some((_, source)) = pass.passed.stopped.pop() {
                     return Err(stopped(source));
                 }
-                self.write(pass.batch())?;
+                self.write(&pass.batch())?;
                 self.settled(partition);
             }
         }
@@ -280,20 +282,25 @@ impl Engine {
             }
         }
         let touched: Vec<u32> = pass.commits.keys().copied().collect();
-        self.write(pass.batch())?;
+        self.write(&pass.batch())?;
         for partition in touched {
             self.settled(partition);
         }
-        self.suspended = pass.suspended.take().unwrap_or_else(|| self.suspended.take());
+        for action in std::mem::take(&mut pass.suspensions) {
+            self.suspended = match action {
+                Action::Suspend { code, text } => Some((code, text)),
+                _ => None,
+            };
+        }
         pass.passed.suspended.clone_from(&self.suspended);
         Ok(pass.passed)
     }
 
-    fn write(&mut self, batch: Batch) -> Result<(), Error> {
+    fn write(&mut self, batch: &Batch) -> Result<(), Error> {
         if batch.is_empty() {
             return Ok(());
         }
-        self.database.write_sync(&batch).map_err(|error| {
+        self.database.write_sync(batch).map_err(|error| {
             self.is_poisoned = true;
             Error::Write(error)
         })
@@ -310,71 +317,6 @@ impl Engine {
 
 fn refuse(kind: Kind, code: &str, text: &str) -> Refusal {
     Refusal { kind, code: code.to_owned(), text: text.to_owned(), hint: None }
-}
-
-/// The actions of a pass, until they can be carried out.
-#[derive(Debug, Default)]
-struct Gathered {
-    /// Not read back yet.
-    appends: Vec<(u32, Vec<Vec<u8>>)>,
-    /// Read back, in order.
-    landed: Vec<Append>,
-    /// One for each partition.
-    commits: BTreeMap<u32, Commit>,
-    suspended: Option<Option<(&'static str, String)>>,
-    passed: Passed,
-}
-
-impl Gathered {
-    fn take(&mut self, partition: u32, actions: Vec<Action>) {
-        for action in actions {
-            match action {
-                Action::Append(records) => self.appends.push((partition, records)),
-                Action::Commit(commit) => match self.commits.remove(&partition) {
-                    Some(former) => {
-                        self.commits.insert(partition, former.followed_by(*commit));
-                    }
-                    None => {
-                        self.commits.insert(partition, *commit);
-                    }
-                },
-                Action::Dispatch { orders, cancels, .. } => {
-                    // What begins and ends in one pass was never sent.
-                    let passed = &mut self.passed;
-                    for attempt in cancels {
-                        let before = passed.orders.len();
-                        passed.orders.retain(|order| order.command.attempt != attempt);
-                        if passed.orders.len() == before {
-                            passed.cancels.push(attempt);
-                        }
-                    }
-                    passed.orders.extend(orders);
-                }
-                Action::Reply(reply) => self.passed.replies.push((partition, reply)),
-                Action::Alarm(alarm) => self.passed.alarms.push(alarm),
-                Action::Suspend { code, text } => self.suspended = Some(Some((code, text))),
-                Action::Resume => self.suspended = Some(None),
-                Action::Stop(stopped) => self.passed.stopped.push((partition, stopped)),
-            }
-        }
-    }
-
-    fn next_append(&mut self) -> Option<(u32, Vec<Vec<u8>>)> {
-        if self.appends.is_empty() {
-            return None;
-        }
-        let (partition, records) = self.appends.remove(0);
-        self.passed.records += records.len();
-        self.landed.push(Append { partition, records: records.clone() });
-        Some((partition, records))
-    }
-
-    fn batch(&mut self) -> Batch {
-        Batch {
-            appends: std::mem::take(&mut self.landed),
-            commits: std::mem::take(&mut self.commits).into_values().collect(),
-        }
-    }
 }
 
 /// Whether a refusal of an answer is of the engine itself, to be tried again.

@@ -237,6 +237,7 @@ fn refusal(kind: Kind, code: &str, text: impl Into<String>, hint: &str) -> Refus
     Refusal { kind, code: code.to_owned(), text: text.into(), hint: Some(hint.to_owned()) }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]
 fn stopped(unavailable: Unavailable) -> Stopped {
     let cause = std::error::Error::source(&unavailable).map(|source| format!(": {source}"));
     Stopped::new(Code::StoreFailed, format!("{unavailable}{}", cause.unwrap_or_default()))

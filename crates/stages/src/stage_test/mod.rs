@@ -123,4 +123,6 @@ fn unreachable(server: &dyn Serving, source: ServingError) -> Trouble {
 }
 
 #[cfg(test)]
+mod bad_server_tests;
+#[cfg(test)]
 mod tests;

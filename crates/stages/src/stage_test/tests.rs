@@ -45,7 +45,7 @@ fn order(release: domain::model::Release, trained: &Trained, checks: Vec<Check>)
 }
 
 /// Packs and tests.
-fn tested(bench: &Bench, trained: &Trained, checks: Vec<Check>) -> Evidence {
+pub(super) fn tested(bench: &Bench, trained: &Trained, checks: Vec<Check>) -> Evidence {
     let (release, _) = bench.release(trained);
     bench.measured(order(release, trained, checks))
 }
@@ -76,7 +76,7 @@ fn flights_models_pass_and_measure_what_training_found() {
         assert_eq!((quality.arm, quality.n), (Arm::Candidate, 5_000));
         // The events give four decimals.
         let near = |found: f64, name: &str| {
-            assert!((found - claim(&trained, name)).abs() < 6e-5, "{version} {name}")
+            assert!((found - claim(&trained, name)).abs() < 6e-5, "{version} {name}");
         };
         near(quality.sum / quality.n as f64, "label-match");
         near(quality.value("auc").unwrap(), "auc");

@@ -3,7 +3,7 @@
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 use domain::rule::{Comparison, Expression, Operator, RULE_NODES_MAX, Value};
 
-use super::facts::{self, FactUse};
+use super::facts::{self, FactUse, Known};
 use crate::problem::{Place, Problem, Problems, code};
 
 const ALLOWED: &str = "allowed are literals, facts, comparison, arithmetic, `&&`, `||`, `!`, `?:`, `in` over \
@@ -111,7 +111,7 @@ impl Conversion<'_> {
         let is_method = call.target.is_some();
         let name = call.func_name.as_str();
         let known = match (name, operands.len()) {
-            ("!_" | "-_", 1) | ("_?_:_", 3) | ("size", 1) => true,
+            ("!_" | "-_" | "size", 1) | ("_?_:_", 3) => true,
             ("_&&_" | "_||_" | "@in" | "_+_" | "_-_" | "_*_" | "_/_", 2) => true,
             ("_==_" | "_!=_" | "_<_" | "_<=_" | "_>_" | "_>=_", 2) => true,
             ("startsWith" | "endsWith", 2) => is_method,
@@ -176,11 +176,18 @@ impl Conversion<'_> {
         };
         self.nodes += path.matches('.').count() / 8;
         let place = self.place(root(tree).id);
-        if !facts::is_known(&path) {
-            let words = format!("expected a known fact, but found `{path}`");
-            self.problems
-                .push(Problem::new(code::UNKNOWN_FACT, "", words).at(place).hint(facts::hint(&path)));
-            return None;
+        match facts::lookup(&path) {
+            Known::Yes => {}
+            Known::NotYet => {
+                let words = format!("expected a fact of this version, but `{path}` is not available in it");
+                self.problems.push(Problem::new(code::NOT_AVAILABLE, "", words).at(place));
+                return None;
+            }
+            Known::No(hint) => {
+                let words = format!("expected a known fact, but found `{path}`");
+                self.problems.push(Problem::new(code::UNKNOWN_FACT, "", words).at(place).hint(hint));
+                return None;
+            }
         }
         self.facts
             .push(FactUse { path: path.as_str().into(), column: place.map_or(1, |place| place.column) });

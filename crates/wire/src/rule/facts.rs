@@ -1,47 +1,7 @@
-//! The facts that a rule may name, as patterns: `*` stands for one segment that the workflow or the model names.
+//! What is said of a fact that no run has. Which facts there are, the core knows.
 
 use domain::evidence::Text;
-
-use crate::problem::nearest;
-
-/// What a check tells, in the last segment of `checks.<stage>.<check>.*`.
-pub const CHECK_FACTS: [&str; 5] = ["verdict", "value", "lower", "upper", "n"];
-
-/// Every fact but those of checks.
-pub const FACTS: [&str; 32] = [
-    "model.name",
-    "model.version",
-    "model.risk_tier",
-    "model.owner",
-    "run.id",
-    "run.number",
-    "run.age",
-    "artifact.format",
-    "artifact.size",
-    "artifact.sha256",
-    "lineage.code.commit",
-    "lineage.data",
-    "lineage.run",
-    "lineage.features.view",
-    "lineage.features.schema_version",
-    "lineage.environment",
-    "change.model",
-    "change.code",
-    "change.data",
-    "change.features",
-    "change.config",
-    "change.runtime",
-    "checks.*.*.*",
-    "claims.*",
-    "target.live.version",
-    "target.live.since",
-    "target.frozen",
-    "incidents.open",
-    "plan.hours",
-    "plan.requests_exposed",
-    "plan.detectable",
-    "signature",
-];
+use domain::rule::{FACTS, known, nearest};
 
 /// A fact in a rule, and where it stands in its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,47 +11,34 @@ pub struct FactUse {
     pub column: u32,
 }
 
-/// Whether some run has a fact of this path.
-pub fn is_known(path: &str) -> bool {
-    FACTS.iter().any(|pattern| fits(pattern, path))
+/// Facts of the design that this version does not have.
+const PLANNED: [&str; 4] = ["run.number", "target.live.since", "target.frozen", "incidents.open"];
+
+/// What a path is to this version.
+pub(super) enum Known {
+    Yes,
+    NotYet,
+    /// With a hint at what may have been meant.
+    No(String),
 }
 
-fn fits(pattern: &str, path: &str) -> bool {
-    let (pattern, path): (Vec<&str>, Vec<&str>) = (pattern.split('.').collect(), path.split('.').collect());
-    if pattern.len() != path.len() {
-        return false;
+pub(super) fn lookup(path: &str) -> Known {
+    if known(path) {
+        return Known::Yes;
     }
-    let alike = pattern.iter().zip(&path).all(|(expected, found)| *expected == "*" || expected == found);
-    let is_check = pattern[0] == "checks";
-    alike && (!is_check || CHECK_FACTS.contains(&path[path.len() - 1]))
-}
-
-/// What may have been meant by an unknown fact, as a sentence.
-pub(super) fn hint(path: &str) -> String {
-    let segments: Vec<&str> = path.split('.').collect();
-    if segments[0] == "checks" {
-        let last = segments[segments.len() - 1];
-        return match (segments.len(), nearest(last, CHECK_FACTS)) {
-            (4, Some(near)) => format!("did you mean `{near}`?"),
-            _ => format!("a check's fact is `checks.<stage>.<check>.` and one of {}", CHECK_FACTS.join(", ")),
-        };
+    if PLANNED.contains(&path) {
+        return Known::NotYet;
     }
-    if let Some(near) = nearest(path, FACTS) {
-        return format!("did you mean `{near}`?");
+    if let Some(near) = nearest(path) {
+        return Known::No(format!("did you mean `{near}`?"));
     }
-    let root = segments[0];
-    let roots =
-        ["model", "run", "artifact", "lineage", "change", "checks", "claims", "target", "incidents", "plan"];
-    if roots.contains(&root) {
-        let known: Vec<&str> =
-            FACTS.into_iter().filter(|fact| fact.split('.').next() == Some(root)).collect();
-        return format!("known are {}", known.join(", "));
+    let root = |path: &str| path.split('.').next().unwrap_or("").to_owned();
+    let family: Vec<&str> =
+        FACTS.iter().map(|fact| fact.pattern).filter(|pattern| root(pattern) == root(path)).collect();
+    if !family.is_empty() {
+        return Known::No(format!("known are {}", family.join(", ")));
     }
-    match nearest(root, roots) {
-        Some(near) => format!("did you mean `{near}.…`?"),
-        None => format!(
-            "facts begin with {}; a name with a hyphen is written `checks[\"error-rate\"]`",
-            roots.join(", ")
-        ),
-    }
+    let mut roots: Vec<String> = FACTS.iter().map(|fact| root(fact.pattern)).collect();
+    roots.dedup();
+    Known::No(format!("facts begin with {}", roots.join(", ")))
 }

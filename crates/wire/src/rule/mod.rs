@@ -11,7 +11,7 @@ mod tests;
 use cel::parser::Parser;
 use domain::rule::Rule;
 
-pub use facts::{CHECK_FACTS, FACTS, FactUse, is_known};
+pub use facts::FactUse;
 
 use crate::problem::{Place, Problem, Problems, code};
 

@@ -5,8 +5,8 @@ use super::*;
 fn fact(path: &str) -> Expression {
     Expression::Fact(path.into())
 }
-fn number(value: f64) -> Box<Expression> {
-    Box::new(Expression::Literal(Value::Number(value)))
+fn number(value: f64) -> Expression {
+    Expression::Literal(Value::Number(value))
 }
 fn text(value: &str) -> Expression {
     Expression::Literal(Value::Text(value.into()))
@@ -18,11 +18,11 @@ fn what_we_allow_of_cel_becomes_our_tree() {
     let cases = [
         (
             "checks.staging.quality.lower >= 0.9",
-            Expression::Compare(Comparison::GreaterOrEqual, lower(), number(0.9)),
+            Expression::Compare(Comparison::GreaterOrEqual, lower(), number(0.9).into()),
         ),
         (
             "checks[\"staging\"].quality['lower'] > -1",
-            Expression::Compare(Comparison::Greater, lower(), number(-1.0)),
+            Expression::Compare(Comparison::Greater, lower(), number(-1.0).into()),
         ),
         (
             "checks.canary[\"error-rate\"].value * 2 < 1u",
@@ -31,20 +31,20 @@ fn what_we_allow_of_cel_becomes_our_tree() {
                 Box::new(Expression::Arithmetic(
                     Operator::Multiply,
                     Box::new(fact("checks.canary.error-rate.value")),
-                    number(2.0),
+                    number(2.0).into(),
                 )),
-                number(1.0),
+                number(1.0).into(),
             ),
         ),
         (
-            "change.features == \"same\" || !target.frozen",
+            "change.features == \"same\" || !has(model.owner)",
             Expression::Or(
                 Box::new(Expression::Compare(
                     Comparison::Equal,
                     Box::new(fact("change.features")),
                     Box::new(text("same")),
                 )),
-                Box::new(Expression::Not(Box::new(fact("target.frozen")))),
+                Box::new(Expression::Not(Box::new(Expression::Has("model.owner".into())))),
             ),
         ),
         (
@@ -87,9 +87,10 @@ fn what_is_not_allowed_is_refused_with_its_column_and_a_hint() {
         ("model.owner == null", code::RULE_NOT_ALLOWED, 16, "has(fact)"),
         ("{'a': 1}", code::RULE_NOT_ALLOWED, 1, "allowed are"),
         ("true && model.risk_teir == 'low'", code::UNKNOWN_FACT, 9, "did you mean `model.risk_tier`?"),
-        ("chekcs.a.b.value > 0", code::UNKNOWN_FACT, 1, "did you mean `checks.…`?"),
-        ("checks.a.b.lowr > 0", code::UNKNOWN_FACT, 1, "did you mean `lower`?"),
+        ("chekcs.a.b.value > 0", code::UNKNOWN_FACT, 1, "did you mean `checks.a.b.value`?"),
+        ("checks.a.b.lowr > 0", code::UNKNOWN_FACT, 1, "did you mean `checks.a.b.lower`?"),
         ("checks.canary.error-rate.value > 0", code::UNKNOWN_FACT, 1, "with a hyphen"),
+        ("target.frozen || true", code::NOT_AVAILABLE, 1, ""),
         ("run.age = 1", code::RULE_SYNTAX, 9, "compare with `==`"),
     ];
     for (source, code, column, hint) in cases {

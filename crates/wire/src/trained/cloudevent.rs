@@ -96,14 +96,11 @@ pub fn parse_binary<'a>(
     let mut notes = Notes::default();
     let mut need = |key: &str| {
         let found = attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
-        match found.filter(|value| !value.is_empty()) {
-            Some(value) => value,
-            None => {
-                let text = format!("expected the header `ce-{key}`, but it is missing");
-                notes.problem(Problem::new(code::MISSING, format!("ce-{key}"), text));
-                String::new()
-            }
-        }
+        found.filter(|value| !value.is_empty()).unwrap_or_else(|| {
+            let text = format!("expected the header `ce-{key}`, but it is missing");
+            notes.problem(Problem::new(code::MISSING, format!("ce-{key}"), text));
+            String::new()
+        })
     };
     let (version, kind) = (need("specversion"), need("type"));
     let (source, id) = (need("source"), need("id"));

@@ -9,7 +9,7 @@ use crate::problem::Notes;
 use crate::tree::Value;
 
 /// Reads the lineage fields of an event's data. Problems are noted.
-pub(super) fn read(fields: &mut Fields<'_>, notes: &mut Notes) -> Option<Lineage> {
+pub(super) fn read(fields: &mut Fields<'_>, notes: &mut Notes) -> Lineage {
     let mut lineage = Lineage::default();
     if let Some(mut run) = fields.get("run").and_then(|field| field.map(notes)) {
         lineage.run_system = text(&mut run, "system", notes);
@@ -43,7 +43,7 @@ pub(super) fn read(fields: &mut Fields<'_>, notes: &mut Notes) -> Option<Lineage
         lineage.environment_image = text(&mut environment, "image_digest", notes);
         environment.warn_of_others(notes);
     }
-    Some(lineage)
+    lineage
 }
 
 fn text(fields: &mut Fields<'_>, key: &'static str, notes: &mut Notes) -> Option<Text> {

@@ -65,24 +65,20 @@ pub fn matching<'a>(
     Ok(chosen)
 }
 
-/// The trigger whose model or prefix is written most like the model.
+/// The first trigger whose model or prefix is written nearly like the model.
 pub fn nearest_trigger<'a>(
     model: &ModelName,
     workflows: impl IntoIterator<Item = &'a Workflow>,
 ) -> Option<Nearest> {
-    let triggers: Vec<(&Workflow, &Text)> = workflows
+    let mut triggers = workflows
         .into_iter()
-        .flat_map(|workflow| workflow.trigger.models.iter().map(move |pattern| (workflow, pattern)))
-        .collect();
+        .flat_map(|workflow| workflow.trigger.models.iter().map(move |pattern| (workflow, pattern)));
     // Of the model only as much is compared as a prefix has, so that `chrun-eu` is near `churn-*`.
-    triggers
-        .iter()
-        .filter_map(|(workflow, pattern)| {
-            let plain = pattern.trim_end_matches('*');
-            let length = if plain.len() < pattern.len() { plain.chars().count() } else { usize::MAX };
-            let head: String = model.as_str().chars().take(length).collect();
-            nearest(&head, [plain])?;
-            Some(Nearest { workflow: workflow.name.as_str().into(), pattern: (*pattern).clone() })
-        })
-        .next()
+    triggers.find_map(|(workflow, pattern)| {
+        let plain = pattern.trim_end_matches('*');
+        let length = if plain.len() < pattern.len() { plain.chars().count() } else { usize::MAX };
+        let head: String = model.as_str().chars().take(length).collect();
+        nearest(&head, [plain])?;
+        Some(Nearest { workflow: workflow.name.as_str().into(), pattern: pattern.clone() })
+    })
 }

@@ -87,11 +87,11 @@ fn announced(event: &CloudEvent, mut fields: Fields<'_>, notes: &mut Notes) -> O
     let target = target_field.as_ref().and_then(|field| field.parsed(TargetId::parse, notes));
     fields.warn_of_others(notes);
 
-    if let (Some(field), Some(target), Some(model)) = (&target_field, &target, &model) {
-        if target.model != *model {
-            let problem = field.unexpected(code::CONFLICT, &format!("a target of the model {model}"));
-            notes.problem(problem.hint("a target is written `model@environment`"));
-        }
+    if let (Some(field), Some(target), Some(model)) = (&target_field, &target, &model)
+        && target.model != *model
+    {
+        let problem = field.unexpected(code::CONFLICT, &format!("a target of the model {model}"));
+        notes.problem(problem.hint("a target is written `model@environment`"));
     }
     let (model, version) = (model?, version?);
     if event.subject.as_ref().is_some_and(|subject| *subject != format!("{model}@{version}")) {
@@ -105,7 +105,7 @@ fn announced(event: &CloudEvent, mut fields: Fields<'_>, notes: &mut Notes) -> O
         version,
         artifact: artifact?,
         signature: signature?,
-        lineage: lineage?,
+        lineage,
         claims: claims?,
         // The outer `?`: the field is there and was not understood.
         evaluation: evaluation.map_or(Some(None), |file| file.map(Some))?,
@@ -200,13 +200,11 @@ fn tensor(field: &Field<'_>, notes: &mut Notes) -> Option<Tensor> {
 }
 
 fn size(field: &Field<'_>, notes: &mut Notes) -> Option<i64> {
-    match field.node.value {
-        crate::tree::Value::Whole(size @ (-1 | 1..=0x7fff_ffff)) => Some(size as i64),
-        _ => {
-            field.wrong(code::OUT_OF_RANGE, "a size above zero, or -1 for any", notes);
-            None
-        }
+    if let crate::tree::Value::Whole(size @ (-1 | 1..=0x7fff_ffff)) = field.node.value {
+        return Some(size as i64);
     }
+    field.wrong(code::OUT_OF_RANGE, "a size above zero, or -1 for any", notes);
+    None
 }
 
 fn claims(field: &Field<'_>, notes: &mut Notes) -> Option<Vec<Claim>> {

@@ -238,9 +238,7 @@ fn bound_or_margin(
     let margin = fields.get("margin");
     let against = fields.get("against");
     if let Some(against) = &against {
-        if against.text(notes) != Some("live") {
-            against.wrong(code::UNKNOWN_NAME, "`live`", notes);
-        }
+        against.one_of(&[("live", ())], notes);
     }
     let relative = margin.as_ref().or(against.as_ref());
     if let (Some(relative), Where::Monitor | Where::StageTest) = (relative, place) {

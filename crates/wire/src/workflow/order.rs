@@ -147,8 +147,13 @@ fn fit_kinds(drafts: &[Draft], before: &[Vec<usize>], notes: &mut Notes) {
 /// The facts of checks that a rule names must be there when it is judged.
 fn fit_rule(rule: &RuleDraft, index: usize, drafts: &[Draft], before: &[Vec<usize>], notes: &mut Notes) {
     for fact in &rule.facts {
-        let segments: Vec<&str> = fact.path.split('.').collect();
-        let &["checks", stage, check, _] = segments.as_slice() else { continue };
+        let Some(path) = fact.path.strip_prefix("checks.") else { continue };
+        let segments: Vec<&str> = path.split('.').collect();
+        let &[stage, check, _] = segments.as_slice() else {
+            let text = format!("expected `checks.<stage>.<check>.<value>`, but found `{}`", fact.path);
+            notes.problem(rule.problem_at(fact, code::UNKNOWN_FACT, text));
+            continue;
+        };
         let Some(named) = drafts.iter().position(|draft| draft.name.as_str() == stage) else {
             let text = format!("expected a stage of this workflow, but found `{stage}` in `{}`", fact.path);
             let near = nearest(stage, drafts.iter().map(|draft| draft.name.as_str()));

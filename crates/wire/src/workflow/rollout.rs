@@ -23,7 +23,10 @@ pub(super) fn rollout(mut fields: Fields<'_>, tick: Millis, notes: &mut Notes) -
         Some(Strategy::BlueGreen) => one_step(&mut fields, notes),
         Some(Strategy::Canary) => steps(&mut fields, notes),
         None => {
-            ["steps", "bake", "deadline"].map(|key| fields.get(key));
+            // Known keys of some strategy: no second complaint about them.
+            for key in ["steps", "bake", "deadline"] {
+                fields.get(key);
+            }
             None
         }
     };
@@ -98,26 +101,29 @@ fn sticky(field: &Field<'_>, notes: &mut Notes) -> Option<Sticky> {
 
 /// Blue-green: all at once, with the rollout's own bake and deadline.
 fn one_step(fields: &mut Fields<'_>, notes: &mut Notes) -> Option<Vec<RolloutStep>> {
+    let bake_field = fields.get("bake");
+    let deadline_field = fields.get("deadline");
     if let Some(field) = fields.get("steps") {
         let text = "expected `bake` and `deadline`, but found `steps`: blue-green is one step of 100%";
         notes.problem(field.problem(code::CONFLICT, text).hint("use `strategy: canary` for steps"));
         return None;
     }
-    let bake = fields.need("bake", "how long the new release is watched", notes);
-    let bake = bake.and_then(|field| field.any_time(notes));
-    let deadline = deadline(fields, bake, notes);
-    Some(vec![RolloutStep { weight: Weight::ALL, samples: 0, bake: bake?, deadline: deadline? }])
+    if bake_field.is_none() {
+        fields.need("bake", "how long the new release is watched", notes);
+    }
+    let bake = bake_field.and_then(|field| field.any_time(notes));
+    let deadline = deadline(deadline_field, bake, notes);
+    Some(vec![RolloutStep { weight: Weight::ALL, samples: 0, bake: bake?, deadline }])
 }
 
-/// Nothing when it is wrong; `Some(None)` when there is none.
-fn deadline(fields: &mut Fields<'_>, bake: Option<Millis>, notes: &mut Notes) -> Option<Option<Millis>> {
-    let Some(field) = fields.get("deadline") else { return Some(None) };
+/// None when there is none, and when it is wrong: that is noted.
+fn deadline(field: Option<Field<'_>>, bake: Option<Millis>, notes: &mut Notes) -> Option<Millis> {
+    let field = field?;
     let deadline = field.some_time(notes)?;
     if bake.is_some_and(|bake| deadline <= bake) {
         field.wrong(code::CONFLICT, "a deadline later than the bake", notes);
-        return None;
     }
-    Some(Some(deadline))
+    Some(deadline)
 }
 
 fn steps(fields: &mut Fields<'_>, notes: &mut Notes) -> Option<Vec<RolloutStep>> {
@@ -163,11 +169,11 @@ fn step(field: &Field<'_>, notes: &mut Notes) -> Option<RolloutStep> {
     let weight = fields.need("weight", "a share such as 5%", notes).and_then(|field| field.weight(notes));
     let samples = fields.get("samples").map_or(Some(0), |field| field.count(0, 1_000_000_000, notes));
     let bake = fields.get("bake").map_or(Some(Millis(0)), |field| field.any_time(notes));
-    let deadline = deadline(&mut fields, bake, notes);
+    let deadline = deadline(fields.get("deadline"), bake, notes);
     let hasty =
         fields.problem(code::CONFLICT, "expected `samples` or `bake`, but found neither: it ends at once");
     fields.no_others(&["users", "region", "approval"], notes);
-    let step = RolloutStep { weight: weight?, samples: samples?, bake: bake?, deadline: deadline? };
+    let step = RolloutStep { weight: weight?, samples: samples?, bake: bake?, deadline };
     if step.samples == 0 && step.bake == Millis(0) {
         notes.warning(hasty);
     }

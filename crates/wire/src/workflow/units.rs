@@ -174,7 +174,7 @@ impl Field<'_> {
                 return None;
             }
         };
-        if bytes < 1.0 || bytes > 1_099_511_627_776.0 {
+        if !(1.0..=1_099_511_627_776.0).contains(&bytes) {
             self.wrong(code::OUT_OF_RANGE, "a size from 1B to 1024GiB", notes);
             return None;
         }

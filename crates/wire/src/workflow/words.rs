@@ -88,7 +88,7 @@ fn stage_lines(stage: &Stage) -> Vec<String> {
 
 fn bytes(size: u64) -> String {
     let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    let unit = units.into_iter().find(|(_, one)| size >= *one && size % one == 0);
+    let unit = units.into_iter().find(|(_, one)| size >= *one && size.is_multiple_of(*one));
     unit.map_or_else(|| format!("{size}B"), |(name, one)| format!("{}{name}", size / one))
 }
 
@@ -132,13 +132,12 @@ fn rollout(with: &RolloutWith, lines: &mut Vec<String>) {
         Strategy::Canary => lines.push(format!("Moves traffic in {} steps (canary):", with.steps.len())),
     }
     lines.extend(with.steps.iter().map(step));
-    match &with.sticky {
-        Sticky::None => {}
-        Sticky::Header(name) => lines.push(format!("A caller stays with its release by the header {name}.")),
-        Sticky::Parameter(name) => {
-            lines.push(format!("A caller stays with its release by the parameter {name}."))
-        }
-    }
+    let kept_by = match &with.sticky {
+        Sticky::None => None,
+        Sticky::Header(name) => Some(format!("header {name}")),
+        Sticky::Parameter(name) => Some(format!("parameter {name}")),
+    };
+    lines.extend(kept_by.map(|key| format!("A caller stays with its release by the {key}.")));
     if !with.analysis.is_empty() {
         lines.push(format!(
             "Looks every {} at what follows; of all rollouts without harm at most {}% are rolled back by chance:",

@@ -127,8 +127,10 @@ fn push(d: &mut Draft, index: usize) {
 
 pub(super) fn prepared(d: &mut Draft) -> Refused {
     let (index, workflow) = d.rollout().ok_or(Rejection::MomentOver)?;
-    let stage = &d.run.stages[index];
-    if d.run.phase != Phase::Active || stage.rollout.step.is_none() || stage.rollout.prepared {
+    let rollout = &d.run.stages[index].rollout;
+    // A server may lose what it had loaded at any step: then it is waited for once more.
+    let wanted = !rollout.prepared || matches!(d.run.waits, Some(WaitFor::Prepare { .. }));
+    if d.run.phase != Phase::Active || rollout.step.is_none() || !wanted {
         return Err(Rejection::MomentOver);
     }
     d.emit(Event::ReleasePrepared { stage: workflow.stages[index].name.clone() });
@@ -137,6 +139,10 @@ pub(super) fn prepared(d: &mut Draft) -> Refused {
 }
 
 pub(super) fn prepare_failed(d: &mut Draft, why: &Text) -> Refused {
+    let is_open = d.rollout().is_some_and(|(index, _)| d.run.stages[index].state.is_open());
+    if d.run.phase != Phase::Active || !is_open {
+        return Err(Rejection::MomentOver);
+    }
     wait(d, WaitFor::Prepare { why: why.clone() })
 }
 

@@ -10,7 +10,13 @@ use crate::run;
 use crate::target::{Event, Rejection};
 use crate::time::Timestamp;
 
-fn entitled(verb: &'static str, actor: &Actor, roles: &Pinned<RoleMap>, reason: &Text) -> Result<Subject, Rejection> {
+fn entitled(
+    d: &Draft,
+    verb: &'static str,
+    actor: &Actor,
+    roles: &Pinned<RoleMap>,
+    reason: &Text,
+) -> Result<Subject, Rejection> {
     let subject = actor.person().clone();
     if !roles.may_operate(&subject) {
         return Err(Rejection::NotEntitled { verb, subject: subject.to_string() });
@@ -18,8 +24,14 @@ fn entitled(verb: &'static str, actor: &Actor, roles: &Pinned<RoleMap>, reason: 
     if reason.trim().is_empty() {
         return Err(Rejection::NoReason);
     }
+    if d.target.id.is_none() && verb != ADOPT {
+        return Err(Rejection::UnknownTarget { verb });
+    }
     Ok(subject)
 }
+
+/// What may be asked of a target that nobody knows yet.
+const ADOPT: &str = "adopt";
 
 /// Back to the last good release, and frozen until somebody unfreezes it. Needs no slot.
 pub(super) fn roll_back(
@@ -29,7 +41,7 @@ pub(super) fn roll_back(
     to: Option<Digest>,
     reason: &Text,
 ) -> Refused {
-    let by = entitled("roll back", actor, roles, reason)?;
+    let by = entitled(d, "roll back", actor, roles, reason)?;
     let Some(live) = d.target.live.clone() else { return Err(Rejection::NothingLive) };
     let no = |release: String, actual| Err(Rejection::NotARollback { release, actual });
     let good = d.target.last_good.as_ref().map(|good| good.release.clone());
@@ -58,7 +70,7 @@ fn freeze_for(d: &mut Draft, by: &Subject, cause: &Text) {
 
 /// Takes a release out at once, wherever it has or may get traffic.
 pub(super) fn kill(d: &mut Draft, actor: &Actor, roles: &Pinned<RoleMap>, bundle: Digest, reason: &Text) -> Refused {
-    let by = entitled("kill", actor, roles, reason)?;
+    let by = entitled(d, "kill", actor, roles, reason)?;
     let is = |release: &&Release| release.bundle == bundle;
     let live = d.target.live.as_ref().map(|live| &live.release).filter(is).cloned();
     let routed = d.target.table.iter().flat_map(|table| &table.routes).map(|route| &route.release).find(is).cloned();
@@ -99,7 +111,7 @@ pub(super) fn freeze(
     until: Option<Timestamp>,
     reason: &Text,
 ) -> Refused {
-    let by = entitled("freeze", actor, roles, reason)?;
+    let by = entitled(d, "freeze", actor, roles, reason)?;
     if d.target.frozen.is_some() {
         return Err(Rejection::AlreadyFrozen);
     }
@@ -108,7 +120,7 @@ pub(super) fn freeze(
 }
 
 pub(super) fn unfreeze(d: &mut Draft, actor: &Actor, roles: &Pinned<RoleMap>, reason: &Text) -> Refused {
-    let by = entitled("unfreeze", actor, roles, reason)?;
+    let by = entitled(d, "unfreeze", actor, roles, reason)?;
     if d.target.frozen.is_none() {
         return Err(Rejection::NotFrozen);
     }
@@ -142,7 +154,7 @@ pub(super) fn adopt(
     release: &Release,
     reason: &Text,
 ) -> Refused {
-    let by = entitled("adopt", actor, roles, reason)?;
+    let by = entitled(d, ADOPT, actor, roles, reason)?;
     if let Some(live) = &d.target.live {
         return Err(Rejection::AlreadyLive { release: live.release.version.to_string() });
     }

@@ -144,7 +144,7 @@ fn a_format_of_the_future_is_read_by_nobody_older() {
 
 #[test]
 fn the_log_and_the_view_of_another_are_refused() {
-    let (mut world, _) = world();
+    let (world, _) = world();
     let mut other = world.config.clone();
     other.log_id = [8; 16];
     let store = || Arc::clone(&world.database) as Arc<dyn Store>;

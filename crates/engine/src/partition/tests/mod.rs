@@ -116,7 +116,9 @@ impl World {
     fn turn(&mut self) -> Result<(), Crash> {
         for lane in Lane::ALL {
             let from = self.partition.taken[lane.index()] as usize;
-            for input in self.lanes[lane.index()][from..].to_vec() {
+            let waiting = self.lanes[lane.index()].split_off(from);
+            self.lanes[lane.index()].extend(waiting.iter().cloned());
+            for input in waiting {
                 self.signal(Signal::Input(Box::new(input)))?;
             }
         }

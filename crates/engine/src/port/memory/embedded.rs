@@ -213,7 +213,9 @@ impl Embedded {
         let mut kept = self.kept();
         kept.check(commits)?;
         kept.append(appends).map_err(|error| Error::Io(error.into()))?;
-        commits.iter().for_each(|commit| kept.commit(commit));
+        for commit in commits {
+            kept.commit(commit);
+        }
         Ok(())
     }
 }

@@ -1,0 +1,188 @@
+//! What is wrong is refused with a status, a stable code, the field and a hint.
+
+use api::{Config, NotSubmitted, view};
+
+use crate::world::{World, event};
+
+#[tokio::test]
+async fn bad_events_are_refused_with_what_is_wrong() {
+    let world = World::new().await;
+    let structured = "application/cloudevents+json";
+    let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+    let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(300 * 1024));
+    let without = |field: &str| {
+        let mut event: serde_json::Value = serde_json::from_str(&event("fraud", "v1")).unwrap();
+        event["data"].as_object_mut().unwrap().remove(field);
+        event.to_string()
+    };
+    let with = |field: &str, value: &str| {
+        let mut event: serde_json::Value = serde_json::from_str(&event("fraud", "v1")).unwrap();
+        event["data"][field] = value.into();
+        event.to_string()
+    };
+    for (body, status, code, field) in [
+        ("{".to_owned(), 400, "MALFORMED", None),
+        (String::new(), 400, "MALFORMED", None),
+        (deep, 400, "TOO_DEEP", None),
+        (long, 413, "TOO_LARGE", None),
+        (r#"{"specversion":"1.0"}"#.to_owned(), 422, "MISSING", Some("type")),
+        (without("artifact"), 422, "MISSING", Some("data.artifact")),
+        (with("model", "Fraud"), 422, "OUT_OF_RANGE", Some("data.model")),
+        (event("frued", "v1"), 422, "NO_WORKFLOW", Some("model")),
+        (with("workflow", "gatd"), 422, "NO_WORKFLOW", Some("workflow")),
+        (event("fraud", "v1").replace("model.trained", "model.trainde"), 422, "UNKNOWN_TYPE", Some("type")),
+    ] {
+        let got = world.post(&world.admin, "/v1/events", &[("content-type", structured)], &body).await;
+        let problem: view::ProblemBody = got.view();
+        let head: String = body.chars().take(100).collect();
+        assert_eq!((got.problem(), problem.field.as_deref()), ((status, code.to_owned()), field), "{head}");
+        if code == "NO_WORKFLOW" {
+            assert!(problem.hint.is_some(), "the nearest is named");
+        }
+    }
+    let list: view::RunList = world.get("/v1/runs").await.view();
+    assert!(list.runs.is_empty());
+}
+
+#[tokio::test]
+async fn every_fault_of_an_event_is_told_at_once() {
+    let world = World::new().await;
+    let body =
+        r#"{"specversion":"1.0","type":"io.modelrail.model.trained.v1","source":"s","id":"1","data":{}}"#;
+    let problem: view::ProblemBody = world.publish(body).await.view();
+    let fields: Vec<&str> = problem.problems.iter().filter_map(|fault| fault.field.as_deref()).collect();
+    assert_eq!(fields, ["data.model", "data.version", "data.artifact"]);
+}
+
+#[tokio::test]
+async fn requests_that_cannot_be_understood_name_the_field() {
+    let world = World::new().await;
+    let run = world.start("fraud", "v1").await;
+    let digest = "0".repeat(64);
+    let runs = format!("/v1/runs/{run}/requests");
+    let targets = "/v1/targets/fraud@production/requests";
+    for (path, body, status, code, field) in [
+        (runs.as_str(), "{".to_owned(), 400, "MALFORMED", None),
+        (&runs, r#"{"kind":"aprove"}"#.to_owned(), 422, "MALFORMED", Some("kind")),
+        (&runs, r#"{"kind":"pause","raeson":"x"}"#.to_owned(), 422, "MALFORMED", Some("raeson")),
+        (&runs, r#"{"kind":"pause"}"#.to_owned(), 422, "MISSING", Some("reason")),
+        (&runs, r#"{"kind":"approve","role":"ml"}"#.to_owned(), 422, "MISSING", Some("evidence")),
+        (&runs, r#"{"kind":"retry","stage":"No","reason":"x"}"#.to_owned(), 400, "BAD_ID", Some("stage")),
+        (&runs, r#"{"kind":"promote","to":"110%","reason":"x"}"#.to_owned(), 422, "MALFORMED", Some("to")),
+        (targets, r#"{"kind":"freeze"}"#.to_owned(), 422, "MALFORMED", None),
+        (
+            targets,
+            r#"{"kind":"freeze","reason":"x","until":"soon"}"#.to_owned(),
+            422,
+            "MALFORMED",
+            Some("until"),
+        ),
+        (targets, r#"{"kind":"kill","reason":"x","bundle":"z"}"#.to_owned(), 400, "BAD_ID", Some("bundle")),
+        (
+            targets,
+            format!(r#"{{"kind":"adopt","reason":"x","version":"1","bundle":"{digest}"}}"#),
+            422,
+            "UNKNOWN_BUNDLE",
+            Some("bundle"),
+        ),
+    ] {
+        let got = world.ask(path, &body).await;
+        let problem: view::ProblemBody = got.view();
+        assert_eq!((got.problem(), problem.field.as_deref()), ((status, code.to_owned()), field), "{body}");
+    }
+    let other = world.post(&world.admin, &runs, &[("content-type", "text/plain")], "x").await;
+    assert_eq!(other.problem(), (415, "UNSUPPORTED_MEDIA_TYPE".to_owned()));
+}
+
+#[tokio::test]
+async fn what_the_core_refuses_has_the_status_of_its_kind() {
+    let world = World::new().await;
+    let (mo, olga) = (world.user("mo", &["ml"]).await, world.user("olga", &["ml"]).await);
+    let run = world.start("fraud", "v1").await;
+    let requests = format!("/v1/runs/{run}/requests");
+    let json = [("content-type", "application/json")];
+
+    let owner = world.approve(&olga, &run, "k").await;
+    assert_eq!(owner.problem(), (403, "SOD_VIOLATION".to_owned()), "the owner is known by name");
+    let paused = world.post(&mo, &requests, &json, r#"{"kind":"pause","reason":"x"}"#).await;
+    assert_eq!(paused.problem(), (403, "NOT_ENTITLED".to_owned()));
+    let unknown = r#"{"kind":"retry","stage":"nope","reason":"x"}"#;
+    assert_eq!(world.ask(&requests, unknown).await.problem(), (422, "NO_SUCH_STAGE".to_owned()));
+    let resumed = world.ask(&requests, r#"{"kind":"resume","reason":"x"}"#).await;
+    assert_eq!(resumed.problem(), (409, "WRONG_STATE".to_owned()));
+    assert!(resumed.json()["hint"].as_str().is_some());
+
+    assert_eq!(world.approve(&mo, &run, "once").await.status, 200);
+    let missing =
+        world.ask("/v1/targets/nobody@production/requests", r#"{"kind":"freeze","reason":"x"}"#).await;
+    assert_eq!(missing.problem(), (404, "UNKNOWN_TARGET".to_owned()));
+}
+
+#[tokio::test]
+async fn the_same_key_is_answered_alike_and_another_content_conflicts() {
+    let world = World::new().await;
+    world.start("fraud", "v1").await;
+    let path = "/v1/targets/fraud@production/requests";
+    let headers = [("content-type", "application/json"), ("idempotency-key", "k-1")];
+    let freeze = r#"{"kind":"freeze","reason":"christmas"}"#;
+    let first = world.post(&world.admin, path, &headers, freeze).await;
+    let again = world.post(&world.admin, path, &headers, freeze).await;
+    assert_eq!((first.status.as_u16(), again.status.as_u16()), (200, 200), "{}", again.text());
+    assert_eq!(first.json(), again.json());
+    let other = world.post(&world.admin, path, &headers, r#"{"kind":"unfreeze","reason":"x"}"#).await;
+    assert_eq!(other.problem(), (409, "CONFLICT".to_owned()));
+    let target: view::TargetView = world.get("/v1/targets/fraud@production").await.view();
+    assert_eq!(target.frozen.unwrap().by.unwrap().name.as_deref(), Some("admin"));
+}
+
+#[tokio::test]
+async fn an_engine_that_cannot_take_more_says_when_to_come_back() {
+    let world = World::new().await;
+    *world.driver.broken.lock().unwrap() = Some(NotSubmitted::Busy);
+    let busy = world.publish(&event("fraud", "v1")).await;
+    assert_eq!(busy.problem(), (503, "BUSY".to_owned()));
+    assert_eq!(busy.header("retry-after"), "1");
+    assert_eq!(world.get("/readyz").await.problem(), (503, "WRITE_FAILED".to_owned()));
+    assert_eq!(world.get("/healthz").await.status, 200);
+
+    *world.driver.broken.lock().unwrap() = None;
+    *world.driver.slow.lock().unwrap() = true;
+    let pending = world.publish(&event("fraud", "v1")).await;
+    assert_eq!(pending.status, 202);
+    assert_eq!(pending.json()["events"][0]["outcome"], "pending");
+    let asked = world.ask("/v1/targets/fraud@production/requests", r#"{"kind":"freeze","reason":"x"}"#).await;
+    assert_eq!(asked.status, 202);
+    assert!(asked.json()["id"].as_str().is_some());
+}
+
+#[tokio::test]
+async fn bad_questions_are_refused() {
+    let world = World::new().await;
+    let run = world.start("fraud", "v1").await;
+    for (path, status, code) in [
+        ("/v1/runs?modle=fraud".to_owned(), 400, "BAD_QUERY"),
+        ("/v1/runs?limit=0".to_owned(), 400, "BAD_QUERY"),
+        ("/v1/runs?limit=501".to_owned(), 400, "BAD_QUERY"),
+        ("/v1/runs?state=happy".to_owned(), 400, "BAD_ID"),
+        ("/v1/runs?target=fraud".to_owned(), 400, "BAD_ID"),
+        ("/v1/runs?cursor=x".to_owned(), 400, "BAD_CURSOR"),
+        ("/v1/runs/00000000000000000000000000".to_owned(), 404, "UNKNOWN_RUN"),
+        ("/v1/runs/0000".to_owned(), 404, "UNKNOWN_RUN"),
+        ("/v1/runs/..%2Fusers.json".to_owned(), 400, "BAD_ID"),
+        ("/v1/runs/%FF".to_owned(), 400, "BAD_ID"),
+        (format!("/v1/runs/{run}/state"), 400, "BAD_QUERY"),
+        (format!("/v1/runs/{run}/state?at=yesterday"), 400, "BAD_ID"),
+        (format!("/v1/runs/{run}/transitions?cursor=-1"), 400, "BAD_CURSOR"),
+        ("/v1/targets/fraud".to_owned(), 400, "BAD_ID"),
+        ("/v1/targets/none@production".to_owned(), 404, "UNKNOWN_TARGET"),
+        ("/v1/evidence/abc".to_owned(), 400, "BAD_ID"),
+        (format!("/v1/evidence/{}", "0".repeat(64)), 404, "MISSING"),
+        ("/v1/nothing".to_owned(), 404, "NO_SUCH_PATH"),
+        ("/v1/verify".to_owned(), 405, "NO_SUCH_METHOD"),
+    ] {
+        assert_eq!(world.get(&path).await.problem(), (status, code.to_owned()), "{path}");
+    }
+    let small = World::with(Config { body_bytes_max: 10, ..Config::default() }).await;
+    let got = small.ask("/v1/users", r#"{"name":"somebody","roles":[]}"#).await;
+    assert_eq!(got.problem(), (413, "TOO_LARGE".to_owned()));
+}

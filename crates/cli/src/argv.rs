@@ -1,0 +1,348 @@
+//! What can be typed. One type a command, nothing done here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit::Exit;
+
+/// Continuous delivery of models, with a log that can be replayed and verified.
+#[derive(Debug, Parser)]
+#[command(name = "modelrail", version, after_help = Exit::table(), max_term_width = 110)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+// What every command takes. No doc comment: it would become the help's first line.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// How to print: a table for people, one JSON document, or one JSON document a line.
+    #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t = Form::Table)]
+    pub output: Form,
+    /// The server to ask, such as http://127.0.0.1:7400; otherwise `server.listen` of the configuration.
+    #[arg(long, global = true, value_name = "URL", env = "MODELRAIL_SERVER")]
+    pub server: Option<String>,
+    /// The token to ask with; otherwise the administrator's, from the data folder.
+    #[arg(long, global = true, value_name = "TOKEN", env = "MODELRAIL_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// The data folder. Questions about the past are answered from it when no server has it open.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The configuration file; otherwise MODELRAIL_CONFIG, the data folder's, or ./modelrail.toml.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    Table,
+    Json,
+    Jsonl,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs a whole delivery on the shipped models and tells it as a story.
+    Demo(DemoArguments),
+    /// Runs the server with all roles, until it is interrupted.
+    Serve(ServeArguments),
+    /// Sends `ModelTrained` events (CloudEvents as JSON) and prints the runs.
+    Publish(PublishArguments),
+    /// Lists runs, newest first.
+    Runs(RunsArguments),
+    /// Shows a run in full.
+    Show(ShowArguments),
+    /// Follows a run, a line each transition, until it ends or is live.
+    Watch(WatchArguments),
+    /// Says what a run waits for.
+    Why(RunName),
+    /// Approves at a gate, on the evidence that it shows.
+    Approve(VoteArguments),
+    /// Rejects at a gate.
+    Reject(VoteArguments),
+    /// Holds a run where it is.
+    Pause(RunReason),
+    /// Lets a paused run go on.
+    Resume(RunReason),
+    /// Ends a run and takes its traffic away.
+    Abort(RunReason),
+    /// Moves a rollout on: one step, or to a share.
+    Promote(PromoteArguments),
+    /// Tries a stage again.
+    Retry(RetryArguments),
+    /// Brings a target back to a release: the last good one unless said.
+    Rollback(RollbackArguments),
+    /// Forbids to raise any share at a target.
+    Freeze(FreezeArguments),
+    /// Allows it again.
+    Unfreeze(TargetReason),
+    /// Takes a release out of service at a target, at once.
+    Kill(KillArguments),
+    /// Makes a stored bundle the live release of a target that has none from a run.
+    Adopt(AdoptArguments),
+    /// Lists targets.
+    Targets,
+    /// Shows a target, or what was live there when.
+    #[command(subcommand)]
+    Target(TargetCommand),
+    /// Shows a run as it was after a record or at a moment. Nothing is sent out.
+    Replay(ReplayArguments),
+    /// Explains verdicts with the recorded numbers in their formulas.
+    Explain(ExplainArguments),
+    /// Verifies the log: its chain, and every recorded input decided again.
+    Verify,
+    /// Checks, lists and shows workflows.
+    #[command(subcommand)]
+    Workflow(WorkflowCommand),
+    /// Adds, lists and revokes users.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Shows the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Names everything that is wrong here, with what to do.
+    Doctor,
+    /// Prints a completion script for a shell.
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct DemoArguments {
+    /// The folder of the example models and their traffic.
+    #[arg(long, value_name = "DIR")]
+    pub examples: Option<PathBuf>,
+    /// The seed of its traffic.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Where the API listens, such as 127.0.0.1:7400.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<std::net::SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub struct PublishArguments {
+    /// Event files. Relative `file:` URIs in them are taken from the file's folder.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Follow the runs afterwards, one after the other.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RunsArguments {
+    #[arg(long)]
+    pub model: Option<String>,
+    #[arg(long)]
+    pub target: Option<String>,
+    /// active, live, standby, leaving, blocked, failed, refused, superseded, aborted, `rolled_back` or retired.
+    #[arg(long)]
+    pub state: Option<String>,
+    /// Only runs that began at or after this moment (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
+}
+
+// Which run is meant.
+#[derive(Debug, Clone, Args)]
+pub struct RunName {
+    /// A run's id, or a unique prefix of at least 4 characters.
+    pub run: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    #[command(flatten)]
+    pub run: RunName,
+    /// Every transition: who said what, what was decided, with its numbers.
+    #[arg(long)]
+    pub timeline: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct WatchArguments {
+    #[command(flatten)]
+    pub run: RunName,
+    /// End with code 4 as soon as the run waits for people.
+    #[arg(long)]
+    pub until_people: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct VoteArguments {
+    #[command(flatten)]
+    pub run: RunName,
+    /// The gate.
+    pub stage: String,
+    /// The role to vote in.
+    #[arg(long)]
+    pub role: String,
+    #[arg(long, value_name = "TEXT")]
+    pub rationale: String,
+    /// The digest of the evidence that was looked at. Needed without a terminal.
+    #[arg(long, value_name = "DIGEST")]
+    pub evidence: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RunReason {
+    #[command(flatten)]
+    pub run: RunName,
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct PromoteArguments {
+    #[command(flatten)]
+    pub run: RunName,
+    /// The share to go to, such as 25% or 2500bp; otherwise one step.
+    #[arg(long, value_name = "SHARE", conflicts_with = "full")]
+    pub to: Option<String>,
+    /// To all of the traffic.
+    #[arg(long)]
+    pub full: bool,
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct RetryArguments {
+    #[command(flatten)]
+    pub run: RunName,
+    pub stage: String,
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct RollbackArguments {
+    /// `name@environment`.
+    pub target: String,
+    /// A version that was live here, or a bundle's digest.
+    #[arg(long, value_name = "RELEASE")]
+    pub to: Option<String>,
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct FreezeArguments {
+    pub target: String,
+    /// RFC 3339; otherwise until somebody unfreezes.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct TargetReason {
+    pub target: String,
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct KillArguments {
+    pub target: String,
+    /// A version known here, or a bundle's digest.
+    pub release: String,
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct AdoptArguments {
+    pub target: String,
+    /// The version that the bundle is to be known by.
+    #[arg(long, value_name = "VERSION")]
+    pub version: String,
+    #[arg(long, value_name = "DIGEST")]
+    pub bundle: String,
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TargetCommand {
+    /// Shows what serves, who moves traffic, and what gateways obey.
+    Show {
+        target: String,
+        /// As it was: a record's number or an RFC 3339 time.
+        #[arg(long, value_name = "N|TIME")]
+        at: Option<String>,
+    },
+    /// Lists what was live when, and every change of shares.
+    History {
+        target: String,
+        /// Up to this moment: a record's number or an RFC 3339 time.
+        #[arg(long, value_name = "N|TIME")]
+        at: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    #[command(flatten)]
+    pub run: RunName,
+    /// A record's number as the timeline shows it, or an RFC 3339 time; otherwise the latest.
+    #[arg(long, value_name = "N|TIME")]
+    pub at: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    #[command(flatten)]
+    pub run: RunName,
+    /// Only this stage.
+    pub stage: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WorkflowCommand {
+    /// Reads workflow files: every problem at once, or the workflow in words and as a drawing.
+    Check {
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Lists the workflows that the server has loaded.
+    List,
+    /// Shows a loaded workflow in words and as a drawing.
+    Show { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Adds a user and prints the token, once.
+    Add {
+        name: String,
+        #[arg(long = "role", required = true, value_name = "ROLE")]
+        roles: Vec<String>,
+        /// It is a tool, and may say for whom it acts.
+        #[arg(long)]
+        tool: bool,
+    },
+    /// Lists users.
+    List,
+    /// Takes the token and all roles from a user.
+    Revoke { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Shows every value that is in force and where it came from.
+    Show,
+}
+
+#[cfg(test)]
+mod tests;

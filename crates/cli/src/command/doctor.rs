@@ -1,0 +1,213 @@
+//! Everything that is wrong here at once, each with what to do.
+//!
+//! **Invariant:** it only looks: no file is made, no port is kept.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use crate::argv::Global;
+use crate::client::Client;
+use crate::config::{self, Config};
+use crate::exit::{Exit, Failure};
+use crate::node;
+use crate::output::{Output, Table};
+
+/// Before this moment (2026-01-01) a clock is certainly wrong.
+const CLOCK_LEAST: Duration = Duration::from_secs(1_767_225_600);
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Looked {
+    at: &'static str,
+    good: bool,
+    found: String,
+    hint: Option<String>,
+}
+
+fn good(at: &'static str, found: impl Into<String>) -> Looked {
+    Looked { at, good: true, found: found.into(), hint: None }
+}
+
+fn bad(at: &'static str, found: impl Into<String>, hint: impl Into<String>) -> Looked {
+    Looked { at, good: false, found: found.into(), hint: Some(hint.into()) }
+}
+
+pub(super) async fn doctor(global: &Global, output: Output) -> Result<Exit, Failure> {
+    let mut all = vec![clock()];
+    match config::load(global.config.as_deref(), global.data.as_deref()) {
+        Ok((config, _)) => {
+            all.push(good("configuration", "can be used"));
+            all.extend(look(global, &config).await);
+        }
+        Err(error) => all.push(bad(
+            "configuration",
+            error.to_string(),
+            "`deploy/modelrail.toml` has every key with its default and what it means",
+        )),
+    }
+    output.list(&all, text)?;
+    Ok(if all.iter().all(|looked| looked.good) { Exit::Good } else { Exit::Failed })
+}
+
+async fn look(global: &Global, config: &Config) -> Vec<Looked> {
+    let (running, mut all) = folder(&config.store.data);
+    all.push(workflows(&config.workflows.folder));
+    all.extend(roots(&config.artifacts.roots));
+    if running || global.server.is_some() {
+        all.push(server(global).await);
+    } else {
+        let ports = [
+            ("server.listen", config.server.listen),
+            ("gateway.listen", config.gateway.listen),
+            ("model_server.listen", config.model_server.listen),
+        ];
+        all.extend(ports.into_iter().map(|(key, address)| port(key, address)));
+    }
+    all
+}
+
+fn clock() -> Looked {
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(now) if now >= CLOCK_LEAST => good("clock", "is set"),
+        Ok(_) | Err(_) => bad("clock", "is before 2026", "set the clock: recorded time never goes back"),
+    }
+}
+
+/// Whether a process has it open, and what was found.
+fn folder(path: &Path) -> (bool, Vec<Looked>) {
+    let shown = path.display();
+    if !path.exists() {
+        return (
+            false,
+            vec![good("data folder", format!("{shown} is not there yet; `modelrail serve` makes it"))],
+        );
+    }
+    if !node::is_folder(path) {
+        let found = format!("{shown} is no data folder");
+        return (
+            false,
+            vec![bad("data folder", found, "name another folder with --data, or empty this one")],
+        );
+    }
+    let token = path.join(api::auth::ADMIN_TOKEN_FILE);
+    let mut all = vec![];
+    if let Err(error) = std::fs::read_to_string(&token) {
+        let found = format!("{} cannot be read: {error}", token.display());
+        all.push(bad("administrator's token", found, "start the server once, as the same user"));
+    }
+    match rocks::Folder::open(path) {
+        Ok(folder) => {
+            all.push(good(
+                "data folder",
+                format!("{shown} can be opened, {} partitions", folder.partitions()),
+            ));
+            if let Err(error) = folder.close() {
+                all.push(bad("data folder", error.to_string(), error.hint().unwrap_or("look at the disk")));
+            }
+            (false, all)
+        }
+        Err(rocks::Error::InUse { .. }) => {
+            all.push(good("data folder", format!("{shown} is in use by a process")));
+            (true, all)
+        }
+        Err(error) => {
+            let found = format!("{}: {error}", error.code());
+            all.push(bad("data folder", found, error.hint().unwrap_or("restore it from a copy")));
+            (false, all)
+        }
+    }
+}
+
+fn workflows(folder: &Path) -> Looked {
+    match node::load_workflows(folder) {
+        Ok(found) if found.0.is_empty() => bad(
+            "workflows",
+            format!("{} has none", folder.display()),
+            "an event that no workflow matches is refused: set workflows.folder",
+        ),
+        Ok(found) => good("workflows", format!("{} in {}", found.0.len(), folder.display())),
+        Err(problems) => bad("workflows", problems, "`modelrail workflow check FILE` shows each in full"),
+    }
+}
+
+fn roots(roots: &[std::path::PathBuf]) -> Vec<Looked> {
+    let missing = roots.iter().filter(|root| !root.is_dir());
+    missing
+        .map(|root| {
+            let found = format!("{} is no folder", root.display());
+            bad("artifacts.roots", found, "`file:` artifacts below it cannot be read: mend artifacts.roots")
+        })
+        .collect()
+}
+
+fn port(key: &'static str, address: SocketAddr) -> Looked {
+    match TcpListener::bind(address) {
+        Ok(_) => good(key, format!("{address} is free")),
+        Err(error) => {
+            bad(key, format!("{address}: {error}"), "another process has it: choose another address")
+        }
+    }
+}
+
+async fn server(global: &Global) -> Looked {
+    let asked = match Client::server(global) {
+        Ok(client) => match client.ready().await {
+            Ok(()) => client.get::<api::view::UserView>("/v1/whoami", &[]).await.map(|user| user.name),
+            Err(failure) => Err(failure),
+        },
+        Err(failure) => Err(failure),
+    };
+    match asked {
+        Ok(name) => good("server", format!("answers and knows us as {name}")),
+        Err(failure) => {
+            let hint = failure.hint.unwrap_or_else(|| "look at the server's log".into());
+            bad("server", format!("{}: {}", failure.code, failure.text), hint)
+        }
+    }
+}
+
+fn text(all: &[Looked]) -> String {
+    let mut table = Table::new(&["", "AT", "FOUND"]);
+    for looked in all {
+        let verdict = if looked.good { "good" } else { "BAD" };
+        let mut lines = looked.found.lines();
+        table.row([verdict.to_owned(), looked.at.to_owned(), lines.next().unwrap_or_default().to_owned()]);
+        lines.for_each(|line| table.row([String::new(), String::new(), line.to_owned()]));
+        if let Some(hint) = &looked.hint {
+            table.row([String::new(), String::new(), format!("hint: {hint}")]);
+        }
+    }
+    table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_and_an_empty_folder_are_told_with_hints() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let found = port("server.listen", address);
+        assert!(!found.good && found.hint.is_some());
+        let empty = tempfile::tempdir().unwrap();
+        assert!(!workflows(empty.path()).good);
+        let (running, found) = folder(empty.path());
+        assert!(!running && !found[0].good, "{found:?}");
+        let (_, found) = folder(&empty.path().join("later"));
+        assert!(found[0].good);
+    }
+
+    #[test]
+    fn findings_stand_in_a_table_with_their_hints() {
+        insta::assert_snapshot!(text(&[good("clock", "is set"), bad("workflows", "a\nb", "mend them")]), @r"
+              AT         FOUND
+        good  clock      is set
+        BAD   workflows  a
+                         b
+                         hint: mend them
+        ");
+    }
+}

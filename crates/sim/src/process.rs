@@ -1,0 +1,322 @@
+//! The process: the engine and its desks, how they start, what they hand to each other, and how they die.
+
+use std::sync::Arc;
+
+use domain::name::AttemptId;
+use domain::time::Millis;
+use domain::work::Order;
+use domain::workflow::StageKind;
+use engine::desk::{self, Action, Desk, Signal};
+use engine::embedded::{Engine, Error, Passed};
+use engine::partition::{Bounds, Config, Redispatch, WorkOrder};
+use engine::port::memory;
+use engine::port::store::Embedded;
+use engine::request::{Report, WorkerAnswer};
+use engine::token::Key;
+
+use crate::disk::Failure;
+use crate::options::{Fault, Sabotage};
+use crate::script::Quality;
+use crate::workers::{self, Bench};
+use crate::world::{Event, LOG_ID, PARTITIONS, World};
+
+/// The interval at which a busy desk looks at the time.
+const TICK_MS: u64 = 4_000;
+
+fn config() -> Config {
+    Config {
+        log_id: LOG_ID,
+        partition: 0,
+        partitions: PARTITIONS,
+        binary: "sim".into(),
+        parsers: wire::definitions::parsers(),
+        key: Key([7; 32]),
+        redispatch: Redispatch::All,
+        bounds: Bounds { streams_cached_max: 4, ..Bounds::default() },
+    }
+}
+
+fn desk_bounds() -> desk::Bounds {
+    desk::Bounds { heartbeat_every: Millis(TICK_MS), resend_after: Millis::seconds(5), ..desk::Bounds::default() }
+}
+
+fn chain_of(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", chain_of(source)))
+}
+
+impl World {
+    pub(crate) fn start(&mut self) -> Result<(), String> {
+        let nonce = self.chance.nonce();
+        self.disk.set_wall(self.wall());
+        let database = Arc::clone(&self.disk) as Arc<dyn Embedded>;
+        match Engine::open(&config(), database, nonce) {
+            Ok(engine) => self.engine = Some(engine),
+            Err(Error::Write(_)) => {
+                self.count_write_failure();
+                return self.crash();
+            }
+            Err(error) => return Err(format!("the engine does not start: {}", chain_of(&error))),
+        }
+        self.life += 1;
+        self.line(&format!("life {} begins", self.life));
+        let wall = self.wall();
+        for stage in StageKind::ALL {
+            let journal = Arc::clone(&self.journal) as Arc<dyn engine::port::journal::Journal>;
+            self.desks.insert(stage, Desk::new(desk_bounds(), journal, wall));
+        }
+        let lines = self.checker.catch_up(&self.disk)?;
+        lines.iter().for_each(|line| self.line(line));
+        self.say_again();
+        self.pass_at = Some(self.now_ms + 1);
+        self.push_in(1, Event::Pass);
+        Ok(())
+    }
+
+    /// Everything in memory is gone.
+    pub(crate) fn crash(&mut self) -> Result<(), String> {
+        self.engine = None;
+        self.desks.clear();
+        self.ticking.clear();
+        self.begun.clear();
+        self.handed.clear();
+        self.unsent.clear();
+        self.tickets.clear();
+        self.checker.heard.clear();
+        self.armed = None;
+        self.disk.arm(None);
+        self.disk.crash();
+        self.pass_at = None;
+        if self.chance.one_in(6) {
+            self.note(Fault::JournalLost, "");
+            self.journal = Arc::new(memory::Journal::default());
+        }
+        for target in self.targets.clone() {
+            let (gateways, servers) = (self.chance.one_in(3), self.chance.one_in(3));
+            self.lose_outside(&target, gateways, servers);
+        }
+        let lines = self.checker.catch_up(&self.disk)?;
+        lines.iter().for_each(|line| self.line(line));
+        let wait = self.chance.between(100, 20_000);
+        self.push_in(wait, Event::Restart);
+        self.push_in(wait + 50, Event::Observe);
+        Ok(())
+    }
+
+    pub(crate) fn lose_outside(&mut self, target: &domain::name::TargetId, gateways: bool, servers: bool) {
+        if gateways || servers {
+            self.note(Fault::OutsideLost, &format!("{target} {gateways} {servers}"));
+            self.outside.lose(target, gateways, servers);
+        }
+    }
+
+    /// A planned crash: now, or at the next write.
+    pub(crate) fn fail(&mut self, fault: Fault) -> Result<(), String> {
+        let again = self.engine.is_none()
+            || self.armed.is_some()
+            || fault == Fault::CrashAtWork && self.begun.is_empty() && self.now_ms < crate::world::STORM_MS;
+        if again {
+            self.push_in(1_500, Event::Fail(fault));
+            return Ok(());
+        }
+        match fault {
+            Fault::CrashAtWork => {
+                self.note(fault, &format!("{} under way", self.begun.len()));
+                self.crash()
+            }
+            Fault::CrashWriteLost | Fault::WriteErrorLost => {
+                self.armed = Some(fault);
+                self.disk.arm(Some(Failure::Lost));
+                Ok(())
+            }
+            Fault::CrashWriteLanded | Fault::WriteErrorLanded => {
+                self.armed = Some(fault);
+                self.disk.arm(Some(Failure::Landed));
+                Ok(())
+            }
+            _ => {
+                self.armed = Some(fault);
+                Ok(())
+            }
+        }
+    }
+
+    fn count_write_failure(&mut self) {
+        match self.armed.take() {
+            Some(fault) => self.note(fault, ""),
+            None => self.line("a forged write"),
+        }
+    }
+
+    pub(crate) fn pass(&mut self) -> Result<(), String> {
+        let (reading, is_waiting) = (self.reading(), self.engine.as_ref().is_some_and(Engine::is_waiting));
+        self.disk.set_wall(reading.wall);
+        if self.armed == Some(Fault::CrashBeforePass) && is_waiting {
+            self.note(Fault::CrashBeforePass, "");
+            return self.crash();
+        }
+        let Some(engine) = &mut self.engine else { return Ok(()) };
+        let passed = match engine.pass(reading) {
+            Ok(passed) => passed,
+            Err(Error::Write(_)) => {
+                let poisoned = matches!(engine.pass(reading), Err(Error::Poisoned));
+                self.count_write_failure();
+                if !poisoned {
+                    return Err("the engine goes on after a failed write".into());
+                }
+                return self.crash();
+            }
+            Err(error) => return Err(format!("a pass failed: {}", chain_of(&error))),
+        };
+        let lines = self.checker.catch_up(&self.disk)?;
+        lines.iter().for_each(|line| self.line(line));
+        let released = !passed.orders.is_empty() || !passed.replies.is_empty();
+        if self.armed == Some(Fault::CrashBeforeDispatch) && released {
+            self.note(Fault::CrashBeforeDispatch, &format!("{} orders lost", passed.orders.len()));
+            return self.crash();
+        }
+        self.release(passed)?;
+        self.expect_handed()
+    }
+
+    fn release(&mut self, passed: Passed) -> Result<(), String> {
+        if let Some((partition, stopped)) = passed.stopped.first() {
+            return Err(format!("partition {partition} stopped: {stopped}"));
+        }
+        if let Some(alarm) = passed.alarms.first() {
+            return Err(format!("alarm {} of {}: {}", alarm.code, alarm.stream, alarm.text));
+        }
+        if let Some((code, text)) = &passed.suspended {
+            return Err(format!("suspended: {code} {text}"));
+        }
+        let lost = self.options.sabotage == Some(Sabotage::OrdersLostAtStart) && self.life > 1 && self.handed.is_empty();
+        for order in passed.orders {
+            if lost {
+                continue;
+            }
+            let attempt = order.command.attempt.clone();
+            self.handed.insert(attempt.clone());
+            let stage = order.command.stage();
+            if !self.is_calm && self.chance.one_in(12) {
+                self.note(Fault::DuplicateOrder, &attempt.to_string());
+                self.desk(stage, Signal::Command(Box::new(order.clone())))?;
+            }
+            self.desk(stage, Signal::Command(Box::new(order)))?;
+        }
+        for attempt in passed.cancels {
+            for stage in StageKind::ALL {
+                self.desk(stage, Signal::Cancel(attempt.clone()))?;
+            }
+        }
+        for (partition, reply) in passed.replies {
+            self.replied(partition, &reply)?;
+        }
+        Ok(())
+    }
+
+    /// Whatever the log says is outstanding was handed to a desk of this process.
+    fn expect_handed(&self) -> Result<(), String> {
+        match self.checker.outstanding().find(|attempt| !self.handed.contains(attempt)) {
+            Some(attempt) => Err(format!("attempt {attempt} is outstanding, and nobody was told")),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn acknowledge(&mut self, stage: StageKind, attempt: AttemptId) -> Result<(), String> {
+        self.unsent.remove(&attempt);
+        self.desk(stage, Signal::Acknowledged(attempt))
+    }
+
+    fn desk(&mut self, stage: StageKind, signal: Signal) -> Result<(), String> {
+        let Some(desk) = self.desks.get_mut(&stage) else { return Ok(()) };
+        let actions = desk.step(signal).map_err(|error| chain_of(&error))?;
+        for action in actions {
+            match action {
+                Action::Begin(order) => self.begin(order),
+                Action::Abandon(attempt) => {
+                    self.begun.remove(&attempt);
+                }
+                Action::Send(report) => {
+                    self.unsent.insert(report.attempt.clone());
+                    if !self.is_calm && self.chance.one_in(12) {
+                        self.note(Fault::DuplicateOutcome, &report.attempt.to_string());
+                        self.offer_report(report.clone(), None);
+                    }
+                    self.offer_report(report, Some(stage));
+                }
+                Action::Heartbeat(beat) => self.heard(&beat),
+            }
+        }
+        if self.ticking.insert(stage) {
+            self.push_in(TICK_MS, Event::Tick(stage));
+        }
+        Ok(())
+    }
+
+    fn heard(&mut self, beat: &desk::Heartbeat) {
+        if self.dead.contains(&beat.attempt) {
+            return;
+        }
+        self.checker.heard.insert(beat.attempt.clone(), beat.at);
+        if self.options.sabotage != Some(Sabotage::LeaseFromSending)
+            && let Some(engine) = &mut self.engine
+        {
+            engine.heard(&beat.attempt, beat.at);
+        }
+    }
+
+    pub(crate) fn tick(&mut self, stage: StageKind) -> Result<(), String> {
+        let wall = self.wall();
+        let Some(desk) = self.desks.get(&stage) else { return Ok(()) };
+        let is_idle = desk.under_way() == 0 && self.unsent.is_empty();
+        self.ticking.remove(&stage);
+        if is_idle { Ok(()) } else { self.desk(stage, Signal::Tick(wall)) }
+    }
+
+    /// A worker takes the order up. Some are slow, some are never heard of again.
+    fn begin(&mut self, order: Box<WorkOrder>) {
+        let attempt = order.command.attempt.clone();
+        self.begun.insert(attempt.clone());
+        self.line(&format!("begin {} {attempt}", order.command.order.as_str()));
+        let fate = if self.is_calm { 99 } else { self.chance.below(30) };
+        let lease = order.command.lease.0;
+        if fate == 0 {
+            self.note(Fault::DeadWorker, &attempt.to_string());
+            self.dead.insert(attempt.clone());
+            let outcome = workers::lost();
+            let answer = WorkerAnswer::Done(outcome);
+            let report = Report { attempt, token: order.token, answer };
+            self.push_in(lease + 20_000, Event::Stray(Box::new(report)));
+            return;
+        }
+        let wait = if fate <= 3 {
+            self.note(Fault::SlowWorker, &attempt.to_string());
+            self.chance.between(lease / 2, lease + lease / 2)
+        } else {
+            self.chance.between(20, 2_500)
+        };
+        self.push_in(wait, Event::Finish { life: self.life, order });
+    }
+
+    pub(crate) fn finish(&mut self, life: u64, order: &WorkOrder) -> Result<(), String> {
+        let attempt = &order.command.attempt;
+        let is_wanted = life == self.life && self.begun.contains(attempt);
+        let acts = matches!(order.command.order, Order::Apply(_) | Order::Prepare(_) | Order::Package(_));
+        if !is_wanted && (!acts || self.is_calm && self.chance.one_in(2)) {
+            return Ok(());
+        }
+        let quality = match &attempt.owner {
+            domain::name::StreamId::Run(run) => self.qualities.get(run).copied().unwrap_or(Quality::Healthy),
+            _ => Quality::Healthy,
+        };
+        let (is_calm, now) = (self.is_calm, self.wall());
+        let (outside, checker, chance) = (&mut self.outside, &self.checker, &mut self.chance);
+        let outcome = workers::work(&order.command, &mut Bench { outside, checker, chance, quality, is_calm, now })?;
+        if !is_wanted {
+            self.note(Fault::Zombie, &format!("{} {attempt}", order.command.order.as_str()));
+            return Ok(());
+        }
+        self.begun.remove(attempt);
+        let stage = order.command.stage();
+        self.desk(stage, Signal::Finished { attempt: attempt.clone(), outcome })
+    }
+}

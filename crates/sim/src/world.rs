@@ -1,0 +1,300 @@
+//! The world of one story, and its one queue of (virtual time, event).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use domain::name::{AttemptId, Digest, RunId, TargetId};
+use domain::time::{Millis, Timestamp};
+use domain::workflow::StageKind;
+use engine::desk::Desk;
+use engine::embedded::{Engine, Ticket};
+use engine::partition::WorkOrder;
+use engine::port::clock::Reading;
+use engine::port::memory;
+use engine::request::Report as Answered;
+
+use crate::chance::Chance;
+use crate::checker::Checker;
+use crate::clients::{Client, Source};
+use crate::disk::Disk;
+use crate::options::{Fault, Options, Report, Sabotage, Violation};
+use crate::outside::Outside;
+use crate::script::{self, Quality};
+
+pub(crate) const LOG_ID: [u8; 16] = [5; 16];
+pub(crate) const PARTITIONS: u32 = 2;
+/// Virtual time zero.
+const BEGIN: Timestamp = Timestamp(1_800_000_000_000);
+/// How long people, training and faults go on.
+pub(crate) const STORM_MS: u64 = 8 * 60_000;
+/// How far the clock may be off, each way; a jump from one end to the other stays within the engine's slack.
+const SKEW_MAX_MS: u64 = 120_000;
+/// More events than this mean that something goes round in circles.
+const STEPS_MAX: u64 = 60_000;
+const TRACE_TAIL: usize = 60;
+
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Decide what waits, when this is still the time for it.
+    Pass,
+    Tick(StageKind),
+    /// A worker has carried it out, in this life of the process.
+    Finish { life: u64, order: Box<WorkOrder> },
+    /// An answer from somewhere else than the desk.
+    Stray(Box<Answered>),
+    Say(usize),
+    Act,
+    Fail(Fault),
+    Jump,
+    Restart,
+    /// Gateways and servers say what they do.
+    Observe,
+    /// As they do from time to time.
+    ObserveOften,
+    Calm,
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) options: Options,
+    pub(crate) chance: Chance,
+    queue: BTreeMap<(u64, u64), Event>,
+    pushed: u64,
+    steps: u64,
+    pub(crate) now_ms: u64,
+    skew_ms: i64,
+    pub(crate) pass_at: Option<u64>,
+    pub(crate) is_calm: bool,
+    // The process.
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) engine: Option<Engine>,
+    pub(crate) desks: BTreeMap<StageKind, Desk>,
+    pub(crate) ticking: BTreeSet<StageKind>,
+    pub(crate) journal: Arc<memory::Journal>,
+    pub(crate) life: u64,
+    /// A crash that waits for the next pass.
+    pub(crate) armed: Option<Fault>,
+    pub(crate) unsent: BTreeSet<AttemptId>,
+    pub(crate) begun: BTreeSet<AttemptId>,
+    pub(crate) dead: BTreeSet<AttemptId>,
+    /// Handed to a desk in this life.
+    pub(crate) handed: BTreeSet<AttemptId>,
+    // Around it.
+    pub(crate) outside: Outside,
+    pub(crate) checker: Checker,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) tickets: BTreeMap<Ticket, Source>,
+    pub(crate) targets: Vec<TargetId>,
+    pub(crate) texts: Vec<String>,
+    pub(crate) qualities: BTreeMap<RunId, Quality>,
+    // The record.
+    pub(crate) faults: BTreeMap<Fault, u64>,
+    trace: Digest,
+    tail: VecDeque<String>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, options: Options) -> Self {
+        let mut chance = Chance::new(seed);
+        let targets = (0..chance.between(2, 3)).map(script::target).collect();
+        let texts = (0..2).map(|number| script::workflow_text(number, &mut chance)).collect();
+        let outside = match options.sabotage {
+            Some(Sabotage::NoGenerationCheck) => Outside::gullible(),
+            _ => Outside::default(),
+        };
+        Self {
+            seed,
+            options,
+            queue: BTreeMap::new(),
+            pushed: 0,
+            steps: 0,
+            now_ms: 0,
+            skew_ms: 0,
+            pass_at: None,
+            is_calm: false,
+            disk: Arc::new(Disk::new(PARTITIONS, options.sabotage)),
+            engine: None,
+            desks: BTreeMap::new(),
+            ticking: BTreeSet::new(),
+            journal: Arc::new(memory::Journal::default()),
+            life: 0,
+            armed: None,
+            unsent: BTreeSet::new(),
+            begun: BTreeSet::new(),
+            dead: BTreeSet::new(),
+            handed: BTreeSet::new(),
+            outside,
+            checker: Checker::new(LOG_ID, PARTITIONS),
+            clients: vec![],
+            tickets: BTreeMap::new(),
+            targets,
+            texts,
+            qualities: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            trace: Digest([0; 32]),
+            tail: VecDeque::new(),
+            chance,
+        }
+    }
+
+    pub(crate) fn play(mut self) -> Result<Report, Box<Violation>> {
+        match self.tell() {
+            Ok(()) => Ok(self.report()),
+            Err(text) => {
+                let trace = self.tail.into_iter().collect();
+                Err(Box::new(Violation { seed: self.seed, step: self.steps, text, trace }))
+            }
+        }
+    }
+
+    fn tell(&mut self) -> Result<(), String> {
+        self.plan();
+        self.start()?;
+        while let Some(((at, _), event)) = self.queue.pop_first() {
+            self.now_ms = self.now_ms.max(at);
+            self.steps += 1;
+            if self.steps > STEPS_MAX {
+                return Err(format!("no end after {STEPS_MAX} steps"));
+            }
+            if matches!(event, Event::Calm) {
+                if self.calm_down()? {
+                    return self.checker.verify(&self.disk);
+                }
+                continue;
+            }
+            self.take(event)?;
+            self.schedule_pass();
+        }
+        Err("nothing is left to happen, and not every run has ended".into())
+    }
+
+    /// The story's storm: what is done and what fails, when.
+    fn plan(&mut self) {
+        self.define_roles();
+        for _ in 0..self.options.acts {
+            let at = self.chance.below(STORM_MS);
+            self.push(at, Event::Act);
+        }
+        for _ in 0..self.options.crashes {
+            let (at, fault) = (self.chance.between(2_000, STORM_MS), self.chance.pick(&Fault::CRASHES));
+            self.push(at, Event::Fail(fault));
+        }
+        for _ in 0..3 {
+            let at = self.chance.below(STORM_MS);
+            self.push(at, Event::Jump);
+        }
+        self.push(20_000, Event::ObserveOften);
+        self.push(STORM_MS, Event::Calm);
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Pass => {
+                if self.pass_at.is_some_and(|at| at <= self.now_ms) {
+                    self.pass_at = None;
+                    self.pass()?;
+                }
+                Ok(())
+            }
+            Event::Tick(stage) => self.tick(stage),
+            Event::Finish { life, order } => self.finish(life, &order),
+            Event::Stray(report) => {
+                self.offer_report(*report, None);
+                Ok(())
+            }
+            Event::Say(client) => self.send(client),
+            Event::Act => {
+                self.act();
+                Ok(())
+            }
+            Event::Fail(fault) => self.fail(fault),
+            Event::Jump => {
+                let skew = self.chance.below(2 * SKEW_MAX_MS) as i64 - SKEW_MAX_MS as i64;
+                self.note(Fault::ClockJump, &format!("from {} to {skew}", self.skew_ms));
+                self.skew_ms = skew;
+                Ok(())
+            }
+            Event::Restart => self.start(),
+            Event::Observe => {
+                self.observe();
+                Ok(())
+            }
+            Event::ObserveOften => {
+                self.observe();
+                self.push_in(60_000, Event::ObserveOften);
+                Ok(())
+            }
+            Event::Calm => Ok(()),
+        }
+    }
+
+    fn schedule_pass(&mut self) {
+        let wall = self.wall();
+        let Some(engine) = &self.engine else { return };
+        let wait = if engine.is_waiting() {
+            Some(5)
+        } else {
+            engine.wake_at().map(|at| (at - wall).0.max(10))
+        };
+        let Some(at) = wait.map(|wait| self.now_ms + wait) else { return };
+        if self.pass_at.is_none_or(|planned| at < planned) {
+            self.pass_at = Some(at);
+            self.push(at, Event::Pass);
+        }
+    }
+
+    pub(crate) fn push(&mut self, at_ms: u64, event: Event) {
+        self.pushed += 1;
+        self.queue.insert((at_ms, self.pushed), event);
+    }
+
+    pub(crate) fn push_in(&mut self, wait_ms: u64, event: Event) {
+        self.push(self.now_ms + wait_ms, event);
+    }
+
+    /// What the clock of the machine says.
+    pub(crate) fn wall(&self) -> Timestamp {
+        Timestamp((BEGIN.0 + self.now_ms).saturating_add_signed(self.skew_ms))
+    }
+
+    pub(crate) fn reading(&self) -> Reading {
+        Reading { wall: self.wall(), monotonic: Millis(self.now_ms) }
+    }
+
+    /// Adds a line to the trace.
+    pub(crate) fn line(&mut self, text: &str) {
+        let line = format!("{} {text}", self.now_ms);
+        self.trace = Digest::of_parts([&self.trace.0[..], line.as_bytes()]);
+        if self.tail.len() == TRACE_TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line);
+    }
+
+    /// Counts a fault, and says so in the trace.
+    pub(crate) fn note(&mut self, fault: Fault, text: &str) {
+        *self.faults.entry(fault).or_default() += 1;
+        self.line(&format!("! {fault:?} {text}"));
+    }
+
+    fn report(mut self) -> Report {
+        self.faults.insert(Fault::Fenced, self.outside.fenced);
+        self.faults.insert(Fault::Repeated, self.outside.repeated);
+        let mut ends: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for (_, run) in self.checker.runs() {
+            *ends.entry(run.phase.as_str()).or_default() += 1;
+        }
+        Report {
+            seed: self.seed,
+            steps: self.steps,
+            planned: self.options.crashes,
+            runs: ends.values().sum(),
+            ends,
+            transitions: self.checker.transitions,
+            losers: self.checker.losers(),
+            faults: self.faults,
+            trace_hash: self.trace,
+        }
+    }
+}

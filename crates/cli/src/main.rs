@@ -7,6 +7,8 @@
 //!
 //! **Invariant:** stdout is data, stderr is talk; the exit code says how it went ([`exit::Exit`]).
 
+#![expect(unreachable_pub, reason = "nobody uses a binary as a library")]
+
 mod argv;
 mod exit;
 

@@ -10,7 +10,10 @@ use super::{crate_names, read, root};
 /// What each crate may know of the workspace, in its library or binary.
 const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("api", &["domain", "engine", "wire"]),
-    ("cli", &["api", "domain", "engine", "gateway", "model-server", "rocks", "sim", "stages", "stats", "wire"]),
+    (
+        "cli",
+        &["api", "domain", "engine", "gateway", "model-server", "rocks", "sim", "stages", "stats", "wire"],
+    ),
     ("domain", &["stats"]),
     ("engine", &["domain", "wire"]),
     ("gateway", &["domain", "engine"]),
@@ -52,9 +55,12 @@ fn graph() -> Graph {
             (text(&package["name"]), array(&package["dependencies"]).iter().map(one).collect())
         })
         .collect();
-    let names: BTreeMap<String, String> =
-        array(&metadata["packages"]).iter().map(|package| (text(&package["id"]), text(&package["name"]))).collect();
-    let is_normal = |dependency: &&Value| array(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"].is_null());
+    let names: BTreeMap<String, String> = array(&metadata["packages"])
+        .iter()
+        .map(|package| (text(&package["id"]), text(&package["name"])))
+        .collect();
+    let is_normal =
+        |dependency: &&Value| array(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"].is_null());
     let built_with = array(&metadata["resolve"]["nodes"])
         .iter()
         .map(|node| {
@@ -158,10 +164,18 @@ fn a_heavy_dependency_is_known_to_one_crate() {
 fn every_crate_is_under_the_lints_and_takes_its_versions_from_the_workspace() {
     for name in crate_names() {
         let manifest = read(format!("crates/{name}/Cargo.toml"));
-        assert!(manifest.contains("[lints]\nworkspace = true"), "crates/{name} is not under the workspace's lints");
-        let own_version = manifest.lines().find(|line| line.contains("= \"") && !line.starts_with("name") && !line.starts_with("path"));
+        assert!(
+            manifest.contains("[lints]\nworkspace = true"),
+            "crates/{name} is not under the workspace's lints"
+        );
+        let own_version = manifest
+            .lines()
+            .find(|line| line.contains("= \"") && !line.starts_with("name") && !line.starts_with("path"));
         assert_eq!(own_version, None, "crates/{name} names a version of its own");
-        assert!(manifest.contains(&format!("name = \"{name}\"")), "folder and package of crates/{name} differ");
+        assert!(
+            manifest.contains(&format!("name = \"{name}\"")),
+            "folder and package of crates/{name} differ"
+        );
     }
 }
 
@@ -169,7 +183,8 @@ fn every_crate_is_under_the_lints_and_takes_its_versions_from_the_workspace() {
 fn the_lock_file_names_one_public_registry() {
     let lock = read("Cargo.lock");
     let strange = lock.lines().filter(|line| line.starts_with("source = "));
-    let strange: BTreeSet<&str> =
-        strange.filter(|line| !line.contains("\"registry+https://github.com/rust-lang/crates.io-index\"")).collect();
+    let strange: BTreeSet<&str> = strange
+        .filter(|line| !line.contains("\"registry+https://github.com/rust-lang/crates.io-index\""))
+        .collect();
     assert!(strange.is_empty(), "{strange:?}");
 }

@@ -33,7 +33,12 @@ fn tracked() -> Vec<PathBuf> {
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
     let names = String::from_utf8(listed.stdout).expect("paths of this repository are UTF-8");
     // A file that was deleted and not committed yet is still listed.
-    names.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).filter(|path| root().join(path).is_file()).collect()
+    names
+        .split('\0')
+        .filter(|name| !name.is_empty())
+        .map(PathBuf::from)
+        .filter(|path| root().join(path).is_file())
+        .collect()
 }
 
 /// Rust sources written by people, by path from the root, with their text.

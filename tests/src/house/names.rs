@@ -26,7 +26,8 @@ fn listed(section: &str) -> Listed {
     let text = read(LIST);
     let heading = format!("[{section}]");
     let mut listed = Listed::default();
-    let lines = text.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with('['));
+    let lines =
+        text.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with('['));
     for line in lines.map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (names, name) = match (line.strip_prefix("- "), line.strip_prefix("+ ")) {
             (Some(name), _) => (&mut listed.missing, name),

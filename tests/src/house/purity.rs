@@ -7,7 +7,15 @@ use super::sources;
 
 const PURE: [&str; 2] = ["crates/domain/src", "crates/stats/src"];
 const IMPURE: [&str; 10] = [
-    "HashMap", "HashSet", "SystemTime", "Instant::now", "std::fs", "std::net", "std::env", "std::process", "thread::",
+    "HashMap",
+    "HashSet",
+    "SystemTime",
+    "Instant::now",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::process",
+    "thread::",
     "async fn",
 ];
 

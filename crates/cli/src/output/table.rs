@@ -19,10 +19,6 @@ impl Table {
         self.rows.push(cells.iter().map(|cell| plain(cell)).collect());
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.rows.len() == 1
-    }
-
     pub fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {

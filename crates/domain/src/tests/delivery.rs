@@ -2,11 +2,12 @@
 
 use super::world::*;
 use crate::name::Digest;
-use crate::run::{End, Input, Phase, StageState};
+use crate::run::{End, Input, Phase, StageState, WaitFor};
+use crate::target;
 use crate::time::Millis;
 use crate::verdict::Verdict;
 use crate::weight::Weight;
-use crate::work::{Order, Outcome};
+use crate::work::{Order, Outcome, ServerLoaded};
 use crate::workflow::WhileRunning;
 
 fn flow() -> crate::definition::Pinned<crate::workflow::Workflow> {
@@ -223,7 +224,7 @@ fn a_release_that_a_server_lost_is_waited_for_and_goes_on() {
     let prepare = world.commands().into_iter().find(|command| matches!(command.order, Order::Prepare(_))).unwrap();
     let away = Outcome::CouldNotTell { code: "AWAY".into(), reason: "no answer".into(), retry_after: None };
     world.answer(&prepare.attempt, away).unwrap();
-    assert!(matches!(world.state(run).waits, Some(run::WaitFor::Prepare { .. })));
+    assert!(matches!(world.state(run).waits, Some(WaitFor::Prepare { .. })));
     world.pass(Millis::hours(3));
-    assert_eq!(world.state(run).phase, run::Phase::Live, "{:#?}", world.story);
+    assert_eq!(world.state(run).phase, Phase::Live, "{:#?}", world.story);
 }

@@ -69,6 +69,7 @@ impl Client {
                 (server, token(global, &config)?)
             }
         };
+        provide_tls();
         let http = reqwest::Client::builder().connect_timeout(CONNECT_WITHIN).no_proxy().build().map_err(
             |error| Failure::new(Exit::Failed, "CLIENT", "failed to make an HTTP client").cause(&error),
         )?;
@@ -212,6 +213,12 @@ impl Client {
             }
         }
     }
+}
+
+/// Makes ring the provider of TLS in this process. Without one no HTTP client can be made.
+pub fn provide_tls() {
+    // Whoever was first has installed the same.
+    let _present = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// What stands in a path or a query, percent-encoded.

@@ -29,6 +29,7 @@ use exit::Exit;
 
 fn main() -> Exit {
     let arguments = Arguments::parse();
+    client::provide_tls();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

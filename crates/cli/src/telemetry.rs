@@ -44,8 +44,11 @@ pub fn start(config: &Telemetry) -> Result<Guard, Error> {
         LogFormat::Json => lines.json().boxed(),
         LogFormat::Text => lines.with_target(false).boxed(),
     };
-    let provider = if config.otel_endpoint.is_empty() { None } else { Some(provider(&config.otel_endpoint)?) };
-    let traces = provider.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("modelrail")));
+    let provider =
+        if config.otel_endpoint.is_empty() { None } else { Some(provider(&config.otel_endpoint)?) };
+    let traces = provider
+        .as_ref()
+        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("modelrail")));
     tracing_subscriber::registry().with(traces).with(lines.with_filter(filter)).init();
     Ok(Guard(provider))
 }

@@ -25,7 +25,9 @@ pub fn of_run(run: &Run) -> Vec<Broken> {
     let mut broken = vec![];
     let mut numbers: Vec<u32> = run.attempts_open.iter().map(|open| open.number).collect();
     numbers.dedup();
-    check(&mut broken, 7, numbers.len() == run.attempts_open.len(), || "two open attempts have one number".into());
+    check(&mut broken, 7, numbers.len() == run.attempts_open.len(), || {
+        "two open attempts have one number".into()
+    });
     for stage in &run.stages {
         let votes = &stage.gate.votes;
         let persons: std::collections::BTreeSet<_> = votes.iter().map(|vote| &vote.by).collect();
@@ -45,12 +47,18 @@ pub fn of_run(run: &Run) -> Vec<Broken> {
 pub fn of_target(target: &Target) -> Vec<Broken> {
     let mut broken = vec![];
     let under_way = |run| target.under_way.iter().any(|entry| entry.run == run);
-    check(&mut broken, 1, target.slot.is_none_or(under_way), || "the slot is held by a run that is not under way".into());
-    check(&mut broken, 1, target.queue.iter().all(|run| under_way(*run)), || "a run waits that is not under way".into());
+    check(&mut broken, 1, target.slot.is_none_or(under_way), || {
+        "the slot is held by a run that is not under way".into()
+    });
+    check(&mut broken, 1, target.queue.iter().all(|run| under_way(*run)), || {
+        "a run waits that is not under way".into()
+    });
     let sound = target.table.as_ref().is_none_or(crate::routes::RouteTable::is_sound);
     check(&mut broken, 3, sound, || "the weights of the table do not sum to 10,000".into());
     let killed_live = target.live.as_ref().is_some_and(|live| target.bad.contains(&live.release.bundle));
-    check(&mut broken, 5, !killed_live || target.leaving.is_some(), || "a bad release is live and not leaving".into());
+    check(&mut broken, 5, !killed_live || target.leaving.is_some(), || {
+        "a bad release is live and not leaving".into()
+    });
     broken
 }
 
@@ -58,8 +66,11 @@ pub fn of_target(target: &Target) -> Vec<Broken> {
 pub fn between(before: &Target, after: &Target) -> Vec<Broken> {
     let mut broken = vec![];
     if before.table != after.table {
-        let generation = |target: &Target| target.table.as_ref().map(|table| table.generation).unwrap_or_default();
-        check(&mut broken, 2, generation(after) > generation(before), || "traffic changed without a new generation".into());
+        let generation =
+            |target: &Target| target.table.as_ref().map(|table| table.generation).unwrap_or_default();
+        check(&mut broken, 2, generation(after) > generation(before), || {
+            "traffic changed without a new generation".into()
+        });
     }
     broken
 }
@@ -67,7 +78,8 @@ pub fn between(before: &Target, after: &Target) -> Vec<Broken> {
 /// What holds of a run and its target together.
 pub fn of_both(run: &Run, target: &Target) -> Vec<Broken> {
     let mut broken = vec![];
-    let (Some(start), Some((index, with))) = (&run.start, run.start.as_ref().and_then(|start| start.workflow.rollout()))
+    let (Some(start), Some((index, with))) =
+        (&run.start, run.start.as_ref().and_then(|start| start.workflow.rollout()))
     else {
         return broken;
     };
@@ -87,10 +99,14 @@ pub fn of_both(run: &Run, target: &Target) -> Vec<Broken> {
         format!("{weight} of the traffic goes to a bundle that has not passed")
     });
     let last = run.live.is_none() || rollout.weight == Weight::ALL || run.phase != Phase::Active;
-    check(&mut broken, 6, last || weight <= rollout.weight.max(Weight::NONE) && weight <= with.share_cap.max(rollout.weight), || {
-        format!("{weight} of the traffic is more than the step's {}", rollout.weight)
-    });
-    let gone = run.is_ended() && rollout.step.is_some() && !matches!(run.stages[index].state, StageState::Pending);
+    check(
+        &mut broken,
+        6,
+        last || weight <= rollout.weight.max(Weight::NONE) && weight <= with.share_cap.max(rollout.weight),
+        || format!("{weight} of the traffic is more than the step's {}", rollout.weight),
+    );
+    let gone =
+        run.is_ended() && rollout.step.is_some() && !matches!(run.stages[index].state, StageState::Pending);
     let held_back = target.leaving.is_some();
     check(&mut broken, 5, !gone || weight == Weight::NONE || held_back, || {
         format!("an ended run still has {weight} of the traffic")

@@ -11,6 +11,7 @@ pub mod decider;
 pub mod definition;
 pub mod effect;
 pub mod evidence;
+pub mod invariant;
 pub mod model;
 pub mod name;
 pub mod refusal;
@@ -21,7 +22,6 @@ pub mod run;
 pub mod target;
 pub mod time;
 pub mod transition;
-pub mod invariant;
 
 #[cfg(test)]
 mod tests;

@@ -54,8 +54,11 @@ impl World {
     /// Says something that must be recorded, for a planned fault waits for a write.
     fn provoke(&mut self) {
         let (target, reason) = (self.targets[0].clone(), self.request_id().as_str().into());
-        let request =
-            Request::Target { target, actor: script::actor(script::NOBODY), ask: TargetAsk::Unfreeze { reason } };
+        let request = Request::Target {
+            target,
+            actor: script::actor(script::NOBODY),
+            ask: TargetAsk::Unfreeze { reason },
+        };
         self.request(Said::Request(Box::new(request)));
     }
 
@@ -109,7 +112,8 @@ impl World {
     fn help_run(&mut self, id: RunId) {
         let Some(run) = self.checker.run(id) else { return };
         let is_paused = run.paused_at.is_some();
-        let is_held = run.phase == Phase::Active && run.stages.iter().any(|stage| stage.rollout.held.is_some());
+        let is_held =
+            run.phase == Phase::Active && run.stages.iter().any(|stage| stage.rollout.held.is_some());
         let gate = gate_of(run).filter(|_| run.waits_for_people());
         let reason = self.request_id().as_str().into();
         if is_paused {
@@ -118,7 +122,8 @@ impl World {
             self.ask(id, OPERATOR, RunAsk::Promote { to: None, reason });
         } else if let Some((stage, evidence)) = gate {
             for (who, role) in APPROVERS {
-                let (role, rationale) = (Role::parse(role).expect("plain"), self.request_id().as_str().into());
+                let (role, rationale) =
+                    (Role::parse(role).expect("plain"), self.request_id().as_str().into());
                 let ask = RunAsk::Approve { stage: stage.clone(), role, rationale, evidence };
                 self.ask(id, who, ask);
             }

@@ -2,6 +2,7 @@
 //! the engine says, against its view, and against the invariants of the core.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use domain::invariant::{self, Broken};
 use domain::name::{AttemptId, Digest, RunId, StreamId, TargetId, Version};
@@ -104,7 +105,9 @@ impl Checker {
             let end = disk.end(partition).map_err(|error| error.to_string())?;
             let next = self.parts[index].next;
             if end < next {
-                return Err(format!("partition {partition} lost records: it ends at {end}, and was read to {next}"));
+                return Err(format!(
+                    "partition {partition} lost records: it ends at {end}, and was read to {next}"
+                ));
             }
             let mut touched = BTreeSet::new();
             for landed in disk.read(partition, next, usize::MAX).map_err(|error| error.to_string())? {
@@ -136,9 +139,16 @@ impl Checker {
         self.expect_lease(index, recorded)?;
         let part = &mut self.parts[index];
         part.origins.insert(seq, (recorded.lane, recorded.input_id.clone()));
-        let before = part.states.clone();
-        part.states.apply(seq, recorded).map_err(|error| chain_of(&error))?;
         let streams: BTreeSet<StreamId> = recorded.transition.steps.iter().map(Step::stream).collect();
+        let mut before: BTreeMap<TargetId, Arc<target::Target>> = BTreeMap::new();
+        for stream in &streams {
+            if let StreamId::Target(target) = stream
+                && let Some(folded) = part.states.targets.get(target)
+            {
+                before.insert(target.clone(), Arc::clone(&folded.state));
+            }
+        }
+        part.states.apply(seq, recorded).map_err(|error| chain_of(&error))?;
         for step in &recorded.transition.steps {
             self.remember(step);
         }
@@ -162,14 +172,15 @@ impl Checker {
                 StreamId::Target(target) => {
                     let after = &part.states.targets[target];
                     broken.extend(invariant::of_target(&after.state));
-                    let former = before.targets.get(target).map(|folded| folded.state.clone()).unwrap_or_default();
+                    let former = before.get(target).cloned().unwrap_or_default();
                     broken.extend(invariant::between(&former, &after.state));
                     for entry in &after.state.under_way {
                         if let Some(run) = part.states.runs.get(&entry.run) {
                             broken.extend(invariant::of_both(&run.state, &after.state));
                         }
                     }
-                    let open = fold::commands(&after.effects).map(|command| command.attempt.clone()).collect();
+                    let open =
+                        fold::commands(&after.effects).map(|command| command.attempt.clone()).collect();
                     self.outstanding.insert(stream.clone(), open);
                 }
             }
@@ -199,7 +210,8 @@ impl Checker {
         }
         match input {
             Input::Run(_, run::Input::Start(start))
-                if !refused && !self.started.insert((start.target.clone(), start.trained.version.clone())) =>
+                if !refused
+                    && !self.started.insert((start.target.clone(), start.trained.version.clone())) =>
             {
                 Err(format!("version {} of {} has two runs", start.trained.version, start.target))
             }
@@ -220,9 +232,8 @@ impl Checker {
             StreamId::Run(run) => {
                 fold::commands(&states.runs.get(run)?.effects).find(|command| command.attempt == *attempt)
             }
-            StreamId::Target(target) => {
-                fold::commands(&states.targets.get(target)?.effects).find(|command| command.attempt == *attempt)
-            }
+            StreamId::Target(target) => fold::commands(&states.targets.get(target)?.effects)
+                .find(|command| command.attempt == *attempt),
         };
         let ended = match recorded.transition.steps.first() {
             Some(
@@ -233,7 +244,10 @@ impl Checker {
         };
         let (Some(heard), Some(command)) = (self.heard.get(ended), find(ended)) else { return Ok(()) };
         if recorded.now < *heard + command.lease {
-            return Err(format!("the lease of {ended} ended {} after it was heard of", recorded.now - *heard));
+            return Err(format!(
+                "the lease of {ended} ended {} after it was heard of",
+                recorded.now - *heard
+            ));
         }
         Ok(())
     }
@@ -296,7 +310,9 @@ impl Checker {
     ) -> Result<(), String> {
         match self.parts[partition as usize].origins.get(&seq) {
             Some((found, id)) if *found == Some(lane) && id.as_deref() == input_id => Ok(()),
-            found => Err(format!("record {partition}/{seq} was acknowledged to {input_id:?}, but is {found:?}")),
+            found => {
+                Err(format!("record {partition}/{seq} was acknowledged to {input_id:?}, but is {found:?}"))
+            }
         }
     }
 
@@ -304,13 +320,18 @@ impl Checker {
     pub(crate) fn may_route(&self, target: &TargetId, table: &RouteTable) -> Result<(), String> {
         let generation = table.generation;
         if self.tables.get(&(target.clone(), generation)) != Some(table) {
-            return Err(format!("a gateway of {target} is told generation {generation}, which no record holds"));
+            return Err(format!(
+                "a gateway of {target} is told generation {generation}, which no record holds"
+            ));
         }
         for route in &table.routes {
             let Some(run) = route.release.run else { continue };
             let most = self.shares.get(&run).copied().unwrap_or_default();
             if route.weight > most {
-                return Err(format!("run {run} gets {} of {target}, but asked for {most} at most", route.weight));
+                return Err(format!(
+                    "run {run} gets {} of {target}, but asked for {most} at most",
+                    route.weight
+                ));
             }
         }
         Ok(())
@@ -321,7 +342,8 @@ impl Checker {
         for (index, part) in self.parts.iter().enumerate() {
             let partition = index as u32;
             let reader = Reader::new(Identity { partition, ..self.identity }, wire::definitions::parsers());
-            let report = replay::verify(replay::from_log(disk, partition), reader).map_err(|error| chain_of(&error))?;
+            let report = replay::verify(replay::from_log(disk, partition), reader)
+                .map_err(|error| chain_of(&error))?;
             if let Some(difference) = report.differences.first() {
                 return Err(format!("decided differently when decided again: {difference:?}"));
             }

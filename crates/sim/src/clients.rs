@@ -51,7 +51,13 @@ impl World {
         self.client(said, Lane::Requests, id, None);
     }
 
-    pub(crate) fn client(&mut self, said: Said, lane: Lane, input_id: Option<String>, partition: Option<u32>) {
+    pub(crate) fn client(
+        &mut self,
+        said: Said,
+        lane: Lane,
+        input_id: Option<String>,
+        partition: Option<u32>,
+    ) {
         let client = self.clients.len();
         self.clients.push(Client { said, lane, input_id, partition, is_answered: false, sent: 0 });
         self.push_in(1, Event::Say(client));
@@ -111,7 +117,8 @@ impl World {
 
     /// What is not answered is said again to the new process.
     pub(crate) fn say_again(&mut self) {
-        let waiting: Vec<usize> = (0..self.clients.len()).filter(|one| !self.clients[*one].is_answered).collect();
+        let waiting: Vec<usize> =
+            (0..self.clients.len()).filter(|one| !self.clients[*one].is_answered).collect();
         for client in waiting {
             let wait = self.chance.below(2_000);
             self.push_in(wait, Event::Say(client));

@@ -16,8 +16,8 @@
 mod calm;
 mod chance;
 mod checker;
-mod disk;
 mod clients;
+mod disk;
 mod options;
 mod outside;
 mod people;

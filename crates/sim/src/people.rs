@@ -123,7 +123,7 @@ impl World {
 pub(crate) fn gate_of(run: &Run) -> Option<(StageName, Digest)> {
     let start = run.start.as_ref().filter(|_| run.phase == Phase::Active)?;
     let mut stages = start.workflow.stages.iter().zip(&run.stages);
-    stages.find(|(_, stage)| stage.state.is_open() && stage.gate.asked.is_some()).and_then(|(declared, stage)| {
-        stage.gate.asked.map(|evidence| (declared.name.clone(), evidence))
-    })
+    stages
+        .find(|(_, stage)| stage.state.is_open() && stage.gate.asked.is_some())
+        .and_then(|(declared, stage)| stage.gate.asked.map(|evidence| (declared.name.clone(), evidence)))
 }

@@ -37,7 +37,11 @@ fn config() -> Config {
 }
 
 fn desk_bounds() -> desk::Bounds {
-    desk::Bounds { heartbeat_every: Millis(TICK_MS), resend_after: Millis::seconds(5), ..desk::Bounds::default() }
+    desk::Bounds {
+        heartbeat_every: Millis(TICK_MS),
+        resend_after: Millis::seconds(5),
+        ..desk::Bounds::default()
+    }
 }
 
 fn chain_of(error: &dyn std::error::Error) -> String {
@@ -188,7 +192,9 @@ impl World {
         if let Some((code, text)) = &passed.suspended {
             return Err(format!("suspended: {code} {text}"));
         }
-        let lost = self.options.sabotage == Some(Sabotage::OrdersLostAtStart) && self.life > 1 && self.handed.is_empty();
+        let lost = self.options.sabotage == Some(Sabotage::OrdersLostAtStart)
+            && self.life > 1
+            && self.handed.is_empty();
         for order in passed.orders {
             if lost {
                 continue;
@@ -310,7 +316,8 @@ impl World {
         };
         let (is_calm, now) = (self.is_calm, self.wall());
         let (outside, checker, chance) = (&mut self.outside, &self.checker, &mut self.chance);
-        let outcome = workers::work(&order.command, &mut Bench { outside, checker, chance, quality, is_calm, now })?;
+        let outcome =
+            workers::work(&order.command, &mut Bench { outside, checker, chance, quality, is_calm, now })?;
         if !is_wanted {
             self.note(Fault::Zombie, &format!("{} {attempt}", order.command.order.as_str()));
             return Ok(());

@@ -122,8 +122,7 @@ pub(crate) fn define_roles() -> Said {
     }
     let (text, roles) = wire::definitions::pin_roles(map);
     let digest = roles.digest;
-    let define =
-        Define { actor: None, kind: Kind::Roles, digest, text: text.into(), roles: Some(roles) };
+    let define = Define { actor: None, kind: Kind::Roles, digest, text: text.into(), roles: Some(roles) };
     Said::Request(Box::new(Request::Define(define)))
 }
 

@@ -13,7 +13,9 @@ const SABOTAGED_SEEDS: u64 = 120;
 
 fn number(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("expected a number in {name}, but found `{text}`")),
+        Ok(text) => {
+            text.parse().unwrap_or_else(|_| panic!("expected a number in {name}, but found `{text}`"))
+        }
         Err(_) => default,
     }
 }
@@ -62,9 +64,11 @@ fn every_seed_keeps_what_must_hold_and_comes_to_an_end() {
             Fault::JournalLost,
             Fault::ClockJump,
         ];
-        let missing: Vec<&Fault> = Fault::CRASHES.iter().chain(&wanted).filter(|fault| !seen(fault)).collect();
+        let missing: Vec<&Fault> =
+            Fault::CRASHES.iter().chain(&wanted).filter(|fault| !seen(fault)).collect();
         assert!(missing.is_empty(), "never seen: {missing:?}");
-        for end in ["live", "blocked", "failed", "rolled_back", "superseded", "retired", "aborted", "refused"] {
+        for end in ["live", "blocked", "failed", "rolled_back", "superseded", "retired", "aborted", "refused"]
+        {
             assert!(ends.contains_key(end), "no run ended `{end}`: {ends:?}");
         }
     }

@@ -70,13 +70,23 @@ pub(crate) fn work(command: &Command, bench: &mut Bench<'_>) -> Result<Outcome, 
             let (candidate, live) = (requests * order.share, requests * (1.0 - order.share));
             let mut found: Vec<Measurement> = vec![];
             for check in &order.checks {
-                found.push(measured(&check.name, Arm::Candidate, candidate * errors(bench.quality), candidate));
+                found.push(measured(
+                    &check.name,
+                    Arm::Candidate,
+                    candidate * errors(bench.quality),
+                    candidate,
+                ));
                 found.push(measured(&check.name, Arm::Live, live * errors(Quality::Healthy), live));
             }
             for (arm, n) in [(Arm::Candidate, candidate), (Arm::Live, live)] {
                 found.push(measured(&check_name("sample-ratio"), arm, 0.0, n));
             }
-            found.push(measured(&check_name(EXPOSURE), Arm::Candidate, candidate * errors(bench.quality), candidate));
+            found.push(measured(
+                &check_name(EXPOSURE),
+                Arm::Candidate,
+                candidate * errors(bench.quality),
+                candidate,
+            ));
             Outcome::Measured(evidence(command, found))
         }
         Order::Watch(order) => {

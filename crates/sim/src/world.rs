@@ -39,7 +39,10 @@ pub(crate) enum Event {
     Pass,
     Tick(StageKind),
     /// A worker has carried it out, in this life of the process.
-    Finish { life: u64, order: Box<WorkOrder> },
+    Finish {
+        life: u64,
+        order: Box<WorkOrder>,
+    },
     /// An answer from somewhere else than the desk.
     Stray(Box<Answered>),
     Say(usize),
@@ -232,11 +235,8 @@ impl World {
     fn schedule_pass(&mut self) {
         let wall = self.wall();
         let Some(engine) = &self.engine else { return };
-        let wait = if engine.is_waiting() {
-            Some(5)
-        } else {
-            engine.wake_at().map(|at| (at - wall).0.max(10))
-        };
+        let wait =
+            if engine.is_waiting() { Some(5) } else { engine.wake_at().map(|at| (at - wall).0.max(10)) };
         let Some(at) = wait.map(|wait| self.now_ms + wait) else { return };
         if self.pass_at.is_none_or(|planned| at < planned) {
             self.pass_at = Some(at);

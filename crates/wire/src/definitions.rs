@@ -14,7 +14,9 @@ use crate::{roles, workflow};
 /// How this version reads the definitions of a log.
 pub fn parsers() -> Parsers {
     Parsers {
-        workflow: |text| workflow::parse(text).map(|(parsed, _)| parsed).map_err(|problems| problems.to_string()),
+        workflow: |text| {
+            workflow::parse(text).map(|(parsed, _)| parsed).map_err(|problems| problems.to_string())
+        },
         roles: |text| roles::parse(text).map_err(|problems| problems.to_string()),
     }
 }

@@ -3,11 +3,11 @@
 // Before the others: its shapes of conversion are macros.
 #[macro_use]
 pub mod codec;
-pub mod generated;
-pub mod record;
-mod fields;
 pub mod definitions;
+mod fields;
+pub mod generated;
 pub mod problem;
+pub mod record;
 pub mod roles;
 pub mod rule;
 pub mod trained;

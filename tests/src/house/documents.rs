@@ -55,7 +55,7 @@ fn a_path_that_a_document_names_exists() {
 fn functions(text: &str) -> Vec<(String, String)> {
     let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let parts: Vec<&str> = flat.split('`').collect();
-    let pairs = parts.windows(3).filter(|three| three[1] == " (" && three[2].ends_with(".rs"));
+    let pairs = parts.windows(3).filter(|three| three[1] == " (" && three[2].starts_with("crates/"));
     pairs.map(|three| (three[0].to_owned(), three[2].to_owned())).collect()
 }
 

@@ -54,7 +54,9 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
             request::vote(&server()?, api::view::RunRequestKind::Reject, vote, output).await
         }
         Command::Pause(run) => request::run(&server()?, api::view::RunRequestKind::Pause, run, output).await,
-        Command::Resume(run) => request::run(&server()?, api::view::RunRequestKind::Resume, run, output).await,
+        Command::Resume(run) => {
+            request::run(&server()?, api::view::RunRequestKind::Resume, run, output).await
+        }
         Command::Abort(run) => request::run(&server()?, api::view::RunRequestKind::Abort, run, output).await,
         Command::Promote(promote) => request::promote(&server()?, promote, output).await,
         Command::Retry(retry) => request::retry(&server()?, retry, output).await,

@@ -72,7 +72,9 @@ impl Effective {
         for (name, text) in variables {
             let key = name.trim_start_matches("MODELRAIL_").to_lowercase().replace("__", ".");
             let value = match self.values.get(&key).map(|(value, _)| value) {
-                Some(Value::Integer(_)) => text.parse().map_or_else(|_| Value::String(text.clone()), Value::Integer),
+                Some(Value::Integer(_)) => {
+                    text.parse().map_or_else(|_| Value::String(text.clone()), Value::Integer)
+                }
                 Some(Value::Array(_)) => {
                     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
                     Value::Array(parts.map(|part| Value::String(part.to_owned())).collect())
@@ -117,7 +119,9 @@ impl Effective {
                 problems.push(Problem { key: key.to_owned(), text, origin: origin.clone() });
             }
         };
-        for key in ["workers.package", "workers.stage_test", "workers.gate", "workers.rollout", "workers.monitor"] {
+        for key in
+            ["workers.package", "workers.stage_test", "workers.gate", "workers.rollout", "workers.monitor"]
+        {
             at_least(key, 1);
         }
         at_least("store.partitions", 1);
@@ -152,7 +156,8 @@ fn flatten(table: &Table) -> Vec<(String, Value)> {
 
 fn nearest<'a>(key: &str, keys: impl Iterator<Item = &'a String>) -> String {
     let best = keys.map(|known| (distance(key, known), known)).min();
-    best.filter(|(distance, _)| *distance <= 4).map_or(String::new(), |(_, known)| format!("; did you mean `{known}`?"))
+    best.filter(|(distance, _)| *distance <= 4)
+        .map_or(String::new(), |(_, known)| format!("; did you mean `{known}`?"))
 }
 
 /// Levenshtein's edit distance.
@@ -193,12 +198,16 @@ mod tests {
 
     #[test]
     fn every_problem_is_named_at_once() {
-        let found = problems("[server]\nlisten_on = \"x\"\n[store]\npartitions = \"many\"\n[workers]\ngate = 0\n");
-        assert_eq!(found, [
-            "server.listen_on (x.toml): expected a key that exists; did you mean `server.listen`?",
-            "store.partitions (x.toml): expected integer, but found string `\"many\"`",
-            "workers.gate (x.toml): expected at least 1, but found 0",
-        ]);
+        let found =
+            problems("[server]\nlisten_on = \"x\"\n[store]\npartitions = \"many\"\n[workers]\ngate = 0\n");
+        assert_eq!(
+            found,
+            [
+                "server.listen_on (x.toml): expected a key that exists; did you mean `server.listen`?",
+                "store.partitions (x.toml): expected integer, but found string `\"many\"`",
+                "workers.gate (x.toml): expected at least 1, but found 0",
+            ]
+        );
     }
 
     #[test]

@@ -128,10 +128,12 @@ fn count(problems: usize) -> String {
 /// The configuration in force: from `file` (or where one is found), the environment, and the data folder given.
 pub fn load(file: Option<&Path>, data: Option<&Path>) -> Result<(Config, Effective), Error> {
     let found = file.map(Path::to_path_buf).or_else(|| find(data));
-    let environment = std::env::vars().filter(|(name, _)| name.starts_with("MODELRAIL_") && name.contains("__"));
+    let environment =
+        std::env::vars().filter(|(name, _)| name.starts_with("MODELRAIL_") && name.contains("__"));
     let mut effective = Effective::defaults();
     if let Some(path) = &found {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?;
         effective.merge_file(path, &text)?;
     }
     effective.merge_environment(environment);

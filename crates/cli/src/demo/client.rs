@@ -55,7 +55,8 @@ impl Client {
         let mut people = vec![];
         for (name, role) in PEOPLE {
             let request = self.http.post(format!("{}/v1/users", self.base)).bearer_auth(&self.admin);
-            let added: TokenView = self.send("for a user", request.json(&json!({ "name": name, "roles": [role] }))).await?;
+            let added: TokenView =
+                self.send("for a user", request.json(&json!({ "name": name, "roles": [role] }))).await?;
             people.push(Person { role, token: added.token });
         }
         Ok(people)
@@ -63,7 +64,8 @@ impl Client {
 
     /// Publishes an event file under a workflow; its files are those beside it.
     pub async fn publish(&self, file: &Path, workflow: &str) -> Result<String, Error> {
-        let text = std::fs::read_to_string(file).map_err(|source| Error::Io { path: file.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(file).map_err(|source| Error::Io { path: file.to_owned(), source })?;
         let mut event: Value = serde_json::from_str(&text).map_err(|error| failed("the event", error))?;
         event["data"]["workflow"] = json!(workflow);
         let request = self.http.post(format!("{}/v1/events", self.base)).bearer_auth(&self.admin);
@@ -84,8 +86,11 @@ impl Client {
             if view.ended {
                 return Ok(());
             }
-            let gate = view.stages.iter().find(|stage| stage.name == GATE).and_then(|stage| stage.gate.as_ref());
-            let evidence = gate.and_then(|gate| gate.asked.clone()).ok_or_else(|| failed("for approval", "no gate asks"))?;
+            let gate =
+                view.stages.iter().find(|stage| stage.name == GATE).and_then(|stage| stage.gate.as_ref());
+            let evidence = gate
+                .and_then(|gate| gate.asked.clone())
+                .ok_or_else(|| failed("for approval", "no gate asks"))?;
             let body = json!({
                 "kind": "approve",
                 "stage": GATE,
@@ -93,7 +98,8 @@ impl Client {
                 "rationale": "measured in staging, and the plan is fine",
                 "evidence": evidence,
             });
-            let request = self.http.post(format!("{}/v1/runs/{run}/requests", self.base)).bearer_auth(&person.token);
+            let request =
+                self.http.post(format!("{}/v1/runs/{run}/requests", self.base)).bearer_auth(&person.token);
             let _answer: Value = self.send("for approval", request.json(&body)).await?;
         }
         Ok(())

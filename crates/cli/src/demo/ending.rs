@@ -27,7 +27,11 @@ impl Ending {
         }
         let seconds = served.elapsed.as_secs_f64();
         println!("\nCallers");
-        println!("  requests        {} in {seconds:.0} s ({:.0} a second)", served.answered, served.answered as f64 / seconds);
+        println!(
+            "  requests        {} in {seconds:.0} s ({:.0} a second)",
+            served.answered,
+            served.answered as f64 / seconds
+        );
         println!("  failed          {}", served.failed);
         println!("  latency         p50 {:.1} ms, p99 {:.1} ms", self.latency_ms(0.5), self.latency_ms(0.99));
         for (version, answers) in &served.by_version {
@@ -35,14 +39,18 @@ impl Ending {
             println!("  answered by {version:<3} {:>7}, {:.1} % of them right", answers.count, right * 100.0);
         }
         println!("\nThe bad version");
-        println!("  saw it          {:.2} % of all requests; {:.1} % at its widest step", self.share() * 100.0, self.widest() * 100.0);
+        println!(
+            "  saw it          {:.2} % of all requests; {:.1} % at its widest step",
+            self.share() * 100.0,
+            self.widest() * 100.0
+        );
         println!("  first to last   {:.1} s from its first answer to its last", self.exposed_seconds());
         let third = &self.runs[2];
         let cause = third.leaving.as_ref().map_or("", |leaving| leaving.cause.as_str());
         println!("  rolled back for {cause}");
         let flags = format!("--data {}", data.display());
         println!("\nLook further");
-        println!("  modelrail replay {} --at 20 {flags}", third.run);
+        println!("  modelrail replay {} --at {} {flags}", third.run, third.seq.saturating_sub(6));
         println!("  modelrail explain {} {flags}", third.run);
         println!("  modelrail verify {flags}");
         println!("  modelrail serve {flags}");
@@ -54,12 +62,22 @@ impl Ending {
         let holds = |holds: bool, text: String| if holds { Ok(()) } else { Err(Error::Untrue(text)) };
         holds(states == ["standby", "live", "rolled_back"], format!("the runs ended as {states:?}"))?;
         let failure = self.served.first_failure.clone().unwrap_or_default();
-        holds(self.served.failed == 0, format!("{} requests failed, the first with: {failure}", self.served.failed))?;
+        holds(
+            self.served.failed == 0,
+            format!("{} requests failed, the first with: {failure}", self.served.failed),
+        )?;
         let widest = self.widest();
         holds(widest > 0.0, "nobody saw the bad version".to_owned())?;
         let cap = SHARE_CAP + STRAY * self.stray();
-        holds(widest <= cap, format!("the bad version had {:.1} % of callers, more than its cap", widest * 100.0))?;
-        let reached = self.runs[2].stages.iter().filter_map(|stage| stage.rollout.as_ref()).any(|it| it.weight == "100%");
+        holds(
+            widest <= cap,
+            format!("the bad version had {:.1} % of callers, more than its cap", widest * 100.0),
+        )?;
+        let reached = self.runs[2]
+            .stages
+            .iter()
+            .filter_map(|stage| stage.rollout.as_ref())
+            .any(|it| it.weight == "100%");
         holds(!reached, "the bad version reached its last step".to_owned())?;
         holds(self.verified.good, "the log does not verify; ask `modelrail verify`".to_owned())?;
         println!("\nThe story came true.");

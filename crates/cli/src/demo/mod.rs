@@ -167,7 +167,11 @@ async fn until(
         }
         if began.elapsed() > PART_MAX {
             let waits: Vec<_> = view.waits.iter().map(|wait| wait.text.as_str()).collect();
-            let text = format!("{} is not `{what}` after {PART_MAX:?}; it waits for: {}", line.version, waits.join("; "));
+            let text = format!(
+                "{} is not `{what}` after {PART_MAX:?}; it waits for: {}",
+                line.version,
+                waits.join("; ")
+            );
             return Err(Error::Untrue(text));
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -176,7 +180,8 @@ async fn until(
 
 /// Where the run is: its stages, and the latest numbers.
 fn in_a_line(run: &RunView) -> String {
-    let stages: Vec<String> = run.stages.iter().map(|stage| format!("{} {}", stage.name, mark(stage))).collect();
+    let stages: Vec<String> =
+        run.stages.iter().map(|stage| format!("{} {}", stage.name, mark(stage))).collect();
     let rollout = run.stages.iter().find_map(|stage| {
         let rollout = stage.rollout.as_ref()?;
         let judged = stage.judged.iter().find(|judged| judged.check == "outcome");
@@ -191,7 +196,8 @@ fn in_a_line(run: &RunView) -> String {
                 judged.n
             ))
         });
-        (stage.state == "working").then(|| format!(" | {} of callers{}", rollout.weight, seen.unwrap_or_default()))
+        (stage.state == "working")
+            .then(|| format!(" | {} of callers{}", rollout.weight, seen.unwrap_or_default()))
     });
     format!("{:<11} {}{}", run.state, stages.join(" > "), rollout.unwrap_or_default())
 }
@@ -214,12 +220,14 @@ fn asks_people(run: &RunView) -> bool {
 }
 
 fn find_examples(given: Option<&Path>) -> Result<PathBuf, Error> {
-    let beside_binary = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("../../examples/flights")));
+    let beside_binary =
+        std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("../../examples/flights")));
     let places = match given {
         Some(given) => vec![given.to_path_buf()],
         None => [Some(PathBuf::from("examples/flights")), beside_binary].into_iter().flatten().collect(),
     };
-    let found = places.iter().find(|place| place.join("v1.json").is_file() && place.join("traffic.csv.gz").is_file());
+    let found =
+        places.iter().find(|place| place.join("v1.json").is_file() && place.join("traffic.csv.gz").is_file());
     let found = found.ok_or_else(|| Error::Examples(places[0].clone()))?;
     found.canonicalize().map_err(|source| Error::Io { path: found.clone(), source })
 }

@@ -113,7 +113,8 @@ struct Shared {
 
 impl Traffic {
     pub fn start(gateway: SocketAddr, target: &str, rows: Vec<Row>) -> Self {
-        let (served, answered, stop) = (Arc::default(), Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (served, answered, stop) =
+            (Arc::default(), Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let began = Instant::now();
         let shared = Arc::new(Shared {
             http: Http::new(),
@@ -125,7 +126,8 @@ impl Traffic {
             stop: Arc::clone(&stop),
             labels: Mutex::default(),
         });
-        let mut callers: Vec<_> = (0..CALLERS).map(|caller| tokio::spawn(call(Arc::clone(&shared), caller))).collect();
+        let mut callers: Vec<_> =
+            (0..CALLERS).map(|caller| tokio::spawn(call(Arc::clone(&shared), caller))).collect();
         callers.push(tokio::spawn(tell_labels(shared)));
         Self { callers: Mutex::new(callers), served, answered, stop, began }
     }
@@ -179,10 +181,14 @@ async fn ask(shared: &Shared, number: u64) {
     let sent = shared.http.post(url).header("x-unit", &row.unit).body(body.to_string()).send().await;
     let answer = match sent {
         Ok(response) if response.status().is_success() => {
-            let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let header = |name: &str| {
+                response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+            };
             let (version, generation) = (header("x-modelrail-release"), header("x-modelrail-generation"));
             match response.json::<serde_json::Value>().await {
-                Ok(body) => Ok((version.unwrap_or_default(), generation.unwrap_or_default(), predicted(&body))),
+                Ok(body) => {
+                    Ok((version.unwrap_or_default(), generation.unwrap_or_default(), predicted(&body)))
+                }
                 Err(error) => Err(error.to_string()),
             }
         }
@@ -198,7 +204,8 @@ async fn ask(shared: &Shared, number: u64) {
 
 fn predicted(body: &serde_json::Value) -> Option<i64> {
     let outputs = body.get("outputs")?.as_array()?;
-    let label = outputs.iter().find(|output| output.get("name").and_then(|name| name.as_str()) == Some("label"))?;
+    let label =
+        outputs.iter().find(|output| output.get("name").and_then(|name| name.as_str()) == Some("label"))?;
     label.get("data")?.get(0)?.as_i64()
 }
 
@@ -207,7 +214,9 @@ fn note(served: &mut Served, row: &Row, answer: Result<(String, String, Option<i
     served.latencies_us.push(took);
     match answer {
         Ok((version, generation, Some(label))) => {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |at| at.as_millis() as u64);
+            let now = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(0, |at| at.as_millis() as u64);
             let answers = served.by_version.entry(version.clone()).or_default();
             answers.count += 1;
             answers.right += u64::from(label == i64::from(row.label));
@@ -241,7 +250,8 @@ async fn tell_labels(shared: Arc<Shared>) {
             due
         };
         if !due.is_empty() {
-            let labels: Vec<_> = due.iter().map(|(_, id, label)| json!({ "id": id, "label": label })).collect();
+            let labels: Vec<_> =
+                due.iter().map(|(_, id, label)| json!({ "id": id, "label": label })).collect();
             let body = serde_json::Value::Array(labels).to_string();
             let sent = shared.http.post(format!("{}/labels", shared.url)).body(body).send().await;
             let refused = match sent {

@@ -1,9 +1,9 @@
 //! The worker host of each stage: a thread that owns the desk, and a bounded pool of threads that carry out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -103,7 +103,11 @@ pub fn start(
         let name = format!("desk-{}", stage.as_str());
         threads.push(std::thread::Builder::new().name(name).spawn(move || {
             if let Err(error) = host.drive(&receiver) {
-                tracing::error!(error = &error as &dyn std::error::Error, stage = stage.as_str(), "a desk stops");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    stage = stage.as_str(),
+                    "a desk stops"
+                );
             }
         })?);
         orders.insert(stage, sender);
@@ -163,7 +167,9 @@ impl Host {
                     }
                 }
                 // An engine that has ended asks again after the next start.
-                Action::Send(report) => drop(self.engine.send(Message::Report { report, desk: self.own.clone() })),
+                Action::Send(report) => {
+                    drop(self.engine.send(Message::Report { report, desk: self.own.clone() }))
+                }
                 Action::Heartbeat(beat) => {
                     drop(self.engine.try_send(Message::Heard { attempt: beat.attempt, at: beat.at }));
                 }

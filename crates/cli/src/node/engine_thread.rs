@@ -183,7 +183,8 @@ impl Driver {
     }
 
     fn offer(&mut self, lane: Lane, said: Said, origin: Option<Origin>, waiter: Waiter) {
-        let (input_id, traceparent) = origin.map_or((None, None), |origin| (Some(origin.input_id), origin.traceparent));
+        let (input_id, traceparent) =
+            origin.map_or((None, None), |origin| (Some(origin.input_id), origin.traceparent));
         match self.engine.partition_for(&said) {
             Ok(Some(partition)) => self.offer_one(partition, lane, said, input_id, traceparent, waiter),
             Ok(None) => self.offer_everywhere(lane, &said, input_id.as_deref(), waiter),
@@ -309,9 +310,13 @@ impl Running {
         let (answer, answered) = oneshot::channel();
         let origin = Origin { input_id: uuid::Uuid::new_v4().to_string(), traceparent: None };
         let said = Said::Request(Box::new(Request::Define(define)));
-        self.sender.send(Message::Say { said, origin, answer }).map_err(|_| "the engine has ended".to_owned())?;
+        self.sender
+            .send(Message::Say { said, origin, answer })
+            .map_err(|_| "the engine has ended".to_owned())?;
         match answered.await {
-            Ok(Answer::Refused(refusal) | Answer::Recorded { refused: Some(refusal), .. }) => Err(refusal.to_string()),
+            Ok(Answer::Refused(refusal) | Answer::Recorded { refused: Some(refusal), .. }) => {
+                Err(refusal.to_string())
+            }
             Ok(Answer::Recorded { .. } | Answer::Repeat { .. }) => Ok(()),
             Err(_) => Err("the engine has ended".to_owned()),
         }
@@ -364,7 +369,9 @@ impl api::Engine for Handle {
         let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match stopped {
             Some(stopped) => Err(stopped),
-            None if !self.running.load(Relaxed) => Err(Stopped::new(Code::WriteFailed, "the engine has ended")),
+            None if !self.running.load(Relaxed) => {
+                Err(Stopped::new(Code::WriteFailed, "the engine has ended"))
+            }
             None => Ok(()),
         }
     }

@@ -31,7 +31,6 @@ use std::time::Duration;
 
 use api::auth::Users;
 use domain::name::Environment;
-use domain::roles::RoleMap;
 use engine::partition::{Bounds, Config as PartitionConfig, Redispatch};
 use engine::port::blobs::Blobs;
 use engine::port::journal::Journal;
@@ -46,7 +45,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 
 pub use clock::SystemClock;
-pub use secrets::{KILL_TOKEN_FILE, Secrets};
+pub use secrets::Secrets;
 pub use workflows::load as load_workflows;
 
 /// A running process of all roles.
@@ -140,9 +139,14 @@ impl Node {
             async move { gateway.serve(listener, wait_for(closed)).await }
         }));
 
-        let engine = engine::embedded::Engine::open(&partition_config(config, &folder, &secrets), embedded, new.log_id)?;
+        let engine = engine::embedded::Engine::open(
+            &partition_config(config, &folder, &secrets),
+            embedded,
+            new.log_id,
+        )?;
         let environment = |name: &str| Environment::parse(name).expect("a plain name");
-        let serving: Arc<serving::InProcess> = Arc::new(serving::InProcess::new(NAME, production, production_at));
+        let serving: Arc<serving::InProcess> =
+            Arc::new(serving::InProcess::new(NAME, production, production_at));
         let testing = Arc::new(serving::InProcess::new("staging", staging, staging_at));
         let routers = Arc::new(routers::OneGateway::new(gateway.clone(), tokio::runtime::Handle::current()));
         let workers = Arc::new(stages::Workers {
@@ -164,12 +168,22 @@ impl Node {
         });
 
         let (engine_sender, engine_receiver) = engine_thread::channel();
-        let desks = desks::start(config, workers, journal, engine_sender.clone(), &clock).map_err(StartError::Thread)?;
-        let engine = engine_thread::start(engine, engine_sender, engine_receiver, desks.orders(), Arc::clone(&clock))
+        let desks = desks::start(config, workers, journal, engine_sender.clone(), &clock)
             .map_err(StartError::Thread)?;
+        let engine =
+            engine_thread::start(engine, engine_sender, engine_receiver, desks.orders(), Arc::clone(&clock))
+                .map_err(StartError::Thread)?;
         record_roles(&engine, &users).await?;
-        let observer = observe::start(engine.sender(), Arc::clone(&store), serving, routers, predictions, config.store.predictions_days, &clock)
-            .map_err(StartError::Thread)?;
+        let observer = observe::start(
+            engine.sender(),
+            Arc::clone(&store),
+            serving,
+            routers,
+            predictions,
+            config.store.predictions_days,
+            &clock,
+        )
+        .map_err(StartError::Thread)?;
 
         let handle = engine.handle(gateway.clone());
         let ports = api::Ports {
@@ -194,7 +208,18 @@ impl Node {
                 }
             }
         }));
-        Ok(Self { api: address, gateway_address, gateway, engine, desks, observer, http, closing, serving: tasks, folder })
+        Ok(Self {
+            api: address,
+            gateway_address,
+            gateway,
+            engine,
+            desks,
+            observer,
+            http,
+            closing,
+            serving: tasks,
+            folder,
+        })
     }
 
     /// Whether the engine goes on; it ends by itself only when a write failed.
@@ -271,11 +296,6 @@ fn worker_config(config: &Config, secrets: &Secrets) -> stages::Config {
 async fn record_roles(engine: &engine_thread::Running, users: &Users) -> Result<(), StartError> {
     let define = users.define();
     engine.define(define).await.map_err(StartError::Roles)
-}
-
-/// The role map of nobody, for logs that are read without users.
-pub fn no_roles() -> RoleMap {
-    RoleMap::default()
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {

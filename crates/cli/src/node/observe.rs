@@ -64,7 +64,8 @@ pub fn start(
     let (clock, retention) = (Arc::clone(clock), Millis::days(predictions_days));
     let swept_at = Timestamp::default();
     let mut observer = Observer { engine, store, serving, routers, predictions, retention, clock, swept_at };
-    let thread = std::thread::Builder::new().name("observe".into()).spawn(move || observer.drive(&stopped))?;
+    let thread =
+        std::thread::Builder::new().name("observe".into()).spawn(move || observer.drive(&stopped))?;
     Ok(Running { stop, thread })
 }
 

@@ -53,8 +53,13 @@ fn key(path: &Path) -> Result<[u8; 32], StartError> {
             // Hashed, so that the fixed bits of the ids are spread.
             let drawn = domain::name::Digest::of(&drawn).0;
             let part = path.with_extension("part");
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(failed)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&part)
+                .map_err(failed)?;
             file.write_all(hex::encode(drawn).as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
             fs::rename(&part, path).map_err(failed)?;
             Ok(drawn)

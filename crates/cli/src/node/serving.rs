@@ -71,11 +71,18 @@ fn signature_of(signature: &Signature) -> Result<Option<model_server::Signature>
             .map(|tensor| {
                 let datatype = Datatype::named(&tensor.datatype).ok_or_else(|| ServingError::Refused {
                     code: "DATATYPE_UNSUPPORTED".into(),
-                    text: format!("tensor `{}` is {}, which this server does not know", tensor.name, tensor.datatype).into(),
+                    text: format!(
+                        "tensor `{}` is {}, which this server does not know",
+                        tensor.name, tensor.datatype
+                    )
+                    .into(),
                 })?;
                 Ok(Tensor { name: tensor.name.to_string(), datatype, shape: tensor.shape.clone() })
             })
             .collect::<Result<Vec<_>, ServingError>>()
     };
-    Ok(Some(model_server::Signature { inputs: tensors(&signature.inputs)?, outputs: tensors(&signature.outputs)? }))
+    Ok(Some(model_server::Signature {
+        inputs: tensors(&signature.inputs)?,
+        outputs: tensors(&signature.outputs)?,
+    }))
 }

@@ -40,7 +40,9 @@ impl Output {
     pub fn line<T: Serialize>(self, view: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
         match self.0 {
             Form::Table => put(&text(view)),
-            Form::Json | Form::Jsonl => put(&serde_json::to_string(view).map_err(|error| unprintable(&error))?),
+            Form::Json | Form::Jsonl => {
+                put(&serde_json::to_string(view).map_err(|error| unprintable(&error))?)
+            }
         }
     }
 }

@@ -33,9 +33,14 @@ pub(super) fn effects(run: &Run) -> Vec<Effect> {
     for (index, stage) in start.workflow.stages.iter().enumerate() {
         moments(run, index, stage, &mut effects);
     }
-    if let (Phase::Leaving, Some(leaving), Some((_, with))) = (run.phase, &run.leaving, start.workflow.rollout()) {
+    if let (Phase::Leaving, Some(leaving), Some((_, with))) =
+        (run.phase, &run.leaving, start.workflow.rollout())
+    {
         if leaving.observed_at.is_none() && !leaving.overdue {
-            effects.push(Effect::WakeAt { at: leaving.since + with.leave_deadline, input: Input::LeaveDeadline });
+            effects.push(Effect::WakeAt {
+                at: leaving.since + with.leave_deadline,
+                input: Input::LeaveDeadline,
+            });
         }
     }
     effects
@@ -59,10 +64,16 @@ fn moments(run: &Run, index: usize, declared: &workflow::Stage, effects: &mut Ve
         With::Rollout(_) => {
             if let Some(at) = schedule::next_look(run, index) {
                 let baked = schedule::bake_over(run, index) == Some(at);
-                let input = if baked { Input::BakeOver { stage: name() } } else { Input::MeasureDue { stage: name() } };
+                let input = if baked {
+                    Input::BakeOver { stage: name() }
+                } else {
+                    Input::MeasureDue { stage: name() }
+                };
                 wake(at, input);
             }
-            if let Some(at) = schedule::step_deadline(run, index).filter(|at| waits_for_deadline(run, stage, *at)) {
+            if let Some(at) =
+                schedule::step_deadline(run, index).filter(|at| waits_for_deadline(run, stage, *at))
+            {
                 wake(at, Input::StepDeadline { stage: name() });
             }
         }
@@ -77,7 +88,8 @@ fn moments(run: &Run, index: usize, declared: &workflow::Stage, effects: &mut Ve
 
 /// Whether the deadline of the step is still to come: after one look past it, it has done its work.
 fn waits_for_deadline(run: &Run, stage: &Stage, at: Timestamp) -> bool {
-    let going_on = run.phase == Phase::Active && !matches!(stage.state, StageState::Ended(_) | StageState::Pending);
+    let going_on =
+        run.phase == Phase::Active && !matches!(stage.state, StageState::Ended(_) | StageState::Pending);
     going_on && stage.rollout.looked_at.is_none_or(|looked| looked < at)
 }
 
@@ -110,7 +122,13 @@ fn command(run: &Run, start: &Start, open: &OpenAttempt) -> Option<Command> {
     })
 }
 
-fn order(run: &Run, start: &Start, declared: &workflow::Stage, stage: &Stage, open: &OpenAttempt) -> Option<Order> {
+fn order(
+    run: &Run,
+    start: &Start,
+    declared: &workflow::Stage,
+    stage: &Stage,
+    open: &OpenAttempt,
+) -> Option<Order> {
     let (id, name, trained) = (start.run, declared.name.clone(), Arc::clone(&start.trained));
     let live = run.live.clone();
     Some(match (&declared.with, open.purpose) {
@@ -144,9 +162,18 @@ fn order(run: &Run, start: &Start, declared: &workflow::Stage, stage: &Stage, op
         }
         (With::Monitor(with), Purpose::Watch { from, to, late }) => {
             let twice = schedule::looks_twice(with);
-            let wanted = with.checks.iter().filter(|check| !twice || schedule::needs_labels(&check.kind) == late);
+            let wanted =
+                with.checks.iter().filter(|check| !twice || schedule::needs_labels(&check.kind) == late);
             let checks = wanted.cloned().collect();
-            Order::Watch(work::Watch { run: id, stage: name, release: run.release()?, trained, from, to, checks })
+            Order::Watch(work::Watch {
+                run: id,
+                stage: name,
+                release: run.release()?,
+                trained,
+                from,
+                to,
+                checks,
+            })
         }
         _ => return None,
     })

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use super::state::{Gate, Leaving, Monitor, OpenAttempt, Phase, Purpose, Rollout, Run, Stage, StageState, Vote, WaitFor};
 use super::Event;
+use super::state::{
+    Gate, Leaving, Monitor, OpenAttempt, Phase, Purpose, Rollout, Run, Stage, StageState, Vote, WaitFor,
+};
 use crate::decider::IllegalEvent;
 use crate::name::StageName;
 use crate::time::Timestamp;
@@ -24,7 +26,10 @@ fn fits(run: &Run, event: &Event) -> bool {
     match (run.phase, event) {
         (Phase::Absent, Event::Started { .. }) => true,
         (Phase::Absent | Phase::Ended(_), _) | (_, Event::Started { .. }) => false,
-        (Phase::Leaving, Event::WentLive { .. } | Event::RollbackBegan { .. } | Event::StepEntered { .. }) => false,
+        (
+            Phase::Leaving,
+            Event::WentLive { .. } | Event::RollbackBegan { .. } | Event::StepEntered { .. },
+        ) => false,
         (_, Event::WentStandby { .. }) => run.phase == Phase::Live,
         (_, Event::RollbackEnded { .. }) => run.phase == Phase::Leaving,
         _ => true,
@@ -54,13 +59,16 @@ fn apply(run: &mut Run, event: &Event) -> Option<()> {
             run.waits = Some(on.clone());
         }
         Event::AttemptIssued { stage, attempt, purpose, at } => issue(run, stage, *attempt, *purpose, *at)?,
-        Event::AttemptFailed { stage, attempt, retry_at, .. } | Event::AttemptExpired { stage, attempt, retry_at, .. } => {
+        Event::AttemptFailed { stage, attempt, retry_at, .. }
+        | Event::AttemptExpired { stage, attempt, retry_at, .. } => {
             run.close(*attempt)?;
             let stage = run.stage_mut(stage)?;
             stage.failures += 1;
             stage.retry_at = *retry_at;
         }
-        Event::AttemptDeclined { attempt, .. } | Event::AttemptCancelled { attempt, .. } => run.close(*attempt)?,
+        Event::AttemptDeclined { attempt, .. } | Event::AttemptCancelled { attempt, .. } => {
+            run.close(*attempt)?
+        }
         Event::EvidenceRecorded { stage, attempt, evidence, .. } => {
             run.close(*attempt)?;
             let stage = run.stage_mut(stage)?;
@@ -193,7 +201,9 @@ fn apply(run: &mut Run, event: &Event) -> Option<()> {
             monitor.last = Some(*verdict);
         }
         Event::AlertRaised { stage, check, .. } => run.stage_mut(stage)?.monitor.alerts.push(check.clone()),
-        Event::AlertCleared { stage, check } => run.stage_mut(stage)?.monitor.alerts.retain(|name| name != check),
+        Event::AlertCleared { stage, check } => {
+            run.stage_mut(stage)?.monitor.alerts.retain(|name| name != check)
+        }
         Event::IncidentOpened { .. } => {
             run.incidents += 1;
             if let Some(leaving) = &mut run.leaving {
@@ -208,7 +218,8 @@ fn apply(run: &mut Run, event: &Event) -> Option<()> {
             run.waits = None;
             run.paused_at = None;
             let (end, cause, since) = (*end, cause.clone(), *at);
-            run.leaving = Some(Leaving { end, cause, since, generation: None, observed_at: None, overdue: false });
+            run.leaving =
+                Some(Leaving { end, cause, since, generation: None, observed_at: None, overdue: false });
         }
         Event::RollbackEnded { .. } => {}
         Event::Ended { end, .. } => {

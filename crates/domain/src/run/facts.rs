@@ -41,7 +41,11 @@ pub fn facts(run: &Run, now: Timestamp) -> Facts {
     set_text(&mut known, "lineage.run", lineage.run_id.as_ref());
     set_text(&mut known, "lineage.features.view", lineage.features_view.as_ref());
     set_text(&mut known, "lineage.features.schema_version", lineage.features_schema_version.as_ref());
-    set_text(&mut known, "lineage.environment", lineage.environment_lock.as_ref().or(lineage.environment_image.as_ref()));
+    set_text(
+        &mut known,
+        "lineage.environment",
+        lineage.environment_lock.as_ref().or(lineage.environment_image.as_ref()),
+    );
     if let Some(set) = lineage.training_sets.first() {
         known.set("lineage.data", text(&set.uri));
     }

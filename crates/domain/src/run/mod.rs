@@ -21,9 +21,9 @@ mod state;
 mod why;
 
 pub type Effect = crate::effect::Effect<Input>;
-pub use event::Event;
-pub use decide::{EXPOSURE, REQUIRABLE};
 pub(crate) use decide::outcome_name;
+pub use decide::{EXPOSURE, REQUIRABLE};
+pub use event::Event;
 pub use event::PolicyTerm;
 pub use input::{Input, ShiftRefusal, Start};
 pub use rejection::Rejection;

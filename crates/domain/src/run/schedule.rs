@@ -81,7 +81,11 @@ pub(super) fn looks_twice(with: &MonitorWith) -> bool {
 /// The next window to look at, with its purpose; nothing while it is looked at already.
 pub(super) fn next_window(run: &Run, index: usize, with: &MonitorWith) -> Option<(Timestamp, Purpose)> {
     let stage = &run.stages[index];
-    if run.phase != Phase::Live || stage.state != StageState::Working || stage.retry_at.is_some() || run.paused_at.is_some() {
+    if run.phase != Phase::Live
+        || stage.state != StageState::Working
+        || stage.retry_at.is_some()
+        || run.paused_at.is_some()
+    {
         return None;
     }
     let open = |wanted: bool| {

@@ -246,7 +246,11 @@ pub enum Purpose {
     /// The last look, after a rollback.
     MeasureLast,
     /// One window of a monitor; `late` when it is looked at again for what labels tell.
-    Watch { from: Timestamp, to: Timestamp, late: bool },
+    Watch {
+        from: Timestamp,
+        to: Timestamp,
+        late: bool,
+    },
 }
 
 /// Traffic is being taken away.

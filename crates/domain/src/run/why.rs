@@ -34,11 +34,18 @@ pub fn why(run: &Run) -> Vec<Waiting> {
         match (&declared.with, &run.waits) {
             (With::Gate(gate), Some(WaitFor::People)) if stage.state == StageState::Waiting => {
                 for asked in &gate.approvals {
-                    let votes: Vec<_> = stage.gate.votes.iter().filter(|vote| vote.role == asked.role).collect();
+                    let votes: Vec<_> =
+                        stage.gate.votes.iter().filter(|vote| vote.role == asked.role).collect();
                     let missing = (asked.count as usize).saturating_sub(votes.len());
                     if missing > 0 && open_seats(gate, &stage.gate.votes) > 0 {
-                        let evidence = stage.gate.asked.map_or(String::new(), |digest| format!(" on evidence {}", digest.hex()));
-                        let text = format!("gate `{}` needs {missing} more approval as {}{evidence}", declared.name, asked.role);
+                        let evidence = stage
+                            .gate
+                            .asked
+                            .map_or(String::new(), |digest| format!(" on evidence {}", digest.hex()));
+                        let text = format!(
+                            "gate `{}` needs {missing} more approval as {}{evidence}",
+                            declared.name, asked.role
+                        );
                         push("people", text, stage.gate.expires_at);
                     }
                 }
@@ -49,7 +56,9 @@ pub fn why(run: &Run) -> Vec<Waiting> {
             (With::Rollout(with), waits_for) if stage.state.is_open() => match waits_for {
                 Some(WaitFor::Slot { why }) => push("slot", format!("the target's slot: {why}"), None),
                 Some(WaitFor::Thaw) => push("thaw", "the target is frozen".to_owned(), None),
-                Some(WaitFor::Prepare { why }) => push("prepare", format!("the release to be loaded: {why}"), None),
+                Some(WaitFor::Prepare { why }) => {
+                    push("prepare", format!("the release to be loaded: {why}"), None)
+                }
                 _ => rollout(run, index, with, &mut push),
             },
             _ => {}
@@ -58,25 +67,36 @@ pub fn why(run: &Run) -> Vec<Waiting> {
     for effect in run.effects() {
         match effect {
             Effect::Command(command) => {
-                let text = format!("a {} worker to {} (attempt {})", command.stage().as_str(), command.order.as_str(), command.attempt.number);
+                let text = format!(
+                    "a {} worker to {} (attempt {})",
+                    command.stage().as_str(),
+                    command.order.as_str(),
+                    command.attempt.number
+                );
                 push("command", text, None);
             }
             Effect::WakeAt { at, input } => match input {
                 Input::LeaseEnded { .. } => {}
                 Input::BackoffOver { stage } => push("timer", format!("the next try of `{stage}`"), Some(at)),
-                Input::WindowOver { stage } => push("timer", format!("the next window of `{stage}`"), Some(at)),
+                Input::WindowOver { stage } => {
+                    push("timer", format!("the next window of `{stage}`"), Some(at))
+                }
                 Input::GateExpired { stage } => push("timer", format!("gate `{stage}` expires"), Some(at)),
                 Input::StageTimedOut { stage } => push("timer", format!("`{stage}` times out"), Some(at)),
                 Input::BakeOver { stage } => push("timer", format!("the bake of `{stage}` to end"), Some(at)),
                 Input::MeasureDue { stage } => push("timer", format!("the next look at `{stage}`"), Some(at)),
-                Input::StepDeadline { stage } => push("timer", format!("the deadline of the step of `{stage}`"), Some(at)),
+                Input::StepDeadline { stage } => {
+                    push("timer", format!("the deadline of the step of `{stage}`"), Some(at))
+                }
                 other => push("timer", other.name().to_owned(), Some(at)),
             },
         }
     }
     match run.phase {
         Phase::Live => push("replaced", "it is live until another release replaces it".to_owned(), None),
-        Phase::Standby => push("replaced", "it is the last good release until another takes that place".to_owned(), None),
+        Phase::Standby => {
+            push("replaced", "it is the last good release until another takes that place".to_owned(), None)
+        }
         Phase::Leaving => push("target", "its traffic to be taken away by every gateway".to_owned(), None),
         Phase::Absent | Phase::Active | Phase::Ended(_) => {}
     }
@@ -102,8 +122,14 @@ fn rollout(
     if !rollout.prepared {
         push("prepare", format!("{place}: the release to be loaded and ready"), None);
     } else if rollout.observed.is_none() {
-        push("target", format!("{place}: every gateway to obey generation {}", rollout.requested.unwrap_or_default()), None);
-    } else if let Some(samples) = steps.get(step as usize).map(|step| step.samples).filter(|samples| *samples > 0) {
+        push(
+            "target",
+            format!("{place}: every gateway to obey generation {}", rollout.requested.unwrap_or_default()),
+            None,
+        );
+    } else if let Some(samples) =
+        steps.get(step as usize).map(|step| step.samples).filter(|samples| *samples > 0)
+    {
         for (check, judgement) in &run.stages[index].judged {
             if judgement.verdict == Verdict::NoData {
                 push("samples", format!("{place}: {check} has {} of {samples} samples", judgement.n), None);

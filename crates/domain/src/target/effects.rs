@@ -37,7 +37,9 @@ fn command(target: &Target, owner: &StreamId, what: Errand, number: u32, issued_
     let id = target.id.clone().expect("an errand belongs to a target that has its name");
     let errand = target.errand(what);
     let (order, step) = match what {
-        Errand::Prepare => (Order::Prepare(work::Prepare { releases: errand.releases.clone() }), u64::from(number)),
+        Errand::Prepare => {
+            (Order::Prepare(work::Prepare { releases: errand.releases.clone() }), u64::from(number))
+        }
         Errand::Apply => {
             let table = target.table.clone().expect("gateways are told of a table that was raised");
             (Order::Apply(work::Apply { table }), 0)

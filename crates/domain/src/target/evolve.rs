@@ -1,7 +1,7 @@
 //! What is true of a target after an event. Frozen once an event is released; parses nothing.
 
-use super::state::{BAD_MAX, Errand, ErrandState, Frozen, LastGood, LeavingRelease, Live, Target, UnderWay};
 use super::Event;
+use super::state::{BAD_MAX, Errand, ErrandState, Frozen, LastGood, LeavingRelease, Live, Target, UnderWay};
 use crate::decider::IllegalEvent;
 use crate::model::Release;
 use crate::name::Digest;
@@ -57,9 +57,10 @@ fn apply(target: &mut Target, event: &Event) -> Option<()> {
                 return None;
             }
             if let Some(entry) = target.under_way.iter_mut().find(|entry| Some(entry.run) == *run) {
-                entry.moved |= table.routes.iter().any(|route| {
-                    route.release.run == Some(entry.run) && route.weight > Weight::NONE
-                });
+                entry.moved |= table
+                    .routes
+                    .iter()
+                    .any(|route| route.release.run == Some(entry.run) && route.weight > Weight::NONE);
             }
             target.table = Some(table.clone());
             target.raised_at = *at;
@@ -72,7 +73,9 @@ fn apply(target: &mut Target, event: &Event) -> Option<()> {
                 target.apply.last_failure = None;
             }
             for gateway in gateways {
-                replace(&mut target.gateways, gateway.clone(), |gateway: &GatewayObserved| gateway.gateway.clone());
+                replace(&mut target.gateways, gateway.clone(), |gateway: &GatewayObserved| {
+                    gateway.gateway.clone()
+                });
             }
             let least = target.gateways.iter().map(|gateway| gateway.generation).min();
             target.observed = least.unwrap_or_default();
@@ -91,7 +94,8 @@ fn apply(target: &mut Target, event: &Event) -> Option<()> {
         }
         Event::ReleaseRolledBack { release, to, cause, .. } => {
             remember_bad(target, release.bundle);
-            target.leaving = Some(LeavingRelease { release: release.clone(), to: to.clone(), cause: cause.clone() });
+            target.leaving =
+                Some(LeavingRelease { release: release.clone(), to: to.clone(), cause: cause.clone() });
         }
         Event::ReleaseKilled { release, .. } => {
             remember_bad(target, release.bundle);

@@ -37,7 +37,9 @@ pub enum Rejection {
 impl Rejection {
     pub fn refusal(&self) -> Refusal {
         let (kind, code, hint): (Kind, &str, Option<&str>) = match self {
-            Self::UnknownTarget { .. } => (Kind::State, "UNKNOWN_TARGET", Some("list targets with `modelrail targets`")),
+            Self::UnknownTarget { .. } => {
+                (Kind::State, "UNKNOWN_TARGET", Some("list targets with `modelrail targets`"))
+            }
             Self::NotEntitled { .. } => (
                 Kind::NotEntitled,
                 "NOT_ENTITLED",

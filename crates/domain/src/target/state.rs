@@ -172,14 +172,16 @@ impl Target {
                     })
                 };
                 // What nobody keeps is unloaded, once no gateway can lead anybody to it.
-                let spare = self.servers.iter().flat_map(|server| &server.bundles).any(|bundle| {
-                    !kept.iter().any(|release| release.bundle == *bundle) && !routed(bundle)
-                });
+                let spare =
+                    self.servers.iter().flat_map(|server| &server.bundles).any(|bundle| {
+                        !kept.iter().any(|release| release.bundle == *bundle) && !routed(bundle)
+                    });
                 lacking || spare
             }
             Errand::Apply => self.table.as_ref().is_some_and(|table| {
                 // Ready before routed.
-                self.observed < table.generation && table.routes.iter().all(|route| self.is_loaded(&route.release))
+                self.observed < table.generation
+                    && table.routes.iter().all(|route| self.is_loaded(&route.release))
             }),
         }
     }

@@ -109,7 +109,11 @@ fn a_bundle_that_could_not_be_made_blocks_the_run_and_what_cannot_be_told_is_tri
     for attempt in 0..3 {
         let command = world.commands().pop().unwrap();
         assert!(matches!(command.order, Order::Package(_)));
-        let outcome = Outcome::CouldNotTell { code: "UNREACHABLE".into(), reason: "no route".into(), retry_after: None };
+        let outcome = Outcome::CouldNotTell {
+            code: "UNREACHABLE".into(),
+            reason: "no route".into(),
+            retry_after: None,
+        };
         world.answer(&command.attempt, outcome).unwrap();
         if attempt < 2 {
             let (at, moment) = world.next_moment().unwrap();
@@ -203,7 +207,12 @@ fn after_a_restart_gateways_and_servers_are_brought_back_to_what_was_intended() 
     let mut world = World::new();
     let run = world.bring_live("v1", &flow());
     let generation = world.place().table.as_ref().unwrap().generation;
-    let empty = crate::work::ServerLoaded { server: "s".into(), bundles: vec![], failed: vec![], heard_at: world.now };
+    let empty = crate::work::ServerLoaded {
+        server: "s".into(),
+        bundles: vec![],
+        failed: vec![],
+        heard_at: world.now,
+    };
     world.tell_target(crate::target::Input::ReportLoaded { servers: vec![empty] }).unwrap();
     let gateway = world.gateway(0);
     world.tell_target(crate::target::Input::ReportRoutes { gateways: vec![gateway] }).unwrap();
@@ -221,7 +230,8 @@ fn a_release_that_a_server_lost_is_waited_for_and_goes_on() {
     assert!(world.state(run).stages[3].rollout.observed.is_some());
     let server = ServerLoaded { server: "s".into(), bundles: vec![], failed: vec![], heard_at: world.now };
     world.tell_target(target::Input::ReportLoaded { servers: vec![server] }).unwrap();
-    let prepare = world.commands().into_iter().find(|command| matches!(command.order, Order::Prepare(_))).unwrap();
+    let prepare =
+        world.commands().into_iter().find(|command| matches!(command.order, Order::Prepare(_))).unwrap();
     let away = Outcome::CouldNotTell { code: "AWAY".into(), reason: "no answer".into(), retry_after: None };
     world.answer(&prepare.attempt, away).unwrap();
     assert!(matches!(world.state(run).waits, Some(WaitFor::Prepare { .. })));

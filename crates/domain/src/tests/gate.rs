@@ -59,7 +59,14 @@ fn a_tool_that_acts_for_the_owner_is_the_owner() {
     let mut bot = actor("ada");
     bot.on_behalf_of = Some(actor("ole").subject);
     let role = Role::parse("ml").unwrap();
-    let vote = Input::Approve { actor: bot, roles: roles(), stage: stage("board"), role, rationale: "x".into(), evidence };
+    let vote = Input::Approve {
+        actor: bot,
+        roles: roles(),
+        stage: stage("board"),
+        role,
+        rationale: "x".into(),
+        evidence,
+    };
     assert_eq!(world.tell(run, vote).unwrap_err().code, "SOD_VIOLATION");
 }
 
@@ -71,7 +78,14 @@ fn a_vote_names_the_evidence_and_a_reason() {
         [("", evidence, "NO_RATIONALE"), ("x", Digest::of(b"another"), "APPROVAL_MISMATCH")]
     {
         let (role, rationale) = (Role::parse("ml").unwrap(), rationale.into());
-        let vote = Input::Approve { actor: actor("ada"), roles: roles(), stage: stage("board"), role, rationale, evidence };
+        let vote = Input::Approve {
+            actor: actor("ada"),
+            roles: roles(),
+            stage: stage("board"),
+            role,
+            rationale,
+            evidence,
+        };
         assert_eq!(world.tell(run, vote).unwrap_err().code, code);
     }
 }
@@ -83,7 +97,14 @@ fn one_refusal_ends_the_gate() {
     let evidence = world.state(run).stages[2].gate.asked.unwrap();
     let role = Role::parse("business").unwrap();
     let rationale = "not before Christmas".into();
-    let vote = Input::Reject { actor: actor("bea"), roles: roles(), stage: stage("board"), role, rationale, evidence };
+    let vote = Input::Reject {
+        actor: actor("bea"),
+        roles: roles(),
+        stage: stage("board"),
+        role,
+        rationale,
+        evidence,
+    };
     world.tell(run, vote).unwrap();
     assert_eq!(world.state(run).phase, Phase::Ended(End::Blocked));
 }

@@ -115,7 +115,8 @@ fn an_unknown_run_is_said_to_be_unknown() {
     let refusal = {
         let now = world.now;
         let (transition, _) =
-            crate::transition::transact(&mut world, crate::transition::Input::Run(run, pause()), now).unwrap();
+            crate::transition::transact(&mut world, crate::transition::Input::Run(run, pause()), now)
+                .unwrap();
         transition.refused.unwrap()
     };
     assert_eq!(refusal.code, "UNKNOWN_RUN");

@@ -66,7 +66,9 @@ fn story(seed: u64) {
                 let release = runs.last().and_then(|run| world.state(*run).release());
                 let input = match (chance.below(4), release) {
                     (0, _) => target::Input::RollBack { actor, roles, to: None, reason },
-                    (1, Some(release)) => target::Input::Kill { actor, roles, bundle: release.bundle, reason },
+                    (1, Some(release)) => {
+                        target::Input::Kill { actor, roles, bundle: release.bundle, reason }
+                    }
                     (2, _) => target::Input::Freeze { actor, roles, until: None, reason },
                     _ => target::Input::Unfreeze { actor, roles, reason },
                 };

@@ -99,7 +99,10 @@ fn a_frozen_target_refuses_growth_and_lets_go_on_when_thawed() {
     let run = world.publish("v2", &flow());
     world.pass(Millis::minutes(20));
     assert!(crate::run::why(world.state(run)).iter().any(|wait| wait.kind == "thaw"));
-    assert_eq!(world.place().table.as_ref().unwrap().weight_of(&world.state(run).release().unwrap()), Weight::NONE);
+    assert_eq!(
+        world.place().table.as_ref().unwrap().weight_of(&world.state(run).release().unwrap()),
+        Weight::NONE
+    );
     world.tell_target(unfreeze()).unwrap();
     world.pass(Millis::hours(1));
     assert_eq!(world.state(run).phase, Phase::Live);
@@ -119,7 +122,8 @@ fn a_freeze_ends_at_its_time() {
 #[test]
 fn what_already_serves_is_adopted_and_is_what_the_next_is_held_against() {
     let mut world = World::new();
-    let release = Release { version: Version::parse("v0").unwrap(), bundle: Digest::of(b"adopted"), run: None };
+    let release =
+        Release { version: Version::parse("v0").unwrap(), bundle: Digest::of(b"adopted"), run: None };
     let adopt = |release: &Release| Input::Adopt {
         actor: actor("ops"),
         roles: roles(),

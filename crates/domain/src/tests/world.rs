@@ -35,9 +35,12 @@ pub fn stage(name: &str) -> StageName {
 
 pub fn roles() -> Pinned<RoleMap> {
     let mut map = RoleMap::default();
-    for (role, people) in
-        [("ml", &["ada", "ole", "tim"][..]), ("business", &["bea", "ada"]), ("operator", &["ops"]), ("admin", &["root"])]
-    {
+    for (role, people) in [
+        ("ml", &["ada", "ole", "tim"][..]),
+        ("business", &["bea", "ada"]),
+        ("operator", &["ops"]),
+        ("admin", &["root"]),
+    ] {
         let people = people.iter().map(|name| Subject::parse(name).unwrap()).collect();
         map.members.insert(Role::parse(role).unwrap(), people);
     }
@@ -45,7 +48,12 @@ pub fn roles() -> Pinned<RoleMap> {
 }
 
 pub fn actor(name: &str) -> Actor {
-    Actor { subject: Subject::parse(name).unwrap(), issuer: "test".into(), method: "token".into(), on_behalf_of: None }
+    Actor {
+        subject: Subject::parse(name).unwrap(),
+        issuer: "test".into(),
+        method: "token".into(),
+        on_behalf_of: None,
+    }
 }
 
 fn check(kind: check::Kind) -> Check {
@@ -68,8 +76,10 @@ pub fn canary(while_running: WhileRunning, approvals: &[(&str, u32)]) -> Pinned<
     let smoke = Check { on: On::TEST, ..check(check::Kind::Smoke(check::smoke::Smoke)) };
     let errors = check::error_rate::ErrorRate { max: None, margin: Some(0.01) };
     let watched = check::error_rate::ErrorRate { max: Some(0.05), margin: None };
-    let approvals =
-        approvals.iter().map(|(role, count)| Approvals { role: Role::parse(role).unwrap(), count: *count }).collect();
+    let approvals = approvals
+        .iter()
+        .map(|(role, count)| Approvals { role: Role::parse(role).unwrap(), count: *count })
+        .collect();
     let step = |weight: u16, samples: u64| RolloutStep {
         weight: Weight::basis_points(weight).unwrap(),
         samples,
@@ -84,39 +94,59 @@ pub fn canary(while_running: WhileRunning, approvals: &[(&str, u32)]) -> Pinned<
             while_running,
         },
         stages: vec![
-            stage("package", vec![], With::Package(PackageWith {
-                formats: vec!["onnx".into()],
-                size_max_bytes: 1 << 30,
-                require: vec![],
-                sign: false,
-            })),
-            stage("staging", vec![0], With::StageTest(StageTestWith {
-                environment: Environment::parse("staging").unwrap(),
-                checks: vec![smoke],
-            })),
-            stage("board", vec![1], With::Gate(GateWith {
-                require: vec![],
-                approvals,
-                four_eyes: true,
-                expires: Millis::days(7),
-            })),
-            stage("canary", vec![2], With::Rollout(RolloutWith {
-                strategy: Strategy::Canary,
-                sticky: Sticky::None,
-                steps: vec![step(1_000, 200), step(10_000, 0)],
-                analysis: vec![check(check::Kind::ErrorRate(errors))],
-                alpha: 0.05,
-                share_cap: Weight::basis_points(2_500).unwrap(),
-                tick: Millis::seconds(10),
-                on: On::LIVE,
-                leave_deadline: Millis::seconds(60),
-                keep_warm: Millis::hours(24),
-            })),
-            stage("watch", vec![3], With::Monitor(MonitorWith {
-                window: Millis::hours(1),
-                labels_delay: Millis(0),
-                checks: vec![check(check::Kind::ErrorRate(watched))],
-            })),
+            stage(
+                "package",
+                vec![],
+                With::Package(PackageWith {
+                    formats: vec!["onnx".into()],
+                    size_max_bytes: 1 << 30,
+                    require: vec![],
+                    sign: false,
+                }),
+            ),
+            stage(
+                "staging",
+                vec![0],
+                With::StageTest(StageTestWith {
+                    environment: Environment::parse("staging").unwrap(),
+                    checks: vec![smoke],
+                }),
+            ),
+            stage(
+                "board",
+                vec![1],
+                With::Gate(GateWith {
+                    require: vec![],
+                    approvals,
+                    four_eyes: true,
+                    expires: Millis::days(7),
+                }),
+            ),
+            stage(
+                "canary",
+                vec![2],
+                With::Rollout(RolloutWith {
+                    strategy: Strategy::Canary,
+                    sticky: Sticky::None,
+                    steps: vec![step(1_000, 200), step(10_000, 0)],
+                    analysis: vec![check(check::Kind::ErrorRate(errors))],
+                    alpha: 0.05,
+                    share_cap: Weight::basis_points(2_500).unwrap(),
+                    tick: Millis::seconds(10),
+                    on: On::LIVE,
+                    leave_deadline: Millis::seconds(60),
+                    keep_warm: Millis::hours(24),
+                }),
+            ),
+            stage(
+                "watch",
+                vec![3],
+                With::Monitor(MonitorWith {
+                    window: Millis::hours(1),
+                    labels_delay: Millis(0),
+                    checks: vec![check(check::Kind::ErrorRate(watched))],
+                }),
+            ),
         ],
     };
     let digest = Digest::of(format!("{workflow:?}").as_bytes());
@@ -129,7 +159,12 @@ pub fn trained(version: &str) -> Trained {
         id: version.into(),
         model: ModelName::parse("fraud").unwrap(),
         version: Version::parse(version).unwrap(),
-        artifact: Artifact { uri: "file:model".into(), sha256: Digest::of(version.as_bytes()), size: None, format: None },
+        artifact: Artifact {
+            uri: "file:model".into(),
+            sha256: Digest::of(version.as_bytes()),
+            size: None,
+            format: None,
+        },
         signature: Signature::default(),
         lineage: Lineage::default(),
         claims: vec![],
@@ -267,17 +302,19 @@ impl World {
             Effect::Command(command) => Some(*command),
             Effect::WakeAt { .. } => None,
         });
-        let of_targets = self.targets.values().flat_map(|target| target.effects()).filter_map(|effect| match effect {
-            Effect::Command(command) => Some(*command),
-            Effect::WakeAt { .. } => None,
-        });
+        let of_targets =
+            self.targets.values().flat_map(|target| target.effects()).filter_map(|effect| match effect {
+                Effect::Command(command) => Some(*command),
+                Effect::WakeAt { .. } => None,
+            });
         of_runs.chain(of_targets).collect()
     }
 
     /// Lets the workers answer everything that is outstanding, until nothing is.
     pub fn work(&mut self) {
         for _ in 0..200 {
-            let Some(command) = self.commands().into_iter().find(|command| !self.answered.contains(&command.attempt))
+            let Some(command) =
+                self.commands().into_iter().find(|command| !self.answered.contains(&command.attempt))
             else {
                 return;
             };
@@ -328,7 +365,9 @@ impl World {
                 detectable: None,
             }),
             Order::Measure(_) => match self.traffic {
-                None => Outcome::CouldNotTell { code: "AWAY".into(), reason: "no log".into(), retry_after: None },
+                None => {
+                    Outcome::CouldNotTell { code: "AWAY".into(), reason: "no log".into(), retry_after: None }
+                }
                 Some(Traffic { candidate, live }) => Outcome::Measured(evidence(vec![
                     measured("error-rate", Arm::Candidate, candidate),
                     measured("error-rate", Arm::Live, live),
@@ -343,16 +382,27 @@ impl World {
                 let server = ServerLoaded { server: "s".into(), bundles, failed: vec![], heard_at: self.now };
                 Outcome::Prepared { servers: vec![server] }
             }
-            Order::Apply(order) => Outcome::Applied { gateways: vec![self.gateway(order.table.generation.0)] },
+            Order::Apply(order) => {
+                Outcome::Applied { gateways: vec![self.gateway(order.table.generation.0)] }
+            }
             Order::Watch(_) => Outcome::Measured(evidence(
-                self.traffic.map(|t| measured("error-rate", Arm::Candidate, t.candidate)).into_iter().collect(),
+                self.traffic
+                    .map(|t| measured("error-rate", Arm::Candidate, t.candidate))
+                    .into_iter()
+                    .collect(),
             )),
         }
     }
 
     pub fn gateway(&self, generation: u64) -> GatewayObserved {
         let generation = crate::routes::Generation(generation);
-        GatewayObserved { gateway: "g".into(), generation, override_to: None, killed: vec![], heard_at: self.now }
+        GatewayObserved {
+            gateway: "g".into(),
+            generation,
+            override_to: None,
+            killed: vec![],
+            heard_at: self.now,
+        }
     }
 
     /// The earliest moment that somebody waits for, with its input.

@@ -91,12 +91,19 @@ fn packed_up(d: &mut Draft, open: &OpenAttempt, stage: StageName, packed: &Packe
     let Some(bundle) = &packed.bundle else {
         record(d, open, &stage, &packed.evidence);
         let first = packed.evidence.findings.first();
-        let why = first.map_or("no bundle, and no finding says why".into(), |f| format!("{}: {}", f.code, f.text));
+        let why =
+            first.map_or("no bundle, and no finding says why".into(), |f| format!("{}: {}", f.code, f.text));
         stages::judge(d, open.stage, Verdict::Fail, why.into());
         return Ok(());
     };
     let (evidence, bundle) = (Arc::new(packed.evidence.clone()), Arc::new(bundle.clone()));
-    d.emit(Event::BundlePacked { stage, attempt: open.number, evidence, bundle: Arc::clone(&bundle), at: d.now });
+    d.emit(Event::BundlePacked {
+        stage,
+        attempt: open.number,
+        evidence,
+        bundle: Arc::clone(&bundle),
+        at: d.now,
+    });
     let missing = missing_lineage(d, with);
     if missing.is_empty() {
         stages::judge(d, open.stage, Verdict::Pass, format!("bundle {}", bundle.digest.short()).into());
@@ -169,11 +176,23 @@ pub(super) fn judged(d: &mut Draft, index: usize, check: &crate::name::CheckName
 }
 
 /// What could not be told is tried again after a backoff, as often as the stage allows.
-fn could_not_tell(d: &mut Draft, open: &OpenAttempt, code: &Text, reason: &Text, retry_after: Option<Millis>) {
+fn could_not_tell(
+    d: &mut Draft,
+    open: &OpenAttempt,
+    code: &Text,
+    reason: &Text,
+    retry_after: Option<Millis>,
+) {
     let retry_at = retry_at(d, open).map(|at| at.max(d.now + retry_after.unwrap_or_default()));
     let stage = d.workflow().stages[open.stage].name.clone();
     let (code, reason) = (code.clone(), reason.clone());
-    d.emit(Event::AttemptFailed { stage, attempt: open.number, code: code.clone(), reason: reason.clone(), retry_at });
+    d.emit(Event::AttemptFailed {
+        stage,
+        attempt: open.number,
+        code: code.clone(),
+        reason: reason.clone(),
+        retry_at,
+    });
     if retry_at.is_none() {
         tries_over(d, open, &format!("{code}: {reason}"));
     }

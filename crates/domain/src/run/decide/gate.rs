@@ -34,7 +34,10 @@ pub(super) fn planned(d: &mut Draft) {
     let workflow = d.workflow();
     for (index, stage) in workflow.stages.iter().enumerate() {
         let state = &d.run.stages[index];
-        if stage.with.kind() == StageKind::Gate && state.state == StageState::Working && state.gate.policy.is_none() {
+        if stage.with.kind() == StageKind::Gate
+            && state.state == StageState::Working
+            && state.gate.policy.is_none()
+        {
             judge_policy(d, index);
         }
     }
@@ -118,7 +121,11 @@ pub(super) struct Ballot<'a> {
 /// evidence in force, says why, and has not voted. Gives the gate's index and the person who votes.
 fn admit(d: &Draft, verb: &'static str, ballot: &Ballot<'_>) -> Result<(usize, Subject), Rejection> {
     let (index, stage) = d.stage(verb, ballot.stage)?;
-    let closed = |actual: &str| Rejection::GateClosed { verb, stage: ballot.stage.to_string(), actual: actual.to_owned() };
+    let closed = |actual: &str| Rejection::GateClosed {
+        verb,
+        stage: ballot.stage.to_string(),
+        actual: actual.to_owned(),
+    };
     let workflow = d.workflow();
     let With::Gate(gate) = &workflow.stages[index].with else { return Err(closed("not a gate")) };
     let Some(asked) = stage.gate.asked.filter(|_| stage.state == StageState::Waiting) else {
@@ -136,7 +143,11 @@ fn admit(d: &Draft, verb: &'static str, ballot: &Ballot<'_>) -> Result<(usize, S
         return Err(Rejection::NoRationale);
     }
     if ballot.evidence != asked {
-        return Err(Rejection::OtherEvidence { verb, expected: asked.short(), found: ballot.evidence.short() });
+        return Err(Rejection::OtherEvidence {
+            verb,
+            expected: asked.short(),
+            found: ballot.evidence.short(),
+        });
     }
     if stage.gate.votes.iter().any(|vote| vote.by == person) {
         return Err(Rejection::AlreadyVoted { verb, subject });
@@ -191,7 +202,11 @@ fn last_vote(d: &mut Draft, index: usize, gate: &GateWith) {
     if let Some(attempt) = notifying {
         d.emit(Event::AttemptCancelled { stage, attempt });
     }
-    let why = if verdict == Verdict::Pass { "the policy holds and all have approved" } else { "the policy no longer holds" };
+    let why = if verdict == Verdict::Pass {
+        "the policy holds and all have approved"
+    } else {
+        "the policy no longer holds"
+    };
     stages::judge(d, index, verdict, why.into());
 }
 

@@ -22,7 +22,9 @@ pub(super) fn ordered(d: &mut Draft, cause: &Text, generation: Generation) -> Re
             }
         }
         Phase::Active => stages::end(d, End::RolledBack, cause),
-        Phase::Absent | Phase::Standby | Phase::Leaving | Phase::Ended(_) => return Err(Rejection::MomentOver),
+        Phase::Absent | Phase::Standby | Phase::Leaving | Phase::Ended(_) => {
+            return Err(Rejection::MomentOver);
+        }
     }
     Ok(())
 }
@@ -46,7 +48,8 @@ pub(super) fn measured(d: &mut Draft, evidence: Option<&Evidence>) {
     let leaving = d.run.leaving.clone().expect("the last look is asked for while leaving");
     let restored_at = leaving.observed_at.unwrap_or(d.now);
     let requests_exposed = evidence.and_then(|evidence| {
-        let candidate = evidence.measurements.iter().filter(|m| m.arm == Arm::Candidate && m.check.as_str() == EXPOSURE);
+        let candidate =
+            evidence.measurements.iter().filter(|m| m.arm == Arm::Candidate && m.check.as_str() == EXPOSURE);
         candidate.map(|m| m.n).max()
     });
     let seconds_from_verdict = (restored_at - leaving.since).0 as f64 / 1_000.0;

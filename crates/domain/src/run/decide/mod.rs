@@ -34,12 +34,14 @@ pub(super) fn decide(run: &Run, input: &Input, now: Timestamp) -> Result<Decisio
     admit(run, input)?;
     match input {
         Input::Start(start) => stages::start(draft_ref, start),
-        Input::Approve { actor, roles, stage, role, rationale, evidence } => {
-            gate::approve(draft_ref, &gate::Ballot { actor, roles, stage, role, rationale, evidence: *evidence })
-        }
-        Input::Reject { actor, roles, stage, role, rationale, evidence } => {
-            gate::reject(draft_ref, &gate::Ballot { actor, roles, stage, role, rationale, evidence: *evidence })
-        }
+        Input::Approve { actor, roles, stage, role, rationale, evidence } => gate::approve(
+            draft_ref,
+            &gate::Ballot { actor, roles, stage, role, rationale, evidence: *evidence },
+        ),
+        Input::Reject { actor, roles, stage, role, rationale, evidence } => gate::reject(
+            draft_ref,
+            &gate::Ballot { actor, roles, stage, role, rationale, evidence: *evidence },
+        ),
         Input::Pause { actor, roles, reason } => people::pause(draft_ref, actor, roles, reason),
         Input::Resume { actor, roles, reason } => people::resume(draft_ref, actor, roles, reason),
         Input::Abort { actor, roles, reason } => people::abort(draft_ref, actor, roles, reason),

@@ -34,7 +34,13 @@ pub(super) fn window_over(d: &mut Draft, name: &StageName) -> Refused {
     }
 }
 
-pub(super) fn measured(d: &mut Draft, index: usize, evidence: &Evidence, window: (Timestamp, Timestamp), late: bool) {
+pub(super) fn measured(
+    d: &mut Draft,
+    index: usize,
+    evidence: &Evidence,
+    window: (Timestamp, Timestamp),
+    late: bool,
+) {
     let Ok(with) = with(d, index) else { return };
     let stage = d.workflow().stages[index].name.clone();
     let twice = schedule::looks_twice(&with);

@@ -12,7 +12,12 @@ use crate::weight::Weight;
 use crate::workflow::With;
 
 /// Who asks, if they may and say why.
-fn entitled(verb: &'static str, actor: &Actor, roles: &Pinned<RoleMap>, reason: &Text) -> Result<Subject, Rejection> {
+fn entitled(
+    verb: &'static str,
+    actor: &Actor,
+    roles: &Pinned<RoleMap>,
+    reason: &Text,
+) -> Result<Subject, Rejection> {
     let subject = actor.person().clone();
     if !roles.may_operate(&subject) {
         return Err(Rejection::NotEntitled { verb, role: OPERATOR.to_owned(), subject: subject.to_string() });
@@ -84,7 +89,13 @@ pub(super) fn promote(
 }
 
 /// Tries a stage again now that waits for its backoff.
-pub(super) fn retry(d: &mut Draft, actor: &Actor, roles: &Pinned<RoleMap>, name: &StageName, reason: &Text) -> Refused {
+pub(super) fn retry(
+    d: &mut Draft,
+    actor: &Actor,
+    roles: &Pinned<RoleMap>,
+    name: &StageName,
+    reason: &Text,
+) -> Refused {
     let by = entitled("retry", actor, roles, reason)?;
     let (index, stage) = d.stage("retry", name)?;
     let waits = stage.state == StageState::Working && stage.retry_at.is_some();

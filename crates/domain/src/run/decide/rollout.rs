@@ -161,7 +161,12 @@ pub(super) fn shift_accepted(d: &mut Draft, generation: Generation) -> Refused {
     }
     let (index, workflow) = d.rollout().ok_or(Rejection::MomentOver)?;
     let weight = d.run.stages[index].rollout.weight;
-    d.emit(Event::WeightRequested { stage: workflow.stages[index].name.clone(), generation, weight, at: d.now });
+    d.emit(Event::WeightRequested {
+        stage: workflow.stages[index].name.clone(),
+        generation,
+        weight,
+        at: d.now,
+    });
     Ok(())
 }
 
@@ -169,7 +174,9 @@ pub(super) fn shift_refused(d: &mut Draft, why: &ShiftRefusal) -> Refused {
     match why {
         ShiftRefusal::Frozen => wait(d, WaitFor::Thaw),
         ShiftRefusal::NoSlot => wait(d, WaitFor::Slot { why: "the slot was taken away".into() }),
-        ShiftRefusal::NotLoaded => wait(d, WaitFor::Prepare { why: "the release is no longer loaded".into() }),
+        ShiftRefusal::NotLoaded => {
+            wait(d, WaitFor::Prepare { why: "the release is no longer loaded".into() })
+        }
         // It goes on serving; one incident says so.
         ShiftRefusal::NoLastGood if d.run.incidents == 0 => {
             let why = "it should be rolled back, and there is no last good release to roll back to".into();
@@ -280,7 +287,11 @@ pub(super) fn measured(d: &mut Draft, index: usize, evidence: &Evidence) {
     let baked = schedule::bake_over(&d.run, index).is_some_and(|at| d.now >= at);
     // Without a check to prove anything only the bake lets it go on.
     if enough && (baked || proven && !found.is_empty() && no_counterpart.is_none()) {
-        let why = if baked { "no harm by the end of the bake" } else { "no harm, shown before the end of the bake" };
+        let why = if baked {
+            "no harm by the end of the bake"
+        } else {
+            "no harm, shown before the end of the bake"
+        };
         conclude(d, index, Verdict::Pass, Reaction::Continue, why.into());
         return;
     }
@@ -379,7 +390,9 @@ pub(super) fn promotable(d: &Draft, to: Option<Weight>) -> Result<(usize, usize)
     let here = step as usize;
     match to {
         None => Ok((here + 1, index)),
-        Some(to) if to <= rollout.weight && rollout.weight != Weight::ALL => Err(no("it has that share already")),
+        Some(to) if to <= rollout.weight && rollout.weight != Weight::ALL => {
+            Err(no("it has that share already"))
+        }
         Some(to) => {
             let next = (here + 1..steps.len()).find(|next| steps[*next].weight >= to);
             Ok((next.unwrap_or(steps.len()), index))

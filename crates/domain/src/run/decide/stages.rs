@@ -56,11 +56,15 @@ pub(super) fn begin_ready(d: &mut Draft) {
             continue;
         }
         // A condition that cannot be told skips nothing: a safeguard is not dropped for want of a fact.
-        let skipped = stage.when.as_ref().filter(|rule| {
-            rule::evaluate(rule, &facts(&d.run, d.now)).verdict == Verdict::Fail
-        });
+        let skipped = stage
+            .when
+            .as_ref()
+            .filter(|rule| rule::evaluate(rule, &facts(&d.run, d.now)).verdict == Verdict::Fail);
         match skipped {
-            Some(rule) => d.emit(Event::StageSkipped { stage: stage.name.clone(), why: format!("when: {}", rule.text).into() }),
+            Some(rule) => d.emit(Event::StageSkipped {
+                stage: stage.name.clone(),
+                why: format!("when: {}", rule.text).into(),
+            }),
             None => begin(d, index),
         }
     }

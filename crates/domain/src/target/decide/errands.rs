@@ -60,7 +60,8 @@ pub(super) fn report(d: &mut Draft, attempt: u32, outcome: &Outcome) -> Refused 
 }
 
 fn retry_at(d: &Draft, what: Errand) -> Timestamp {
-    let retry = Retry { attempts: u32::MAX, backoff_min: ERRAND_BACKOFF_MIN, backoff_max: ERRAND_BACKOFF_MAX };
+    let retry =
+        Retry { attempts: u32::MAX, backoff_min: ERRAND_BACKOFF_MIN, backoff_max: ERRAND_BACKOFF_MAX };
     d.now + retry.backoff(d.target.errand(what).failures + 1)
 }
 
@@ -75,7 +76,9 @@ fn failed(d: &mut Draft, attempt: u32, what: Errand, code: &Text, reason: &Text)
 
 fn prepared(d: &mut Draft, attempt: u32, servers: &[ServerLoaded]) {
     let kept = d.target.keep_loaded();
-    let lacking = kept.iter().find(|release| servers.is_empty() || servers.iter().any(|s| !s.bundles.contains(&release.bundle)));
+    let lacking = kept
+        .iter()
+        .find(|release| servers.is_empty() || servers.iter().any(|s| !s.bundles.contains(&release.bundle)));
     let Some(lacking) = lacking.cloned() else {
         loaded(d, servers, Some(attempt));
         return;
@@ -159,7 +162,8 @@ fn observed(d: &mut Draft, gateways: &[GatewayObserved], attempt: Option<u32>) {
     let generation = d.target.observed;
     if generation > before {
         let leaving = d.target.leaving.as_ref().and_then(|leaving| leaving.release.run);
-        let mut waiting: Vec<_> = [d.target.raised_for, d.target.slot, leaving].into_iter().flatten().collect();
+        let mut waiting: Vec<_> =
+            [d.target.raised_for, d.target.slot, leaving].into_iter().flatten().collect();
         waiting.sort_unstable();
         waiting.dedup();
         for run in waiting {

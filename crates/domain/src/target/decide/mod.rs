@@ -20,9 +20,11 @@ pub(super) fn decide(target: &Target, input: &Input, now: Timestamp) -> Result<D
     let mut draft = Draft { target: target.clone(), events: vec![], tells: vec![], now };
     let d = &mut draft;
     match input {
-        Input::Enter { target, run, version, artifact, while_running } => {
-            runs::enter(d, target, &runs::Entrant { run: *run, version, artifact: *artifact, while_running: *while_running })
-        }
+        Input::Enter { target, run, version, artifact, while_running } => runs::enter(
+            d,
+            target,
+            &runs::Entrant { run: *run, version, artifact: *artifact, while_running: *while_running },
+        ),
         Input::AskSlot { run } => runs::ask_slot(d, *run),
         Input::LeaveSlot { run } => runs::leave_slot(d, *run),
         Input::Leave { run } => runs::leave(d, *run),
@@ -36,7 +38,9 @@ pub(super) fn decide(target: &Target, input: &Input, now: Timestamp) -> Result<D
         Input::Kill { actor, roles, bundle, reason } => people::kill(d, actor, roles, *bundle, reason),
         Input::Freeze { actor, roles, until, reason } => people::freeze(d, actor, roles, *until, reason),
         Input::Unfreeze { actor, roles, reason } => people::unfreeze(d, actor, roles, reason),
-        Input::Adopt { actor, roles, target, release, reason } => people::adopt(d, actor, roles, target, release, reason),
+        Input::Adopt { actor, roles, target, release, reason } => {
+            people::adopt(d, actor, roles, target, release, reason)
+        }
         Input::Report { attempt, outcome } => errands::report(d, attempt.number, outcome),
         Input::Decline { attempt, reason } => errands::decline(d, attempt.number, reason),
         Input::ReportRoutes { gateways } => errands::routes_reported(d, gateways),

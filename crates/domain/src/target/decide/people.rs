@@ -47,7 +47,9 @@ pub(super) fn roll_back(
     let good = d.target.last_good.as_ref().map(|good| good.release.clone());
     let to = match (to, good) {
         (Some(wanted), _) if wanted == live.release.bundle => return no(wanted.short(), "live"),
-        (Some(wanted), _) if d.target.bad.contains(&wanted) => return no(wanted.short(), "rolled back or killed"),
+        (Some(wanted), _) if d.target.bad.contains(&wanted) => {
+            return no(wanted.short(), "rolled back or killed");
+        }
         (None, Some(good)) => good,
         (Some(wanted), Some(good)) if good.bundle == wanted => good,
         (Some(wanted), _) => return no(wanted.short(), "not the last good release"),
@@ -69,11 +71,18 @@ fn freeze_for(d: &mut Draft, by: &Subject, cause: &Text) {
 }
 
 /// Takes a release out at once, wherever it has or may get traffic.
-pub(super) fn kill(d: &mut Draft, actor: &Actor, roles: &Pinned<RoleMap>, bundle: Digest, reason: &Text) -> Refused {
+pub(super) fn kill(
+    d: &mut Draft,
+    actor: &Actor,
+    roles: &Pinned<RoleMap>,
+    bundle: Digest,
+    reason: &Text,
+) -> Refused {
     let by = entitled(d, "kill", actor, roles, reason)?;
     let is = |release: &&Release| release.bundle == bundle;
     let live = d.target.live.as_ref().map(|live| &live.release).filter(is).cloned();
-    let routed = d.target.table.iter().flat_map(|table| &table.routes).map(|route| &route.release).find(is).cloned();
+    let routed =
+        d.target.table.iter().flat_map(|table| &table.routes).map(|route| &route.release).find(is).cloned();
     let candidate = d.target.wanted.as_ref().filter(is).cloned().or(routed);
     let good = d.target.last_good.as_ref().map(|good| &good.release).filter(is).cloned();
     let cause: Text = format!("killed by {by}: {reason}").into();

@@ -24,11 +24,17 @@ pub(super) fn enter(d: &mut Draft, target: &TargetId, entrant: &Entrant<'_>) -> 
     };
     let same = d.target.under_way.iter().find(|other| other.artifact == entrant.artifact);
     if let Some(other) = same {
-        let why = format!("already released: run {} brings the same artifact as version {}", other.run, other.version);
+        let why = format!(
+            "already released: run {} brings the same artifact as version {}",
+            other.run, other.version
+        );
         return refuse(d, why);
     }
-    if entrant.while_running == WhileRunning::Refuse && d.target.under_way.iter().any(|other| !d.target.is_live_run(other.run)) {
-        let holder = d.target.under_way.iter().find(|other| !d.target.is_live_run(other.run)).map(|other| other.run);
+    if entrant.while_running == WhileRunning::Refuse
+        && d.target.under_way.iter().any(|other| !d.target.is_live_run(other.run))
+    {
+        let holder =
+            d.target.under_way.iter().find(|other| !d.target.is_live_run(other.run)).map(|other| other.run);
         return refuse(d, format!("busy: run {} is under way", holder.unwrap_or(entrant.run)));
     }
     let superseded: Vec<RunId> = match entrant.while_running {

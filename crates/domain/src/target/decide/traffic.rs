@@ -51,7 +51,13 @@ pub(super) fn shift(d: &mut Draft, wish: &Wish<'_>) -> Refused {
 }
 
 /// The stable release and the candidate; nobody when there is no stable one and the candidate leaves.
-fn two_way(d: &Draft, stable: Option<&Release>, candidate: &Release, weight: Weight, sticky: &Sticky) -> RouteTable {
+fn two_way(
+    d: &Draft,
+    stable: Option<&Release>,
+    candidate: &Release,
+    weight: Weight,
+    sticky: &Sticky,
+) -> RouteTable {
     let target = d.target.id.clone().expect("a run under way entered a target that has its name");
     let stable = stable.filter(|stable| stable.bundle != candidate.bundle);
     let weight = if stable.is_none() && weight > Weight::NONE { Weight::ALL } else { weight };
@@ -63,7 +69,13 @@ fn two_way(d: &Draft, stable: Option<&Release>, candidate: &Release, weight: Wei
         routes.push(Route { release: candidate.clone(), weight });
     }
     routes.retain(|route| route.weight > Weight::NONE);
-    RouteTable { target, generation: Generation::default(), routes, stable: stable.cloned(), sticky: sticky.clone() }
+    RouteTable {
+        target,
+        generation: Generation::default(),
+        routes,
+        stable: stable.cloned(),
+        sticky: sticky.clone(),
+    }
 }
 
 /// Raises the next generation, unless the table already says this.
@@ -103,11 +115,19 @@ pub(super) fn take_live(d: &mut Draft, run: RunId, release: &Release, keep_warm:
     let from = d.target.live.as_ref().map(|live| live.release.clone());
     let retired = d.target.last_good.as_ref().map(|good| good.release.clone());
     let warm_until = from.as_ref().map(|_| d.now + keep_warm);
-    d.emit(Event::LiveChanged { from: from.clone(), to: Some(release.clone()), generation, warm_until, at: d.now });
+    d.emit(Event::LiveChanged {
+        from: from.clone(),
+        to: Some(release.clone()),
+        generation,
+        warm_until,
+        at: d.now,
+    });
     if let Some(former) = from.as_ref().and_then(|former| former.run) {
         d.tell(former, run::Input::Replaced { by: release.clone() });
     }
-    if let Some(retired) = retired.filter(|retired| Some(retired) != from.as_ref()).and_then(|retired| retired.run) {
+    if let Some(retired) =
+        retired.filter(|retired| Some(retired) != from.as_ref()).and_then(|retired| retired.run)
+    {
         d.tell(retired, run::Input::ReleaseEnded { why: "another release is the last good one".into() });
     }
     // The stable release stays the former one for as long as it is loaded: that is what a kill switch turns to.
@@ -141,7 +161,12 @@ pub(super) fn roll_back_live(d: &mut Draft, to: Option<Release>, cause: &Text, b
     let Some(live) = d.target.live.clone() else { return };
     let holder = d.target.slot;
     let release = live.release.clone();
-    d.emit(Event::ReleaseRolledBack { release: release.clone(), to: to.clone(), cause: cause.clone(), by: by.cloned() });
+    d.emit(Event::ReleaseRolledBack {
+        release: release.clone(),
+        to: to.clone(),
+        cause: cause.clone(),
+        by: by.cloned(),
+    });
     let ready = to.as_ref().is_none_or(|to| d.target.is_loaded(to));
     let generation = if ready {
         let table = only(d, to.as_ref());
@@ -169,7 +194,9 @@ pub(super) fn settle(d: &mut Draft) {
         }
     }
     let raised = d.target.table.as_ref().map(|table| table.generation);
-    let Some(generation) = raised.filter(|generation| ready && d.target.observed >= *generation) else { return };
+    let Some(generation) = raised.filter(|generation| ready && d.target.observed >= *generation) else {
+        return;
+    };
     let (from, to) = (Some(leaving.release.clone()), leaving.to.clone());
     d.emit(Event::LiveChanged { from, to: to.clone(), generation, warm_until: None, at: d.now });
     if let Some(run) = to.as_ref().and_then(|to| to.run) {

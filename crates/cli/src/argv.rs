@@ -138,16 +138,19 @@ pub struct PublishArguments {
 
 #[derive(Debug, Args)]
 pub struct RunsArguments {
+    /// Only of this model.
     #[arg(long)]
     pub model: Option<String>,
+    /// Only at this target, `name@environment`.
     #[arg(long)]
     pub target: Option<String>,
-    /// active, live, standby, leaving, blocked, failed, refused, superseded, aborted, `rolled_back` or retired.
+    /// active, live, standby, leaving, blocked, failed, refused, superseded, aborted, rolled_back or retired.
     #[arg(long)]
     pub state: Option<String>,
     /// Only runs that began at or after this moment (RFC 3339).
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
+    /// How many at most.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub limit: u32,
 }

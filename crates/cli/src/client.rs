@@ -4,6 +4,7 @@
 //! **Invariant:** a folder is asked for what is recorded only; whatever is to be decided needs a server. Every
 //! request that changes something carries an `Idempotency-Key`.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,15 +60,13 @@ impl Client {
     /// Of the server.
     pub fn server(global: &Global) -> Result<Self, Failure> {
         let config = config::load(global.config.as_deref(), global.data.as_deref());
-        let (server, token) = match (&global.server, &global.token) {
-            // With both given, a broken configuration is none of our concern.
-            (Some(server), Some(token)) => (server.clone(), Some(token.clone())),
-            _ => {
-                let (config, _) = config.map_err(|error| Failure::of_config(&error))?;
-                let server =
-                    global.server.clone().unwrap_or_else(|| format!("http://{}", config.server.listen));
-                (server, token(global, &config)?)
-            }
+        // With both given, a broken configuration is none of our concern.
+        let (server, token) = if let (Some(server), Some(token)) = (&global.server, &global.token) {
+            (server.clone(), Some(token.clone()))
+        } else {
+            let (config, _) = config.map_err(|error| Failure::of_config(&error))?;
+            let server = global.server.clone().unwrap_or_else(|| format!("http://{}", config.server.listen));
+            (server, token(global, &config)?)
         };
         provide_tls();
         let http = reqwest::Client::builder().connect_timeout(CONNECT_WITHIN).no_proxy().build().map_err(
@@ -119,24 +118,24 @@ impl Client {
         let pairs: Vec<String> =
             query.iter().map(|(name, value)| format!("{name}={}", segment(value))).collect();
         let path = if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) };
-        parsed(self.ask("GET", &path, None).await?)
+        parsed(&self.ask("GET", &path, None).await?)
     }
 
     pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, Failure> {
         let body = serde_json::to_vec(body).expect("views consist of texts and numbers");
-        parsed(self.ask("POST", path, Some((JSON, body))).await?)
+        parsed(&self.ask("POST", path, Some((JSON, body))).await?)
     }
 
     /// Without a body.
     pub async fn act<T: DeserializeOwned>(&self, method: &str, path: &str) -> Result<T, Failure> {
-        parsed(self.ask(method, path, None).await?)
+        parsed(&self.ask(method, path, None).await?)
     }
 
     /// One event, or several in a list.
     pub async fn publish<T: DeserializeOwned>(&self, event: &serde_json::Value) -> Result<T, Failure> {
         let kind = if event.is_array() { EVENTS } else { EVENT };
         let body = serde_json::to_vec(event).expect("what was parsed from JSON is JSON");
-        parsed(self.ask("POST", "/v1/events", Some((kind, body))).await?)
+        parsed(&self.ask("POST", "/v1/events", Some((kind, body))).await?)
     }
 
     /// Server-sent events from after `last` on.
@@ -229,7 +228,9 @@ pub fn segment(text: &str) -> String {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'@' | b':' => {
                 encoded.push(byte as char);
             }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
         }
     }
     encoded
@@ -255,9 +256,9 @@ fn read_token(path: &Path) -> Result<Option<String>, Failure> {
     }
 }
 
-fn parsed<T: DeserializeOwned>(answer: Answer) -> Result<T, Failure> {
+fn parsed<T: DeserializeOwned>(answer: &Answer) -> Result<T, Failure> {
     if !(200..300).contains(&answer.status) {
-        return Err(refused(&answer));
+        return Err(refused(answer));
     }
     serde_json::from_slice(&answer.body).map_err(|error| {
         Failure::new(Exit::Failed, "ANSWER", "expected an answer that this release knows")

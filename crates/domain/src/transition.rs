@@ -207,7 +207,7 @@ fn split<E>(decision: Result<crate::decider::Decision<E>, Refusal>) -> (Vec<E>, 
 }
 
 fn fold<D: Decider>(state: &Arc<D>, events: &[D::Event]) -> Result<D, IllegalEvent> {
-    events.iter().try_fold(D::clone(state), |state, event| state.evolve(event))
+    events.iter().try_fold(D::clone(state), super::decider::Decider::evolve)
 }
 
 impl definition::Rejection {

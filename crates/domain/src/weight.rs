@@ -25,6 +25,7 @@ impl Weight {
     }
 
     /// What is left for the others.
+    #[must_use]
     pub fn rest(self) -> Self {
         Self(10_000 - self.0)
     }

@@ -235,12 +235,12 @@ impl Checker {
             StreamId::Target(target) => fold::commands(&states.targets.get(target)?.effects)
                 .find(|command| command.attempt == *attempt),
         };
-        let ended = match recorded.transition.steps.first() {
-            Some(
-                Step::Run { input: run::Input::LeaseEnded { attempt, .. }, .. }
-                | Step::Target { input: target::Input::LeaseEnded { attempt, .. }, .. },
-            ) => attempt,
-            _ => return Ok(()),
+        let Some(
+            Step::Run { input: run::Input::LeaseEnded { attempt: ended, .. }, .. }
+            | Step::Target { input: target::Input::LeaseEnded { attempt: ended, .. }, .. },
+        ) = recorded.transition.steps.first()
+        else {
+            return Ok(());
         };
         let (Some(heard), Some(command)) = (self.heard.get(ended), find(ended)) else { return Ok(()) };
         if recorded.now < *heard + command.lease {
@@ -363,7 +363,8 @@ fn in_words(step: &Step) -> String {
     format!("{}({}) {:?}", step.input_name(), step.stream(), step.event_names())
 }
 
-fn chain_of(error: &dyn std::error::Error) -> String {
+/// An error with its causes.
+pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", chain_of(source)),
         None => error.to_string(),

@@ -14,6 +14,7 @@ use engine::port::store::Embedded;
 use engine::request::{Report, WorkerAnswer};
 use engine::token::Key;
 
+use crate::checker::chain_of;
 use crate::disk::Failure;
 use crate::options::{Fault, Sabotage};
 use crate::script::Quality;
@@ -44,10 +45,6 @@ fn desk_bounds() -> desk::Bounds {
     }
 }
 
-fn chain_of(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", chain_of(source)))
-}
-
 impl World {
     pub(crate) fn start(&mut self) -> Result<(), String> {
         let nonce = self.chance.nonce();
@@ -68,11 +65,18 @@ impl World {
             let journal = Arc::clone(&self.journal) as Arc<dyn engine::port::journal::Journal>;
             self.desks.insert(stage, Desk::new(desk_bounds(), journal, wall));
         }
-        let lines = self.checker.catch_up(&self.disk)?;
-        lines.iter().for_each(|line| self.line(line));
+        self.read_log()?;
         self.say_again();
         self.pass_at = Some(self.now_ms + 1);
         self.push_in(1, Event::Pass);
+        Ok(())
+    }
+
+    /// Has the checker look at what is new in the log.
+    fn read_log(&mut self) -> Result<(), String> {
+        for line in self.checker.catch_up(&self.disk)? {
+            self.line(&line);
+        }
         Ok(())
     }
 
@@ -98,8 +102,7 @@ impl World {
             let (gateways, servers) = (self.chance.one_in(3), self.chance.one_in(3));
             self.lose_outside(&target, gateways, servers);
         }
-        let lines = self.checker.catch_up(&self.disk)?;
-        lines.iter().for_each(|line| self.line(line));
+        self.read_log()?;
         let wait = self.chance.between(100, 20_000);
         self.push_in(wait, Event::Restart);
         self.push_in(wait + 50, Event::Observe);
@@ -171,8 +174,7 @@ impl World {
             }
             Err(error) => return Err(format!("a pass failed: {}", chain_of(&error))),
         };
-        let lines = self.checker.catch_up(&self.disk)?;
-        lines.iter().for_each(|line| self.line(line));
+        self.read_log()?;
         let released = !passed.orders.is_empty() || !passed.replies.is_empty();
         if self.armed == Some(Fault::CrashBeforeDispatch) && released {
             self.note(Fault::CrashBeforeDispatch, &format!("{} orders lost", passed.orders.len()));

@@ -83,10 +83,10 @@ fn one_seed_gives_one_trace() {
 }
 
 /// The first violation that the sabotage leads to.
-fn found_out(sabotage: Sabotage) -> Box<Violation> {
+fn found_out(sabotage: Sabotage) -> Violation {
     let options = Options { sabotage: Some(sabotage), ..Options::default() };
     let found = (1..=SABOTAGED_SEEDS).find_map(|seed| run(seed, &options).err());
-    found.unwrap_or_else(|| panic!("{sabotage:?} was not found out in {SABOTAGED_SEEDS} seeds"))
+    *found.unwrap_or_else(|| panic!("{sabotage:?} was not found out in {SABOTAGED_SEEDS} seeds"))
 }
 
 fn assert_found_out(sabotage: Sabotage, expected: &str) {

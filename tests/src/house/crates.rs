@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{crate_names, read, root};
 
 /// What each crate may know of the workspace, in its library or binary.
-const MAY_KNOW: [(&str, &[&str]); 11] = [
+pub(super) const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("api", &["domain", "engine", "wire"]),
     (
         "cli",

@@ -8,7 +8,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::{Output, Table};
 
 #[derive(Debug, Serialize)]
-struct Value {
+struct Line {
     key: String,
     value: String,
     origin: String,
@@ -19,10 +19,10 @@ pub(super) fn config(global: &Global, command: &ConfigCommand, output: Output) -
         ConfigCommand::Show => {
             let (_, effective) = config::load(global.config.as_deref(), global.data.as_deref())
                 .map_err(|error| Failure::of_config(&error))?;
-            let values: Vec<Value> = effective
+            let values: Vec<Line> = effective
                 .values
                 .iter()
-                .map(|(key, (value, origin))| Value {
+                .map(|(key, (value, origin))| Line {
                     key: key.clone(),
                     value: value.to_string(),
                     origin: origin.to_string(),

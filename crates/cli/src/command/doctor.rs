@@ -16,7 +16,7 @@ use crate::node;
 use crate::output::{Output, Table};
 
 /// Before this moment (2026-01-01) a clock is certainly wrong.
-const CLOCK_LEAST: Duration = Duration::from_secs(1_767_225_600);
+const CLOCK_LEAST: Duration = Duration::from_hours(490_896);
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Looked {

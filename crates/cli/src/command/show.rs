@@ -144,7 +144,11 @@ fn stages(stages: &[StageView]) -> String {
     table.render()
 }
 
+/// What is known of a stage beyond its line; nothing before it began.
 fn details(stage: &StageView) -> String {
+    if stage.began_at.is_none() {
+        return String::new();
+    }
     let mut lines = vec![];
     for judgement in &stage.judged {
         lines.push(judged(judgement));
@@ -238,7 +242,9 @@ fn explained(stage: &StageExplained) -> String {
         line(why);
     }
     for check in &stage.checks {
-        check_lines(check).iter().for_each(|text| line(text));
+        for text in check_lines(check) {
+            line(&text);
+        }
     }
     for term in &stage.terms {
         line(&format!("{} {}: {}", term.verdict, term.name, term.rule));

@@ -1,5 +1,7 @@
 //! Is the log the truth, and would it be decided alike today?
 
+use std::fmt::Write as _;
+
 use api::view::{PartitionVerified, VerifyView};
 
 use crate::client::Client;
@@ -20,7 +22,7 @@ fn text(view: &VerifyView) -> String {
         Table::new(&["PARTITION", "RECORDS", "LOSERS", "DECIDED AGAIN", "DIFFERING", "VERDICT", "HEAD"]);
     let mut notes = String::new();
     let mut note = |partition: &PartitionVerified, text: &str| {
-        notes.push_str(&format!("partition {}: {}\n", partition.partition, plain(text)));
+        let _ = writeln!(notes, "partition {}: {}", partition.partition, plain(text));
     };
     for partition in &view.partitions {
         let verdict = match (&partition.broken, partition.rows_differing.is_empty(), partition.differing) {

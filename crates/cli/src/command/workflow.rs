@@ -1,5 +1,6 @@
 //! Workflow files checked here, and the workflows that a server has loaded.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use api::view::{WorkflowLine, WorkflowList};
@@ -109,9 +110,9 @@ fn text(checked: &Checked) -> String {
             _ => String::new(),
         };
         let field = if found.field.is_empty() { String::new() } else { format!("{}: ", found.field) };
-        text.push_str(&format!("{}{place}: {kind}[{}]: {field}{}\n", checked.file, found.code, found.text));
+        let _ = writeln!(text, "{}{place}: {kind}[{}]: {field}{}", checked.file, found.code, found.text);
         if let Some(hint) = &found.hint {
-            text.push_str(&format!("  hint: {hint}\n"));
+            let _ = writeln!(text, "  hint: {hint}");
         }
     }
     for part in [&checked.words, &checked.drawing].into_iter().flatten() {

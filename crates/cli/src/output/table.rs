@@ -16,7 +16,7 @@ impl Table {
     }
 
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.iter().map(|cell| plain(cell)).collect());
+        self.rows.push(cells.map(|cell| plain(&cell)).into());
     }
 
     pub fn render(&self) -> String {

@@ -35,13 +35,10 @@ pub(super) fn effects(run: &Run) -> Vec<Effect> {
     }
     if let (Phase::Leaving, Some(leaving), Some((_, with))) =
         (run.phase, &run.leaving, start.workflow.rollout())
+        && leaving.observed_at.is_none()
+        && !leaving.overdue
     {
-        if leaving.observed_at.is_none() && !leaving.overdue {
-            effects.push(Effect::WakeAt {
-                at: leaving.since + with.leave_deadline,
-                input: Input::LeaveDeadline,
-            });
-        }
+        effects.push(Effect::WakeAt { at: leaving.since + with.leave_deadline, input: Input::LeaveDeadline });
     }
     effects
 }

@@ -67,7 +67,7 @@ fn apply(run: &mut Run, event: &Event) -> Option<()> {
             stage.retry_at = *retry_at;
         }
         Event::AttemptDeclined { attempt, .. } | Event::AttemptCancelled { attempt, .. } => {
-            run.close(*attempt)?
+            run.close(*attempt)?;
         }
         Event::EvidenceRecorded { stage, attempt, evidence, .. } => {
             run.close(*attempt)?;
@@ -202,7 +202,7 @@ fn apply(run: &mut Run, event: &Event) -> Option<()> {
         }
         Event::AlertRaised { stage, check, .. } => run.stage_mut(stage)?.monitor.alerts.push(check.clone()),
         Event::AlertCleared { stage, check } => {
-            run.stage_mut(stage)?.monitor.alerts.retain(|name| name != check)
+            run.stage_mut(stage)?.monitor.alerts.retain(|name| name != check);
         }
         Event::IncidentOpened { .. } => {
             run.incidents += 1;

@@ -7,7 +7,7 @@ use crate::rule::{Facts, Value};
 use crate::time::Timestamp;
 use crate::work::Planned;
 
-pub fn facts(run: &Run, now: Timestamp) -> Facts {
+pub(super) fn facts(run: &Run, now: Timestamp) -> Facts {
     let mut known = Facts::default();
     let Some(start) = &run.start else { return known };
     let trained = &start.trained;

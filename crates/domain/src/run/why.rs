@@ -57,7 +57,7 @@ pub fn why(run: &Run) -> Vec<Waiting> {
                 Some(WaitFor::Slot { why }) => push("slot", format!("the target's slot: {why}"), None),
                 Some(WaitFor::Thaw) => push("thaw", "the target is frozen".to_owned(), None),
                 Some(WaitFor::Prepare { why }) => {
-                    push("prepare", format!("the release to be loaded: {why}"), None)
+                    push("prepare", format!("the release to be loaded: {why}"), None);
                 }
                 _ => rollout(run, index, with, &mut push),
             },
@@ -79,14 +79,14 @@ pub fn why(run: &Run) -> Vec<Waiting> {
                 Input::LeaseEnded { .. } => {}
                 Input::BackoffOver { stage } => push("timer", format!("the next try of `{stage}`"), Some(at)),
                 Input::WindowOver { stage } => {
-                    push("timer", format!("the next window of `{stage}`"), Some(at))
+                    push("timer", format!("the next window of `{stage}`"), Some(at));
                 }
                 Input::GateExpired { stage } => push("timer", format!("gate `{stage}` expires"), Some(at)),
                 Input::StageTimedOut { stage } => push("timer", format!("`{stage}` times out"), Some(at)),
                 Input::BakeOver { stage } => push("timer", format!("the bake of `{stage}` to end"), Some(at)),
                 Input::MeasureDue { stage } => push("timer", format!("the next look at `{stage}`"), Some(at)),
                 Input::StepDeadline { stage } => {
-                    push("timer", format!("the deadline of the step of `{stage}`"), Some(at))
+                    push("timer", format!("the deadline of the step of `{stage}`"), Some(at));
                 }
                 other => push("timer", other.name().to_owned(), Some(at)),
             },
@@ -95,7 +95,7 @@ pub fn why(run: &Run) -> Vec<Waiting> {
     match run.phase {
         Phase::Live => push("replaced", "it is live until another release replaces it".to_owned(), None),
         Phase::Standby => {
-            push("replaced", "it is the last good release until another takes that place".to_owned(), None)
+            push("replaced", "it is the last good release until another takes that place".to_owned(), None);
         }
         Phase::Leaving => push("target", "its traffic to be taken away by every gateway".to_owned(), None),
         Phase::Absent | Phase::Active | Phase::Ended(_) => {}

@@ -10,13 +10,11 @@ use crate::weight::Weight;
 use crate::work::{GatewayObserved, ServerLoaded};
 
 pub(super) fn evolve(mut target: Target, event: &Event) -> Result<Target, IllegalEvent> {
-    match apply(&mut target, event) {
-        Some(()) => Ok(target),
-        None => {
-            let state = target.id.as_ref().map_or("unknown".to_owned(), ToString::to_string);
-            Err(IllegalEvent { event: event.name(), state })
-        }
+    if apply(&mut target, event).is_some() {
+        return Ok(target);
     }
+    let state = target.id.as_ref().map_or("unknown".to_owned(), ToString::to_string);
+    Err(IllegalEvent { event: event.name(), state })
 }
 
 /// Nothing when the event does not fit: an unknown attempt, a generation that does not grow.

@@ -30,7 +30,7 @@ fn ask(world: &World, chance: &mut Chance) -> run::Input {
     match chance.below(5) {
         0 => run::Input::Pause { actor, roles, reason },
         1 | 2 => run::Input::Resume { actor, roles, reason },
-        3 if world.now.0 % 3 == 0 => run::Input::Abort { actor, roles, reason },
+        3 if world.now.0.is_multiple_of(3) => run::Input::Abort { actor, roles, reason },
         _ => run::Input::Promote { actor, roles, to: Weight::basis_points(10_000), reason },
     }
 }
@@ -104,10 +104,12 @@ fn story(seed: u64) {
     }
 }
 
+/// Another seed tells other stories; a red one is put here to be looked at.
+const FIRST_SEED: u64 = 1;
+
 #[test]
 fn random_stories_keep_every_invariant_and_come_to_an_end() {
-    let first: u64 = std::env::var("DOMAIN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    for seed in first..first + 60 {
+    for seed in FIRST_SEED..FIRST_SEED + 60 {
         println!("seed {seed}");
         story(seed);
     }

@@ -25,15 +25,15 @@ use crate::weight::Weight;
 use crate::work::*;
 use crate::workflow::*;
 
-pub fn target_id() -> TargetId {
+pub(super) fn target_id() -> TargetId {
     TargetId::parse("fraud@production").unwrap()
 }
 
-pub fn stage(name: &str) -> StageName {
+pub(super) fn stage(name: &str) -> StageName {
     StageName::parse(name).unwrap()
 }
 
-pub fn roles() -> Pinned<RoleMap> {
+pub(super) fn roles() -> Pinned<RoleMap> {
     let mut map = RoleMap::default();
     for (role, people) in [
         ("ml", &["ada", "ole", "tim"][..]),
@@ -47,7 +47,7 @@ pub fn roles() -> Pinned<RoleMap> {
     Pinned { digest: Digest::of(b"roles"), value: Arc::new(map) }
 }
 
-pub fn actor(name: &str) -> Actor {
+pub(super) fn actor(name: &str) -> Actor {
     Actor {
         subject: Subject::parse(name).unwrap(),
         issuer: "test".into(),
@@ -63,7 +63,7 @@ fn check(kind: check::Kind) -> Check {
 }
 
 /// Package, stage-test, gate of `ml` and `business`, canary 10 % then 100 %, monitor.
-pub fn canary(while_running: WhileRunning, approvals: &[(&str, u32)]) -> Pinned<Workflow> {
+pub(super) fn canary(while_running: WhileRunning, approvals: &[(&str, u32)]) -> Pinned<Workflow> {
     let retry = Retry { attempts: 3, backoff_min: Millis::seconds(10), backoff_max: Millis::minutes(5) };
     let stage = |name: &str, needs: Vec<usize>, with: With| Stage {
         name: StageName::parse(name).unwrap(),
@@ -153,7 +153,7 @@ pub fn canary(while_running: WhileRunning, approvals: &[(&str, u32)]) -> Pinned<
     Pinned { digest, value: Arc::new(workflow) }
 }
 
-pub fn trained(version: &str) -> Trained {
+pub(super) fn trained(version: &str) -> Trained {
     Trained {
         source: "/training".into(),
         id: version.into(),
@@ -179,26 +179,26 @@ pub fn trained(version: &str) -> Trained {
 
 /// What the workers of this world measure: errors of so many requests per arm.
 #[derive(Debug, Clone, Copy)]
-pub struct Traffic {
-    pub candidate: (u64, u64),
-    pub live: (u64, u64),
+pub(super) struct Traffic {
+    pub(super) candidate: (u64, u64),
+    pub(super) live: (u64, u64),
 }
 
-pub const HEALTHY: Traffic = Traffic { candidate: (40, 2_000), live: (360, 18_000) };
-pub const HARMFUL: Traffic = Traffic { candidate: (400, 2_000), live: (360, 18_000) };
-pub const SCARCE: Traffic = Traffic { candidate: (0, 10), live: (2, 90) };
+pub(super) const HEALTHY: Traffic = Traffic { candidate: (40, 2_000), live: (360, 18_000) };
+pub(super) const HARMFUL: Traffic = Traffic { candidate: (400, 2_000), live: (360, 18_000) };
+pub(super) const SCARCE: Traffic = Traffic { candidate: (0, 10), live: (2, 90) };
 
 #[derive(Default)]
-pub struct World {
-    pub now: Timestamp,
-    pub runs: BTreeMap<RunId, Arc<Run>>,
-    pub targets: BTreeMap<TargetId, Arc<Target>>,
+pub(super) struct World {
+    pub(super) now: Timestamp,
+    pub(super) runs: BTreeMap<RunId, Arc<Run>>,
+    pub(super) targets: BTreeMap<TargetId, Arc<Target>>,
     definitions: Arc<Definitions>,
     run_events: BTreeMap<RunId, Vec<run::Event>>,
     target_events: BTreeMap<TargetId, Vec<target::Event>>,
     /// Names of all events, in order, for tables.
-    pub story: Vec<String>,
-    pub traffic: Option<Traffic>,
+    pub(super) story: Vec<String>,
+    pub(super) traffic: Option<Traffic>,
     /// Attempts that were answered.
     answered: Vec<AttemptId>,
 }
@@ -217,12 +217,12 @@ impl Streams for World {
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { now: Timestamp(1_000_000_000), traffic: Some(HEALTHY), ..Self::default() }
     }
 
     /// Says one thing, and asserts everything that must hold afterwards.
-    pub fn say(&mut self, input: Input) -> Result<Transition, Refusal> {
+    pub(super) fn say(&mut self, input: Input) -> Result<Transition, Refusal> {
         let now = self.now;
         let name = input.name();
         let (transition, changed) = transact(self, input, now)
@@ -272,7 +272,7 @@ impl World {
         }
     }
 
-    pub fn publish(&mut self, version: &str, workflow: &Pinned<Workflow>) -> RunId {
+    pub(super) fn publish(&mut self, version: &str, workflow: &Pinned<Workflow>) -> RunId {
         let trained = Arc::new(trained(version));
         let run = RunId::derive(&trained.source, &trained.id, &target_id());
         let start = Start { run, target: target_id(), trained, workflow: workflow.clone() };
@@ -280,24 +280,24 @@ impl World {
         run
     }
 
-    pub fn tell(&mut self, run: RunId, input: run::Input) -> Result<Transition, Refusal> {
+    pub(super) fn tell(&mut self, run: RunId, input: run::Input) -> Result<Transition, Refusal> {
         self.say(Input::Run(run, input))
     }
 
-    pub fn tell_target(&mut self, input: target::Input) -> Result<Transition, Refusal> {
+    pub(super) fn tell_target(&mut self, input: target::Input) -> Result<Transition, Refusal> {
         self.say(Input::Target(target_id(), input))
     }
 
-    pub fn state(&self, run: RunId) -> &Run {
+    pub(super) fn state(&self, run: RunId) -> &Run {
         &self.runs[&run]
     }
 
-    pub fn place(&self) -> &Target {
+    pub(super) fn place(&self) -> &Target {
         &self.targets[&target_id()]
     }
 
     /// The commands that are outstanding, of all streams.
-    pub fn commands(&self) -> Vec<Command> {
+    pub(super) fn commands(&self) -> Vec<Command> {
         let of_runs = self.runs.values().flat_map(|run| run.effects()).filter_map(|effect| match effect {
             Effect::Command(command) => Some(*command),
             Effect::WakeAt { .. } => None,
@@ -311,7 +311,7 @@ impl World {
     }
 
     /// Lets the workers answer everything that is outstanding, until nothing is.
-    pub fn work(&mut self) {
+    pub(super) fn work(&mut self) {
         for _ in 0..200 {
             let Some(command) =
                 self.commands().into_iter().find(|command| !self.answered.contains(&command.attempt))
@@ -325,7 +325,7 @@ impl World {
         panic!("the workers never come to an end: {:#?}", self.story);
     }
 
-    pub fn answer(&mut self, attempt: &AttemptId, outcome: Outcome) -> Result<Transition, Refusal> {
+    pub(super) fn answer(&mut self, attempt: &AttemptId, outcome: Outcome) -> Result<Transition, Refusal> {
         let attempt = attempt.clone();
         let input = match attempt.owner.clone() {
             StreamId::Run(run) => Input::Run(run, run::Input::Report { attempt, outcome }),
@@ -394,7 +394,7 @@ impl World {
         }
     }
 
-    pub fn gateway(&self, generation: u64) -> GatewayObserved {
+    pub(super) fn gateway(&self, generation: u64) -> GatewayObserved {
         let generation = crate::routes::Generation(generation);
         GatewayObserved {
             gateway: "g".into(),
@@ -406,7 +406,7 @@ impl World {
     }
 
     /// The earliest moment that somebody waits for, with its input.
-    pub fn next_moment(&self) -> Option<(Timestamp, Input)> {
+    pub(super) fn next_moment(&self) -> Option<(Timestamp, Input)> {
         let of_runs = self.runs.iter().flat_map(|(id, run)| {
             run.effects().into_iter().filter_map(move |effect| match effect {
                 Effect::WakeAt { at, input } => Some((at, Input::Run(*id, input))),
@@ -423,7 +423,7 @@ impl World {
     }
 
     /// Lets time pass: every moment comes when it is due, and the workers answer in between.
-    pub fn pass(&mut self, span: Millis) {
+    pub(super) fn pass(&mut self, span: Millis) {
         let end = self.now + span;
         self.work();
         while let Some((at, input)) = self.next_moment().filter(|(at, _)| *at <= end) {
@@ -436,7 +436,7 @@ impl World {
     }
 
     /// A vote with the digest that the gate asks for.
-    pub fn approve(&mut self, run: RunId, who: &str, role: &str) -> Result<Transition, Refusal> {
+    pub(super) fn approve(&mut self, run: RunId, who: &str, role: &str) -> Result<Transition, Refusal> {
         let evidence = self.state(run).stages[2].gate.asked.unwrap_or(Digest::of(b"nothing was asked"));
         let (actor, roles, role) = (actor(who), roles(), Role::parse(role).unwrap());
         let rationale = "looked at it".into();
@@ -444,7 +444,7 @@ impl World {
     }
 
     /// Brings a version live, through its gate if it has one.
-    pub fn bring_live(&mut self, version: &str, workflow: &Pinned<Workflow>) -> RunId {
+    pub(super) fn bring_live(&mut self, version: &str, workflow: &Pinned<Workflow>) -> RunId {
         let run = self.publish(version, workflow);
         self.work();
         for (who, role) in [("ada", "ml"), ("bea", "business")] {

@@ -23,7 +23,8 @@ pub(super) fn report(d: &mut Draft, attempt: u32, outcome: &Outcome) -> Refused 
             return Ok(());
         }
         (Purpose::Package, Outcome::Packed(packed)) => {
-            return packed_up(d, &open, stage, packed);
+            packed_up(d, &open, stage, packed);
+            return Ok(());
         }
         (Purpose::Test, Outcome::Measured(evidence)) => {
             record(d, &open, &stage, evidence);
@@ -85,7 +86,7 @@ fn record(d: &mut Draft, open: &OpenAttempt, stage: &StageName, evidence: &Evide
     d.emit(Event::EvidenceRecorded { stage: stage.clone(), attempt: open.number, evidence, at: d.now });
 }
 
-fn packed_up(d: &mut Draft, open: &OpenAttempt, stage: StageName, packed: &Packed) -> Refused {
+fn packed_up(d: &mut Draft, open: &OpenAttempt, stage: StageName, packed: &Packed) {
     let workflow = d.workflow();
     let With::Package(with) = &workflow.stages[open.stage].with else { unreachable!("a package attempt") };
     let Some(bundle) = &packed.bundle else {
@@ -94,7 +95,7 @@ fn packed_up(d: &mut Draft, open: &OpenAttempt, stage: StageName, packed: &Packe
         let why =
             first.map_or("no bundle, and no finding says why".into(), |f| format!("{}: {}", f.code, f.text));
         stages::judge(d, open.stage, Verdict::Fail, why.into());
-        return Ok(());
+        return;
     };
     let (evidence, bundle) = (Arc::new(packed.evidence.clone()), Arc::new(bundle.clone()));
     d.emit(Event::BundlePacked {
@@ -111,7 +112,6 @@ fn packed_up(d: &mut Draft, open: &OpenAttempt, stage: StageName, packed: &Packe
         let why = format!("LINEAGE_MISSING: {} is required and training did not say it", missing.join(", "));
         stages::judge(d, open.stage, Verdict::Fail, why.into());
     }
-    Ok(())
 }
 
 /// The lineage that the workflow requires and the trigger did not bring.

@@ -33,7 +33,10 @@ pub(super) fn decide(run: &Run, input: &Input, now: Timestamp) -> Result<Decisio
     let draft_ref = &mut draft;
     admit(run, input)?;
     match input {
-        Input::Start(start) => stages::start(draft_ref, start),
+        Input::Start(start) => {
+            stages::start(draft_ref, start);
+            Ok(())
+        }
         Input::Approve { actor, roles, stage, role, rationale, evidence } => gate::approve(
             draft_ref,
             &gate::Ballot { actor, roles, stage, role, rationale, evidence: *evidence },
@@ -57,9 +60,18 @@ pub(super) fn decide(run: &Run, input: &Input, now: Timestamp) -> Result<Decisio
         Input::StepDeadline { stage } => rollout::step_deadline(draft_ref, stage),
         Input::LeaveDeadline => leave::deadline(draft_ref),
         Input::WindowOver { stage } => monitor::window_over(draft_ref, stage),
-        Input::Entered { live, .. } => stages::entered(draft_ref, live.clone()),
-        Input::EntryRefused { why } => stages::refused(draft_ref, why),
-        Input::SlotGranted => rollout::slot_granted(draft_ref),
+        Input::Entered { live, .. } => {
+            stages::entered(draft_ref, live.clone());
+            Ok(())
+        }
+        Input::EntryRefused { why } => {
+            stages::refused(draft_ref, why);
+            Ok(())
+        }
+        Input::SlotGranted => {
+            rollout::slot_granted(draft_ref);
+            Ok(())
+        }
         Input::SlotRefused { why } => rollout::slot_refused(draft_ref, why),
         Input::Thawed => rollout::thawed(draft_ref),
         Input::PrepareDone => rollout::prepared(draft_ref),
@@ -67,7 +79,10 @@ pub(super) fn decide(run: &Run, input: &Input, now: Timestamp) -> Result<Decisio
         Input::ShiftAccepted { generation } => rollout::shift_accepted(draft_ref, *generation),
         Input::ShiftRefused { why } => rollout::shift_refused(draft_ref, why),
         Input::ShiftObserved { generation } => rollout::shift_observed(draft_ref, *generation),
-        Input::Superseded { by } => stages::superseded(draft_ref, *by),
+        Input::Superseded { by } => {
+            stages::superseded(draft_ref, *by);
+            Ok(())
+        }
         Input::LiveChanged { to, generation } => rollout::live_changed(draft_ref, to.as_ref(), *generation),
         Input::LeaveOrdered { cause, generation } => leave::ordered(draft_ref, cause, *generation),
         Input::Replaced { by } => leave::replaced(draft_ref, by),

@@ -57,7 +57,7 @@ fn ask_slot(d: &mut Draft) {
     d.tell_target(target::Input::AskSlot { run });
 }
 
-pub(super) fn slot_granted(d: &mut Draft) -> Refused {
+pub(super) fn slot_granted(d: &mut Draft) {
     let wanted = d.rollout().filter(|(index, _)| {
         let stage = &d.run.stages[*index];
         d.run.phase == Phase::Active && stage.state.is_open() && !stage.rollout.has_slot
@@ -65,11 +65,10 @@ pub(super) fn slot_granted(d: &mut Draft) -> Refused {
     let Some((index, workflow)) = wanted else {
         let run = d.start().run;
         d.tell_target(target::Input::LeaveSlot { run });
-        return Ok(());
+        return;
     };
     d.emit(Event::SlotTaken { stage: workflow.stages[index].name.clone() });
     go_on(d);
-    Ok(())
 }
 
 pub(super) fn slot_refused(d: &mut Draft, why: &Text) -> Refused {

@@ -15,31 +15,27 @@ use crate::verdict::Verdict;
 use crate::weight::Weight;
 use crate::workflow::{StageKind, With};
 
-pub(super) fn start(d: &mut Draft, start: &Start) -> Refused {
+pub(super) fn start(d: &mut Draft, start: &Start) {
     d.emit(Event::Started { start: Arc::new(start.clone()), at: d.now });
     let (run, target) = (start.run, start.target.clone());
     let (version, artifact) = (start.trained.version.clone(), start.trained.artifact.sha256);
     let while_running = start.workflow.trigger.while_running;
     d.tell_target(target::Input::Enter { target, run, version, artifact, while_running });
-    Ok(())
 }
 
-pub(super) fn entered(d: &mut Draft, live: Option<Release>) -> Refused {
+pub(super) fn entered(d: &mut Draft, live: Option<Release>) {
     d.run.live = live;
     begin_ready(d);
-    Ok(())
 }
 
-pub(super) fn refused(d: &mut Draft, why: &Text) -> Refused {
+pub(super) fn refused(d: &mut Draft, why: &Text) {
     d.emit(Event::Ended { end: End::Refused, why: why.clone(), at: d.now });
-    Ok(())
 }
 
-pub(super) fn superseded(d: &mut Draft, by: RunId) -> Refused {
+pub(super) fn superseded(d: &mut Draft, by: RunId) {
     cancel_attempts(d);
     let why = format!("superseded by run {by}").into();
     d.emit(Event::Ended { end: End::Superseded, why, at: d.now });
-    Ok(())
 }
 
 /// Begins every stage whose turn has come. While paused nothing begins.

@@ -1,0 +1,11 @@
+//! The program as people run it: the real binary, its API, its gateway and its command line, on loopback only.
+//!
+//! **Invariant:** nothing here waits by sleeping a fixed time and hoping: it waits for a condition, with a deadline.
+
+mod asking;
+mod bad_input;
+mod callers;
+mod commands;
+mod kills;
+mod ledger;
+mod place;

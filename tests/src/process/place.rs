@@ -1,0 +1,284 @@
+//! A folder of its own for a server: configuration, workflows, data; and the processes that run in it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The flights workflows, with times so short that a run takes seconds.
+const BLUE_GREEN: &str = r#"workflow: quick-blue-green
+trigger: { models: [], target: "{model}@production" }
+defaults: { timeout: 1m, retry: { attempts: 5, backoff: 100ms..500ms }, tick: 200ms }
+stages:
+  - name: package
+    kind: package
+    with: { formats: [onnx], size_max: 1MiB, require: [signature, data], sign: true }
+  - name: staging
+    kind: stage-test
+    with:
+      checks:
+        - { check: smoke }
+        - { check: contract }
+        - { check: quality, metric: auc, min: 0.65 }
+        - { check: latency, rate: 100/s, for: 300ms, p99_max: 5s }
+  - name: switch
+    kind: rollout
+    with:
+      strategy: blue-green
+      sticky: header:x-unit
+      bake: 1s
+      deadline: 1m
+      analysis:
+        - { check: error-rate, max: 50% }
+  - name: watch
+    kind: monitor
+    with:
+      window: 1s
+      checks:
+        - { check: error-rate, max: 50%, on: { fail: alert } }
+"#;
+const CANARY: &str = r#"workflow: quick-canary
+trigger: { models: ["flights-*"], target: "{model}@production", while_running: supersede }
+defaults: { timeout: 1m, retry: { attempts: 5, backoff: 100ms..500ms }, tick: 200ms }
+stages:
+  - name: package
+    kind: package
+    with: { formats: [onnx], size_max: 1MiB, require: [signature, data], sign: true }
+  - name: staging
+    kind: stage-test
+    with:
+      checks:
+        - { check: smoke }
+        - { check: contract }
+        - { check: quality, name: auc, metric: auc, min: 0.70 }
+        - { check: latency, rate: 100/s, for: 300ms, p99_max: 5s }
+  - name: release-board
+    kind: gate
+    with:
+      require:
+        - { name: another model than the live one, rule: change.model == "changed" }
+      approvals: [{ role: ml, count: 1 }, { role: business, count: 1 }]
+      four_eyes: true
+      expires: 10m
+  - name: canary
+    kind: rollout
+    with:
+      strategy: canary
+      sticky: header:x-unit
+      steps:
+        - { weight: 50%, samples: 20, bake: 1s, deadline: 2m }
+        - { weight: 100%, bake: 1s }
+      analysis:
+        - { check: error-rate, against: live, margin: 40% }
+        - { check: outcome, field: label-match, against: live, margin: 40% }
+      alpha: 5%
+      rollback: { shape: instant, leave_deadline: 5s }
+      keep_warm: 1h
+  - name: watch
+    kind: monitor
+    with:
+      window: 1s
+      labels: { delay: 500ms }
+      checks:
+        - { check: error-rate, max: 50%, on: { fail: alert } }
+"#;
+
+/// How long a server may take to say where it listens.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// The binary under test, beside the one that tests it.
+fn binary() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let binary = own.parent().and_then(Path::parent).unwrap().join("modelrail");
+    assert!(binary.is_file(), "build it first: cargo build -p cli --bin modelrail");
+    binary
+}
+
+/// The folder of the shipped example models.
+pub(super) fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/flights").canonicalize().unwrap()
+}
+
+/// The shipped event of a version, under another model name and id.
+pub(super) fn event(version: &str, model: &str, id: &str) -> Value {
+    let text = fs::read_to_string(examples().join(format!("{version}.json"))).unwrap();
+    let mut event: Value = serde_json::from_str(&text).unwrap();
+    event["id"] = id.into();
+    event["subject"] = format!("{model}@{version}").into();
+    event["data"]["model"] = model.into();
+    event["data"]["workflow"] =
+        if version == "v1" { "quick-blue-green".into() } else { "quick-canary".into() };
+    event
+}
+
+/// Where a server lives.
+pub(super) struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir_all(root.join("workflows")).unwrap();
+        fs::create_dir_all(root.join("artifacts")).unwrap();
+        fs::write(root.join("workflows/quick-blue-green.yaml"), BLUE_GREEN).unwrap();
+        fs::write(root.join("workflows/quick-canary.yaml"), CANARY).unwrap();
+        let place = Self { folder };
+        fs::write(place.config(), place.settings()).unwrap();
+        place
+    }
+
+    fn settings(&self) -> String {
+        let any = "listen = \"127.0.0.1:0\"";
+        format!(
+            "[server]\n{any}\n[gateway]\n{any}\n[model_server]\n{any}\n\
+             [store]\ndata = {data:?}\npartitions = 4\n[workflows]\nfolder = {workflows:?}\n\
+             [artifacts]\nroots = [{examples:?}, {artifacts:?}]\n[telemetry]\nlog = \"warn\"\n",
+            data = self.data(),
+            workflows = self.root().join("workflows"),
+            examples = examples(),
+            artifacts = self.artifacts(),
+        )
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(super) fn config(&self) -> PathBuf {
+        self.root().join("modelrail.toml")
+    }
+
+    pub(super) fn data(&self) -> PathBuf {
+        self.root().join("data")
+    }
+
+    /// A folder that artifacts may come from.
+    pub(super) fn artifacts(&self) -> PathBuf {
+        self.root().join("artifacts")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MODELRAIL_"));
+        for (name, _) in ours {
+            command.env_remove(name);
+        }
+        command.args(arguments).arg("--config").arg(self.config()).current_dir(self.root()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(super) fn run(&self, arguments: &[&str]) -> Said {
+        Said::of(self.command(arguments).output().unwrap())
+    }
+
+    /// Starts a server without waiting for it.
+    pub(super) fn serve(&self) -> Server {
+        let errors = fs::File::options().create(true).append(true).open(self.root().join("stderr.txt")).unwrap();
+        let mut command = self.command(&["serve", "--output", "jsonl"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
+        let line = Arc::new(Mutex::new(None));
+        let (stdout, told) = (child.stdout.take().unwrap(), Arc::clone(&line));
+        std::thread::spawn(move || {
+            // It may be killed before it says anything.
+            for read in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Ok(serving) = serde_json::from_str::<Value>(&read) {
+                    let text = |name: &str| serving[name].as_str().unwrap_or_default().to_owned();
+                    *told.lock().unwrap() = Some(Addresses { api: text("api"), gateway: text("gateway") });
+                }
+            }
+        });
+        Server { child, addresses: line }
+    }
+
+    /// What servers logged so far.
+    pub(super) fn errors(&self) -> String {
+        fs::read_to_string(self.root().join("stderr.txt")).unwrap_or_default()
+    }
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone)]
+pub(super) struct Addresses {
+    pub(super) api: String,
+    pub(super) gateway: String,
+}
+
+/// A running server. It is killed when this is dropped.
+pub(super) struct Server {
+    child: Child,
+    addresses: Arc<Mutex<Option<Addresses>>>,
+}
+
+impl Server {
+    /// Once it listens.
+    pub(super) fn addresses(&self) -> Option<Addresses> {
+        self.addresses.lock().unwrap().clone()
+    }
+
+    /// Waits until it listens.
+    pub(super) fn listening(&mut self, place: &Place) -> Addresses {
+        let began = Instant::now();
+        loop {
+            if let Some(addresses) = self.addresses() {
+                return addresses;
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the server ended with {ended:?}: {}", place.errors());
+            assert!(began.elapsed() < START_MAX, "the server does not listen: {}", place.errors());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Whether it ended by itself.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// `kill -9`.
+    pub(super) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to end, and gives its exit code.
+    pub(super) fn stop(mut self) -> Option<i32> {
+        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(asked.success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already; there is nothing else to do about it.
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) code: Option<i32>,
+    pub(super) out: String,
+    pub(super) errors: String,
+}
+
+impl Said {
+    fn of(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code(), out: text(&output.stdout), errors: text(&output.stderr) }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+}

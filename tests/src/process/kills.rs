@@ -73,7 +73,7 @@ fn fifty_kills_lose_nothing_change_nothing_and_leave_nothing_stuck() {
     };
     let (stop, seen) = (AtomicBool::new(false), Mutex::new(Seen::default()));
     let asked: Vec<Asked> = (0..LANES).map(|_| Asked::default()).collect();
-    let killed = std::thread::scope(|scope| {
+    let (killed, server) = std::thread::scope(|scope| {
         // Callers end with the lanes, also when one of these panics.
         let _ends = Ends(&stop, &shared.calm);
         for asked in &asked {
@@ -88,13 +88,12 @@ fn fifty_kills_lose_nothing_change_nothing_and_leave_nothing_stuck() {
                 scope.spawn(move || deliver(shared, lane, asked))
             })
             .collect();
-        let (killed, last) = kill_often(&place, server, &current, &shared, &mut Random(seed));
-        server = last;
+        let (killed, server) = kill_often(&place, server, &current, &shared, &mut Random(seed));
         shared.calm.store(true, Relaxed);
         for lane in lanes {
             lane.join().unwrap();
         }
-        killed
+        (killed, server)
     });
     let seen = seen.into_inner().unwrap();
     let mut ledger = shared.ledger.into_inner().unwrap();

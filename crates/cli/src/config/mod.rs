@@ -99,6 +99,7 @@ pub enum LogFormat {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "a bound says `max`")]
 pub struct Limits {
     pub lane_waiting_max: usize,
     pub backlog_max: usize,

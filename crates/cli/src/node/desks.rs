@@ -27,7 +27,7 @@ const TICK: Duration = Duration::from_millis(200);
 pub enum DeskMessage {
     Order(Box<WorkOrder>),
     Cancel(AttemptId),
-    Finished { attempt: AttemptId, outcome: Outcome },
+    Finished { attempt: AttemptId, outcome: Box<Outcome> },
     Acknowledged(AttemptId),
     Stop,
 }
@@ -134,7 +134,7 @@ impl Host {
                 Ok(DeskMessage::Cancel(attempt)) => Some(Signal::Cancel(attempt)),
                 Ok(DeskMessage::Finished { attempt, outcome }) => {
                     self.cancelled.remove(&attempt);
-                    Some(Signal::Finished { attempt, outcome })
+                    Some(Signal::Finished { attempt, outcome: *outcome })
                 }
                 Ok(DeskMessage::Acknowledged(attempt)) => Some(Signal::Acknowledged(attempt)),
                 Ok(DeskMessage::Stop) | Err(RecvTimeoutError::Disconnected) => {
@@ -168,7 +168,10 @@ impl Host {
                 }
                 // An engine that has ended asks again after the next start.
                 Action::Send(report) => {
-                    drop(self.engine.send(Message::Report { report, desk: self.own.clone() }))
+                    drop(
+                        self.engine
+                            .send(Message::Report { report: Box::new(report), desk: self.own.clone() }),
+                    );
                 }
                 Action::Heartbeat(beat) => {
                     drop(self.engine.try_send(Message::Heard { attempt: beat.attempt, at: beat.at }));
@@ -194,7 +197,10 @@ impl Host {
                 drop(engine.try_send(Message::Heard { attempt: command.attempt.clone(), at: clock.wall() }));
             };
             let outcome = workers.carry_out(command, &|| cancelled.load(Relaxed), &heard);
-            drop(own.send(DeskMessage::Finished { attempt: command.attempt.clone(), outcome }));
+            drop(own.send(DeskMessage::Finished {
+                attempt: command.attempt.clone(),
+                outcome: Box::new(outcome),
+            }));
         });
         if let Err(error) = spawned {
             let outcome = Outcome::CouldNotTell {
@@ -202,7 +208,7 @@ impl Host {
                 reason: error.to_string().into(),
                 retry_after: None,
             };
-            drop(self.own.send(DeskMessage::Finished { attempt, outcome }));
+            drop(self.own.send(DeskMessage::Finished { attempt, outcome: Box::new(outcome) }));
         }
     }
 }

@@ -34,7 +34,7 @@ const SLEEP_MAX: Duration = Duration::from_millis(500);
 
 pub enum Message {
     Say { said: Said, origin: Origin, answer: oneshot::Sender<Answer> },
-    Report { report: Report, desk: Sender<DeskMessage> },
+    Report { report: Box<Report>, desk: Sender<DeskMessage> },
     Heard { attempt: AttemptId, at: Timestamp },
     Observed { target: TargetId, what: Observation },
     Stop,
@@ -74,7 +74,7 @@ pub struct Running {
     thread: Option<JoinHandle<()>>,
     changes: watch::Receiver<u64>,
     stopped: Arc<Mutex<Option<Stopped>>>,
-    running: Arc<AtomicBool>,
+    goes_on: Arc<AtomicBool>,
     counts: Arc<Counts>,
 }
 
@@ -105,7 +105,7 @@ pub fn start(
         driver.drive(&receiver);
         is_running.store(false, Relaxed);
     })?;
-    Ok(Running { sender, thread: Some(thread), changes, stopped, running, counts })
+    Ok(Running { sender, thread: Some(thread), changes, stopped, goes_on: running, counts })
 }
 
 struct Driver {
@@ -172,7 +172,7 @@ impl Driver {
             Message::Report { report, desk } => {
                 let attempt = report.attempt.clone();
                 let waiter = Waiter::Desk(desk, attempt);
-                self.offer(Lane::Outcomes, Said::Report(Box::new(report)), None, waiter);
+                self.offer(Lane::Outcomes, Said::Report(report), None, waiter);
             }
             Message::Say { said, origin, answer } => {
                 let lane = if matches!(said, Said::Trigger(_)) { Lane::Triggers } else { Lane::Requests };
@@ -290,7 +290,7 @@ impl Running {
     }
 
     pub fn is_running(&self) -> bool {
-        self.running.load(Relaxed)
+        self.goes_on.load(Relaxed)
     }
 
     /// What the API sees of the engine.
@@ -299,7 +299,7 @@ impl Running {
             sender: self.sender.clone(),
             changes: self.changes.clone(),
             stopped: Arc::clone(&self.stopped),
-            running: Arc::clone(&self.running),
+            goes_on: Arc::clone(&self.goes_on),
             counts: Arc::clone(&self.counts),
             gateway,
         }
@@ -339,7 +339,7 @@ pub struct Handle {
     sender: SyncSender<Message>,
     changes: watch::Receiver<u64>,
     stopped: Arc<Mutex<Option<Stopped>>>,
-    running: Arc<AtomicBool>,
+    goes_on: Arc<AtomicBool>,
     counts: Arc<Counts>,
     gateway: Gateway,
 }
@@ -369,7 +369,7 @@ impl api::Engine for Handle {
         let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match stopped {
             Some(stopped) => Err(stopped),
-            None if !self.running.load(Relaxed) => {
+            None if !self.goes_on.load(Relaxed) => {
                 Err(Stopped::new(Code::WriteFailed, "the engine has ended"))
             }
             None => Ok(()),

@@ -181,6 +181,32 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Whether every number in it is one. NaN equals nothing, not even itself, so it never comes into the log.
+    pub fn is_finite(&self) -> bool {
+        let all = |evidence: &Evidence| {
+            evidence.measurements.iter().all(|m| {
+                m.sum.is_finite()
+                    && m.sum_sq.is_finite()
+                    && m.values.iter().all(|(_, value)| value.is_finite())
+            })
+        };
+        match self {
+            Self::Packed(packed) => all(&packed.evidence),
+            Self::Measured(evidence) => all(evidence),
+            Self::Planned(plan) => {
+                let told =
+                    [Some(plan.requests_per_second), plan.hours, plan.requests_exposed, plan.detectable];
+                told.into_iter().flatten().all(f64::is_finite)
+            }
+            Self::Notified { .. }
+            | Self::Prepared { .. }
+            | Self::Applied { .. }
+            | Self::CouldNotTell { .. } => true,
+        }
+    }
+}
+
 /// What packaging found. Without a bundle there is a finding that says why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Packed {

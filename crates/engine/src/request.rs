@@ -194,10 +194,20 @@ impl TargetAsk {
 }
 
 impl Report {
-    /// The input of the core.
+    /// The input of the core. Numbers that are none could not be told.
     pub fn bind(self) -> Option<Input> {
         let attempt = self.attempt;
-        match (attempt.owner.clone(), self.answer) {
+        let answer = match self.answer {
+            WorkerAnswer::Done(outcome) if !outcome.is_finite() => {
+                WorkerAnswer::Done(Outcome::CouldNotTell {
+                    code: "NOT_FINITE".into(),
+                    reason: "the worker measured something that is not a number".into(),
+                    retry_after: None,
+                })
+            }
+            answer => answer,
+        };
+        match (attempt.owner.clone(), answer) {
             (StreamId::Definitions, _) => None,
             (StreamId::Run(run), WorkerAnswer::Done(outcome)) => {
                 Some(Input::Run(run, run::Input::Report { attempt, outcome }))
@@ -221,5 +231,29 @@ impl Observation {
             Self::Routes(gateways) => Input::Target(target, target::Input::ReportRoutes { gateways }),
             Self::Loaded(servers) => Input::Target(target, target::Input::ReportLoaded { servers }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_a_number_never_comes_into_the_log() {
+        let plan = domain::work::Planned {
+            digest: Digest::of(b"plan"),
+            requests_per_second: f64::NAN,
+            hours: None,
+            requests_exposed: None,
+            detectable: None,
+        };
+        let target = TargetId::parse("a@b").unwrap();
+        let attempt = AttemptId { owner: StreamId::Run(RunId::derive("s", "1", &target)), number: 1 };
+        let answer = WorkerAnswer::Done(Outcome::Planned(plan));
+        let report = Report { attempt, token: Token([0; 32]), answer };
+        let Some(Input::Run(_, run::Input::Report { outcome, .. })) = report.bind() else {
+            panic!("a report")
+        };
+        assert!(matches!(outcome, Outcome::CouldNotTell { code, .. } if &*code == "NOT_FINITE"));
     }
 }

@@ -47,8 +47,10 @@ fn a_crash_between_any_two_actions_changes_nothing() {
         for (key, attempts) in &world.done {
             assert_eq!(attempts.len(), 1, "{key} was done by {attempts:?}, crash before action {dies_in}");
         }
-        let frozen = world.database.target(&samples::target("spam")).unwrap().unwrap();
-        assert!(frozen.frozen, "the request was not lost, crash before action {dies_in}");
+        // Refused, since nothing was ever released there, and remembered under its id.
+        let answered = world.database.request(0, "r1").unwrap();
+        let refused = answered.and_then(|row| row.refused).map(|refusal| refusal.code);
+        assert_eq!(refused.as_deref(), Some("UNKNOWN_TARGET"), "the request, crash before action {dies_in}");
     }
     assert!(crashes > 50, "only {crashes} crashes happened");
 }

@@ -1,5 +1,5 @@
-//! What must hold after every step: asserted in tests, in the simulator, and cheaply in production. The numbers
-//! are those of the list in ARCHITECTURE.md.
+//! What must hold after every step: asserted in tests and in the simulator. The numbers are those of the list in
+//! ARCHITECTURE.md.
 
 use crate::decider::Decider as _;
 use crate::run::{Phase, Run, StageState, why};

@@ -86,11 +86,12 @@ impl Client {
         Self::good(path, self.ask(&Method::GET, path, &self.admin, "", None))
     }
 
-    pub(super) fn add(&self, name: &'static str, role: &'static str) -> Person {
-        let body = ("application/json", json!({ "name": name, "roles": [role] }).to_string());
+    /// Adds somebody, who votes in the first of the roles.
+    pub(super) fn add(&self, name: &'static str, roles: &[&'static str]) -> Person {
+        let body = ("application/json", json!({ "name": name, "roles": roles }).to_string());
         let made: TokenView =
             Self::good("/v1/users", self.ask(&Method::POST, "/v1/users", &self.admin, name, Some(&body)));
-        Person { name, role, token: made.token }
+        Person { name, role: roles[0], token: made.token }
     }
 
     /// Publishes until it is accepted or refused.
@@ -164,6 +165,7 @@ impl Client {
             if is(&view) {
                 return view;
             }
+            assert!(!view.ended, "run {run} ended before it was {what}: {view:#?}");
             assert!(began.elapsed() < ANSWER_MAX, "run {run} is not {what}: {view:#?}");
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::Client as Http;
@@ -23,8 +24,8 @@ pub(super) struct Seen {
     pub(super) answered: u64,
     /// Not reachable: the process was down.
     pub(super) unreachable: u64,
-    /// Answered, but with no prediction.
-    pub(super) failed: BTreeMap<u16, u64>,
+    /// Answered, but with no prediction: how often, by status and text.
+    pub(super) failed: BTreeMap<String, u64>,
     /// The versions that answered, by target and generation.
     pub(super) versions: BTreeMap<(String, u64), BTreeSet<String>>,
     /// A generation after a newer one: target, newer, older.
@@ -42,6 +43,30 @@ impl Asked {
 
     fn now(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A caller of one model in a thread of its own, until this is dropped.
+pub(super) struct Calling {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Calling {
+    pub(super) fn start(current: &Current, model: &str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (current, stops, asked) = (Arc::clone(current), Arc::clone(&stop), Asked::default());
+        asked.set(Some(model));
+        let thread = std::thread::spawn(move || call(&current, &asked, &stops, &Mutex::default()));
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        // A caller that panicked has said so.
+        let _ended = self.thread.take().map(JoinHandle::join);
     }
 }
 
@@ -79,7 +104,7 @@ pub(super) fn call(current: &Current, asked: &Asked, stop: &AtomicBool, seen: &M
                     labels.push(json!({ "id": id, "label": label }));
                     seen.versions.entry((target, generation)).or_default().insert(version);
                 }
-                Err(Some(status)) => *seen.failed.entry(status).or_default() += 1,
+                Err(Some(text)) => *seen.failed.entry(text).or_default() += 1,
                 Err(None) => seen.unreachable += 1,
             }
             drop(seen);
@@ -95,8 +120,8 @@ pub(super) fn call(current: &Current, asked: &Asked, stop: &AtomicBool, seen: &M
     }
 }
 
-/// The version, the generation and the label of an answer; else its status, if there was any.
-fn ask(http: &Http, base: &str, model: &str, id: &str, row: &[f32]) -> Result<(String, u64, i64), Option<u16>> {
+/// The version, the generation and the label of an answer; else its status and text, if there was any.
+fn ask(http: &Http, base: &str, model: &str, id: &str, row: &[f32]) -> Result<(String, u64, i64), Option<String>> {
     let body = json!({
         "id": id,
         "inputs": [{ "name": "features", "shape": [1, FEATURES], "datatype": "FP32", "data": row }],
@@ -106,7 +131,7 @@ fn ask(http: &Http, base: &str, model: &str, id: &str, row: &[f32]) -> Result<(S
     let response = sent.map_err(|_| None)?;
     let status = response.status().as_u16();
     if status != 200 {
-        return Err(Some(status));
+        return Err(Some(format!("{status} {}", response.text().map_err(|_| None)?)));
     }
     let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
     let version = header("x-modelrail-release").expect("an answer names its release");

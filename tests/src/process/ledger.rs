@@ -101,10 +101,14 @@ fn once_each(run: &str, transitions: &[TransitionView]) {
                     bundles.insert(event.value("bundle").unwrap_or_default().to_owned());
                     *closed.entry(format!("{} packed", attempt())).or_default() += 1;
                 }
+                "ReleaseLoaded" | "RoutesObserved" if event.value("attempt").is_some() => {
+                    *closed.entry(format!("{} {}", attempt(), event.event)).or_default() += 1;
+                }
                 _ => {}
             }
         }
     }
+    assert!(!issued.is_empty() && !closed.is_empty(), "run {run} did nothing: {transitions:#?}");
     assert_eq!(bundles.len(), 1, "run {run} was packed to {bundles:?}");
     let twice: Vec<_> = closed.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty(), "run {run}: outcomes were taken twice: {twice:?}");

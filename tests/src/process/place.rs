@@ -25,7 +25,7 @@ stages:
         - { check: smoke }
         - { check: contract }
         - { check: quality, metric: auc, min: 0.65 }
-        - { check: latency, rate: 100/s, for: 300ms, p99_max: 5s }
+        - { check: latency, rate: 800/s, for: 500ms, p99_max: 5s }
   - name: switch
     kind: rollout
     with:
@@ -56,7 +56,7 @@ stages:
         - { check: smoke }
         - { check: contract }
         - { check: quality, name: auc, metric: auc, min: 0.70 }
-        - { check: latency, rate: 100/s, for: 300ms, p99_max: 5s }
+        - { check: latency, rate: 800/s, for: 500ms, p99_max: 5s }
   - name: release-board
     kind: gate
     with:

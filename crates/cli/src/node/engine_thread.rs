@@ -392,7 +392,7 @@ impl api::Engine for Handle {
         let seconds = counts.pass_us.load(Relaxed) as f64 / 1e6;
         write!(text, "# TYPE modelrail_pass_seconds counter\nmodelrail_pass_seconds_total {seconds}\n")
             .expect("writing to a string");
-        text.push_str(&self.gateway.render_openmetrics("modelrail_gateway_"));
+        text.push_str(&self.gateway.render_openmetrics("modelrail_"));
         text
     }
 }

@@ -95,7 +95,9 @@ impl Node {
     /// Opens the folder, takes up everything that is outstanding, and listens.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let listen = api::Listen { exposed: config.server.exposed.clone() };
-        api::check_listen(config.server.listen, &listen)?;
+        for address in [config.server.listen, config.gateway.listen, config.model_server.listen] {
+            api::check_listen(address, &listen)?;
+        }
         let path = &config.store.data;
         let new = NewLog { log_id: uuid::Uuid::new_v4().into_bytes(), partitions: config.store.partitions };
         let folder = Folder::open_or_create(path, &new)?;

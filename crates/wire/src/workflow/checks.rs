@@ -112,7 +112,9 @@ fn read(field: &Field<'_>, place: Where, notes: &mut Notes) -> Option<Check> {
         "latency" => latency(&mut fields, place, notes).map(Kind::Latency),
         "error-rate" => error_rate(&mut fields, place, notes).map(Kind::ErrorRate),
         "outcome" => outcome(&mut fields, place, notes).map(Kind::Outcome),
-        _ => drift(&mut fields, notes).map(Kind::Drift),
+        "drift" => drift(&mut fields, notes).map(Kind::Drift),
+        // The names above were held against the kinds that the stage may have.
+        other => unreachable!("check kind {other} is known and not read"),
     };
     debug_assert!(kind.is_some() || notes.count() > before, "what is wrong with a check was told");
     let not_available: &[&str] = match kind_name {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::place::Addresses;
 
 /// How long a client is patient with one request.
-pub(super) const ANSWER_MAX: Duration = Duration::from_secs(60);
+pub(super) const ANSWER_MAX: Duration = Duration::from_mins(1);
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
 pub(super) const GATE: &str = "release-board";
 
@@ -54,7 +54,14 @@ impl Client {
     }
 
     /// The answer's status and text, of the first answer that is one.
-    fn ask(&self, method: &Method, path: &str, token: &str, key: &str, body: Option<&(&str, String)>) -> (u16, String) {
+    fn ask(
+        &self,
+        method: &Method,
+        path: &str,
+        token: &str,
+        key: &str,
+        body: Option<&(&str, String)>,
+    ) -> (u16, String) {
         let began = Instant::now();
         loop {
             let url = format!("{}{path}", now(&self.current).api);

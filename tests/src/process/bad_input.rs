@@ -148,7 +148,8 @@ fn bad_votes(client: &Client) {
     });
     assert!(client.request(&run, &both.token, "unseen", &other_evidence).is_err());
     let gate = client.run(&run);
-    let votes: usize = gate.stages.iter().filter_map(|stage| stage.gate.as_ref()).map(|it| it.votes.len()).sum();
+    let votes: usize =
+        gate.stages.iter().filter_map(|stage| stage.gate.as_ref()).map(|it| it.votes.len()).sum();
     assert_eq!(votes, 1, "{gate:#?}");
 }
 
@@ -180,7 +181,8 @@ fn bad_folders(place: &Place) {
 #[test]
 fn a_file_that_cannot_be_used_is_told_with_its_place() {
     let place = Place::new();
-    let missing = place.run(&["publish", "nowhere.json", "--server", "http://127.0.0.1:9", "--token", "none"]);
+    let missing =
+        place.run(&["publish", "nowhere.json", "--server", "http://127.0.0.1:9", "--token", "none"]);
     assert_eq!(missing.code, Some(2), "{missing:?}");
     for part in ["error[EVENT_FILE]", "nowhere.json", "field: FILE", "hint: "] {
         assert!(missing.errors.contains(part), "{part}: {missing:?}");

@@ -24,10 +24,12 @@ pub(super) struct Seen {
     pub(super) answered: u64,
     /// Not reachable: the process was down.
     pub(super) unreachable: u64,
-    /// Answered, but with no prediction: how often, by status and text.
+    /// Answered, but with no prediction: how often, by code.
     pub(super) failed: BTreeMap<String, u64>,
     /// The versions that answered, by target and generation.
     pub(super) versions: BTreeMap<(String, u64), BTreeSet<String>>,
+    /// Of these, those from a target that had given a prediction before.
+    pub(super) failed_later: u64,
     /// A generation after a newer one: target, newer, older.
     pub(super) went_back: Vec<(String, u64, u64)>,
 }
@@ -104,7 +106,10 @@ pub(super) fn call(current: &Current, asked: &Asked, stop: &AtomicBool, seen: &M
                     labels.push(json!({ "id": id, "label": label }));
                     seen.versions.entry((target, generation)).or_default().insert(version);
                 }
-                Err(Some(text)) => *seen.failed.entry(text).or_default() += 1,
+                Err(Some(text)) => {
+                    seen.failed_later += u64::from(latest.contains_key(&target));
+                    *seen.failed.entry(text).or_default() += 1;
+                }
                 Err(None) => seen.unreachable += 1,
             }
             drop(seen);
@@ -120,8 +125,14 @@ pub(super) fn call(current: &Current, asked: &Asked, stop: &AtomicBool, seen: &M
     }
 }
 
-/// The version, the generation and the label of an answer; else its status and text, if there was any.
-fn ask(http: &Http, base: &str, model: &str, id: &str, row: &[f32]) -> Result<(String, u64, i64), Option<String>> {
+/// The version, the generation and the label of an answer; else its status and code, if there was any.
+fn ask(
+    http: &Http,
+    base: &str,
+    model: &str,
+    id: &str,
+    row: &[f32],
+) -> Result<(String, u64, i64), Option<String>> {
     let body = json!({
         "id": id,
         "inputs": [{ "name": "features", "shape": [1, FEATURES], "datatype": "FP32", "data": row }],
@@ -131,7 +142,8 @@ fn ask(http: &Http, base: &str, model: &str, id: &str, row: &[f32]) -> Result<(S
     let response = sent.map_err(|_| None)?;
     let status = response.status().as_u16();
     if status != 200 {
-        return Err(Some(format!("{status} {}", response.text().map_err(|_| None)?)));
+        let body: Value = response.json().map_err(|_| None)?;
+        return Err(Some(format!("{status} {}", body["code"].as_str().unwrap_or_default())));
     }
     let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
     let version = header("x-modelrail-release").expect("an answer names its release");

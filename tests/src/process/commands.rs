@@ -62,14 +62,16 @@ fn the_past_is_shown_explained_and_verified_alike_with_and_without_a_server() {
     let timeline = place.run(&["show", &first, "--timeline", "--data", &data]);
     assert_eq!(timeline.code, Some(0), "{timeline:?}");
     let earlier = live.seq - 1;
-    let before = place.run(&["replay", &first, "--at", &earlier.to_string(), "--output", "json", "--data", &data]);
+    let before =
+        place.run(&["replay", &first, "--at", &earlier.to_string(), "--output", "json", "--data", &data]);
     assert_ne!(before.json()["state_sha256"], once["state_sha256"]);
     explained(&place, &first, &data);
     let verified = place.run(&["verify", "--output", "json", "--data", &data]);
     assert_eq!(verified.code, Some(0), "{verified:?}");
     assert_eq!(verified.json()["good"], true);
     let listed = place.run(&["runs", "--output", "json", "--data", &data]).json();
-    let states: Vec<&str> = listed.as_array().unwrap().iter().filter_map(|run| run["state"].as_str()).collect();
+    let states: Vec<&str> =
+        listed.as_array().unwrap().iter().filter_map(|run| run["state"].as_str()).collect();
     assert_eq!(states, ["aborted", "live"]);
 }
 

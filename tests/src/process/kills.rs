@@ -98,13 +98,14 @@ fn fifty_kills_lose_nothing_change_nothing_and_leave_nothing_stuck() {
     let seen = seen.into_inner().unwrap();
     let mut ledger = shared.ledger.into_inner().unwrap();
     println!(
-        "{killed:?}; {} runs, {} votes, {} answers in {} generations, {} while down, failed {:?}",
+        "{killed:?}; {} runs, {} votes, {} answers in {} generations, {} while down, failed {:?}, {} of these at a target that had served",
         ledger.published.len(),
         ledger.accepted.len(),
         seen.answered,
         seen.versions.len(),
         seen.unreachable,
         seen.failed,
+        seen.failed_later,
     );
     ledger.settle(&shared.client, &seen);
     assert_eq!(killed.all, KILLS);

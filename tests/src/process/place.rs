@@ -170,7 +170,12 @@ impl Place {
         for (name, _) in ours {
             command.env_remove(name);
         }
-        command.args(arguments).arg("--config").arg(self.config()).current_dir(self.root()).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(self.config())
+            .current_dir(self.root())
+            .stdin(Stdio::null());
         command
     }
 
@@ -181,7 +186,8 @@ impl Place {
 
     /// Starts a server without waiting for it.
     pub(super) fn serve(&self) -> Server {
-        let errors = fs::File::options().create(true).append(true).open(self.root().join("stderr.txt")).unwrap();
+        let errors =
+            fs::File::options().create(true).append(true).open(self.root().join("stderr.txt")).unwrap();
         let mut command = self.command(&["serve", "--output", "jsonl"]);
         let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let line = Arc::new(Mutex::new(None));

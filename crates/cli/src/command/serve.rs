@@ -30,6 +30,12 @@ pub(super) async fn serve(global: &Global, serve: &ServeArguments, output: Outpu
     let _telemetry = telemetry::start(&config.telemetry)
         .map_err(|error| Failure::usage("TELEMETRY", error.to_string()).field("telemetry"))?;
     let node = Node::start(&config).await.map_err(|error| not_started(&error))?;
+    // Before anybody is told that it runs: whoever is told may interrupt it at once.
+    #[cfg(unix)]
+    let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .map_err(|error| no_signals(&error))?;
+    #[cfg(not(unix))]
+    let terminated = ();
     let serving = Serving {
         api: format!("http://{}", node.api),
         gateway: format!("http://{}", node.gateway_address),
@@ -42,7 +48,7 @@ pub(super) async fn serve(global: &Global, serve: &ServeArguments, output: Outpu
             ("data", Some(serving.data.clone())),
         ])
     })?;
-    let stopped = until_interrupted(&node).await?;
+    let stopped = until_interrupted(&node, terminated).await?;
     say("shutting down: what is under way ends first");
     node.stop().await;
     if stopped {
@@ -56,14 +62,20 @@ pub(super) async fn serve(global: &Global, serve: &ServeArguments, output: Outpu
     Ok(Exit::Good)
 }
 
+#[cfg(unix)]
+type Terminated = tokio::signal::unix::Signal;
+#[cfg(not(unix))]
+type Terminated = ();
+
+fn no_signals(error: &std::io::Error) -> Failure {
+    Failure::new(Exit::Failed, "SIGNALS", "failed to listen for signals").cause(error)
+}
+
 /// Whether the engine stopped by itself.
-async fn until_interrupted(node: &Node) -> Result<bool, Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::new(Exit::Failed, "SIGNALS", "failed to listen for signals").cause(&error)
-    };
-    #[cfg(unix)]
-    let mut terminated =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(failed)?;
+async fn until_interrupted(
+    node: &Node,
+    #[cfg_attr(not(unix), allow(unused_variables, unused_mut))] mut terminated: Terminated,
+) -> Result<bool, Failure> {
     #[cfg(unix)]
     let terminated = terminated.recv();
     #[cfg(not(unix))]
@@ -72,7 +84,7 @@ async fn until_interrupted(node: &Node) -> Result<bool, Failure> {
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => return interrupted.map(|()| false).map_err(failed),
+            interrupted = tokio::signal::ctrl_c() => return interrupted.map(|()| false).map_err(|error| no_signals(&error)),
             _ = &mut terminated => return Ok(false),
             _ = look.tick() => if !node.is_running() {
                 return Ok(true);

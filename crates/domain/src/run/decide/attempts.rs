@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Draft, Refused, leave, monitor, rollout, stages};
+use super::{Draft, Refused, leave, look, monitor, rollout, stages};
 use crate::check::{Judgement, Level, Setting};
 use crate::evidence::{Evidence, Text};
 use crate::name::StageName;
@@ -43,7 +43,7 @@ pub(super) fn report(d: &mut Draft, attempt: u32, outcome: &Outcome) -> Refused 
         }
         (Purpose::Measure, Outcome::Measured(evidence)) => {
             record(d, &open, &stage, evidence);
-            rollout::measured(d, open.stage, evidence);
+            look::measured(d, open.stage, evidence);
             return Ok(());
         }
         (Purpose::MeasureLast, Outcome::Measured(evidence)) => {
@@ -216,7 +216,7 @@ fn tries_over(d: &mut Draft, open: &OpenAttempt, why: &str) {
     match open.purpose {
         Purpose::Package | Purpose::Test => stages::give_up(d, open.stage, why),
         Purpose::Plan => rollout::planned(d),
-        Purpose::Measure => rollout::not_measured(d, open.stage),
+        Purpose::Measure => look::not_measured(d, open.stage),
         Purpose::MeasureLast => leave::measured(d, None),
         Purpose::Watch { from, to, .. } => monitor::not_measured(d, open.stage, (from, to)),
         // A notification that fails is shown and does not end the gate.

@@ -6,6 +6,7 @@
 mod attempts;
 pub(in crate::run) mod gate;
 mod leave;
+mod look;
 mod monitor;
 mod people;
 mod rollout;

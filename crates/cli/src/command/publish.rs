@@ -74,13 +74,12 @@ fn print(answers: &[EventAnswer], output: Output) -> Result<(), Failure> {
 
 fn read(file: &Path) -> Result<Value, Failure> {
     let named = |text: &str| format!("failed to {text} event `{}`", file.display());
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| {
-            Failure::usage("EVENT_FILE", named("read"))
-                .field("FILE")
-                .cause(&error)
-                .hint("name a file that exists and can be read; `examples/flights/v1.json` is one")
-        })?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Failure::usage("EVENT_FILE", named("read"))
+            .field("FILE")
+            .cause(&error)
+            .hint("name a file that exists and can be read; `examples/flights/v1.json` is one")
+    })?;
     let mut event: Value = serde_json::from_str(&text).map_err(|error| {
         Failure::usage("EVENT_FILE", named("parse"))
             .field("FILE")

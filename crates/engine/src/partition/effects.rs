@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use domain::evidence::Text;
 use domain::name::{AttemptId, RunId, StreamId, TargetId};
 use domain::transition::{Changed, Input, Step, Transition};
 use domain::work::Command;
@@ -138,7 +139,12 @@ impl Partition {
         });
         let after = slot.folded.with(state, seq, recorded.now);
         let before = std::mem::replace(&mut slot.folded, after.clone());
-        let (commands, gone) = fold::difference(&before.effects, &after.effects);
+        let (mut commands, gone) = fold::difference(&before.effects, &after.effects);
+        // An errand belongs to the trace of the run that moves in the same transition.
+        let trace = self.trace_of(&recorded.transition)?;
+        for command in &mut commands {
+            command.traceparent = command.traceparent.take().or_else(|| trace.clone());
+        }
         settled.targets.extend(fold::target_row(partition, id, &after));
         let outstanding = fold::commands(&after.effects).next().is_some();
         self.outstand(
@@ -150,6 +156,20 @@ impl Partition {
             &recorded.transition,
         );
         Ok(())
+    }
+
+    /// The trace of the first run in the transition that has one.
+    fn trace_of(&mut self, transition: &Transition) -> Result<Option<Text>, Stopped> {
+        for step in &transition.steps {
+            if let Step::Run { run, .. } = step {
+                let state = &self.streams.run(*run).map_err(stopped)?.folded.state;
+                let trace = state.start.as_ref().and_then(|start| start.trained.traceparent.clone());
+                if trace.is_some() {
+                    return Ok(trace);
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Keeps account of what is outstanding. What disappears without its worker having answered is withdrawn.

@@ -137,8 +137,10 @@ impl From<Refusal> for Problem {
             Kind::Malformed => StatusCode::UNPROCESSABLE_ENTITY,
             Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
         };
+        let field = refusal.field().map(str::to_owned);
         let mut problem = Self::new(status, &refusal.code, refusal.text);
         problem.body.hint = refusal.hint;
+        problem.body.field = field;
         if refusal.kind == Kind::Busy { problem.retry_later() } else { problem }
     }
 }

@@ -81,6 +81,45 @@ pub struct Finding {
     pub text: Text,
 }
 
+impl Finding {
+    /// The field of `ModelTrained` to look at and what to do about it, for findings that a publisher can mend.
+    pub fn remedy(&self) -> Option<(&'static str, &'static str)> {
+        Some(match &*self.code {
+            "DIGEST_MISMATCH" => {
+                ("artifact.sha256", "publish again with the SHA-256 of the bytes that are there")
+            }
+            "SIZE_MISMATCH" => ("artifact.size", "publish again with the size of the bytes that are there"),
+            "TOO_LARGE" | "MODEL_TOO_LARGE" => {
+                ("artifact.uri", "raise `size_max` in the workflow, or make it smaller")
+            }
+            "URL_REFUSED" => {
+                ("artifact.uri", "put the file where `artifacts.roots` or `artifacts.prefixes` lead")
+            }
+            "MODEL_UNREADABLE" => {
+                ("artifact.uri", "export the model again; the bytes are no whole ONNX model")
+            }
+            "PICKLE_PRESENT" | "PICKLE_UNPARSEABLE" => {
+                ("artifact.uri", "export the model as ONNX; pickles run code")
+            }
+            "FORMAT_NOT_ALLOWED" | "FORMAT_MISMATCH" => {
+                ("artifact.format", "export one of the workflow's `formats`")
+            }
+            "EXTERNAL_DATA" => ("artifact.uri", "export the model with its weights inside"),
+            "OPERATOR_UNSUPPORTED" => ("artifact.uri", "export the model as plain operators"),
+            "SIGNATURE_MISMATCH" | "SIGNATURE_NEEDED" | "SHAPE_MISMATCH" | "DATATYPE_MISMATCH" => {
+                ("signature", "declare the tensors as the model has them")
+            }
+            "EVALUATION_UNUSABLE" => {
+                ("evaluation", "publish a CSV with the model's inputs and the label as columns")
+            }
+            "SIGNING_KEY_MISSING" => {
+                ("sign", "give the package worker a signing key, or do not ask for `sign`")
+            }
+            _ => return None,
+        })
+    }
+}
+
 /// Bytes in the blob store that belong to the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobRef {

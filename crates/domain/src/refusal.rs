@@ -42,6 +42,23 @@ pub struct Refusal {
     pub hint: Option<String>,
 }
 
+impl Refusal {
+    /// The field of the request that the refusal is about, where it is about one.
+    pub fn field(&self) -> Option<&'static str> {
+        Some(match self.code.as_str() {
+            "SOD_VIOLATION" | "ALREADY_VOTED" | "NOT_ENTITLED" => "actor",
+            "ROLE_NOT_ASKED" => "role",
+            "APPROVAL_MISMATCH" => "evidence",
+            "NO_RATIONALE" => "rationale",
+            "NO_REASON" => "reason",
+            "NO_SUCH_STAGE" | "GATE_CLOSED" => "stage",
+            "NOT_PROMOTABLE" | "NOT_A_ROLLBACK" => "to",
+            "NOT_SERVING" => "bundle",
+            _ => return None,
+        })
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.text)

@@ -98,7 +98,12 @@ fn bad_artifacts(place: &Place, client: &Client) {
         let run = client.publish(&event).unwrap().run;
         let ended = client.until(&run, "ended", |run| run.ended);
         let found = findings(&ended);
-        assert!(found.iter().any(|finding| finding.code == code), "{}: {ended:#?}", event["id"]);
+        let named = found.iter().find(|finding| finding.code == code);
+        assert!(
+            named.is_some_and(|it| it.field.is_some() && it.hint.is_some()),
+            "{}: {ended:#?}",
+            event["id"]
+        );
         assert!(found.iter().all(|finding| !finding.text.is_empty()), "{found:?}");
         assert_eq!((ended.state.as_str(), ended.generation), ("blocked", None), "{}", event["id"]);
     }
@@ -135,14 +140,14 @@ fn bad_votes(client: &Client) {
     let run = client.publish(&event).unwrap().run;
     let view = client.until(&run, "asking people", |run| asked(run).is_some() || run.ended);
     let problem = client.approve(&view, &owner, "owner").unwrap().unwrap_err();
-    holds(&problem, "SOD_VIOLATION", None, Some("neither owns nor published"));
+    holds(&problem, "SOD_VIOLATION", Some("actor"), Some("neither owns nor published"));
     let stranger = super::asking::Person { role: "ml", ..other };
     let problem = client.approve(&view, &stranger, "stranger").unwrap().unwrap_err();
     assert_eq!(problem.status, 403, "{problem:#?}");
     client.approve(&view, &both, "first").unwrap().unwrap();
     let again = super::asking::Person { role: "business", ..both.clone() };
     let problem = client.approve(&view, &again, "second").unwrap().unwrap_err();
-    holds(&problem, "ALREADY_VOTED", None, Some("another person"));
+    holds(&problem, "ALREADY_VOTED", Some("actor"), Some("another person"));
     let other_evidence = json!({
         "kind": "approve", "stage": GATE, "role": "business", "rationale": "unseen", "evidence": "0".repeat(64),
     });

@@ -109,6 +109,11 @@ fn fifty_kills_lose_nothing_change_nothing_and_leave_nothing_stuck() {
     );
     ledger.settle(&shared.client, &seen);
     assert_eq!(killed.all, KILLS);
+    assert_eq!(
+        seen.failed_later, 0,
+        "a target that served is routed again before callers are let in: {:?}",
+        seen.failed
+    );
     assert!(killed.under_way >= KILLS_UNDER_WAY_MIN, "{killed:?}");
     server.kill();
     let said = place.run(&["verify", "--data", &place.data().display().to_string()]);

@@ -105,6 +105,8 @@ pub(super) fn finding_view(finding: &Finding) -> FindingView {
         check: finding.check.to_string(),
         code: finding.code.to_string(),
         text: finding.text.to_string(),
+        field: finding.remedy().map(|(field, _)| field.to_owned()),
+        hint: finding.remedy().map(|(_, hint)| hint.to_owned()),
     }
 }
 

@@ -92,6 +92,11 @@ pub struct FindingView {
     pub check: String,
     pub code: String,
     pub text: String,
+    /// The field of the event to look at, where the publisher can mend it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// Bytes in the blob store; read them at `/v1/evidence/{digest}`.

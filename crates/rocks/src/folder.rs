@@ -4,6 +4,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::blobs::Blobs;
 use crate::database::{self, Database};
@@ -103,14 +104,26 @@ impl Folder {
     }
 }
 
+/// How long a lock that somebody holds is waited for.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
+const LOCK_LOOK_EVERY: Duration = Duration::from_millis(10);
+
 fn lock(folder: &Path) -> Result<Lock, Error> {
     let path = folder.join("LOCK");
     let unusable = |source| Error::Unusable { path: path.clone(), source };
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Arc::new(file)),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: folder.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    // A former holder may be on its way out, or a child that was just forked from it holds the lock until it becomes
+    // another program: both take moments.
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Arc::new(file)),
+            Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_WAIT_MAX => {
+                std::thread::sleep(LOCK_LOOK_EVERY);
+            }
+            Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: folder.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
     }
 }

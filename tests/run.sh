@@ -12,5 +12,8 @@ step "formatting"
 cargo fmt --all --check
 step "lints"
 cargo clippy --locked --workspace --all-targets -- -D warnings
+step "build"
+# The real binary too: `cargo test` alone builds none, and the tests of the process start it.
+cargo build --locked --workspace --all-targets
 step "tests"
 cargo test --locked --workspace --all-targets

@@ -162,7 +162,7 @@ impl Database {
         }
         let mut batch = WriteBatch::default();
         let ends = log::put(&mut batch, self.log_family(), &writing.acknowledged, appends);
-        let standing = view::put(&mut batch, &self.db, self.view_family(), &writing.view, commits)?;
+        let moved = view::put(&mut batch, &self.db, self.view_family(), &writing.view, commits)?;
         self.write_synced(batch).map_err(failed)?;
 
         for (partition, (end, last)) in ends {
@@ -170,7 +170,7 @@ impl Database {
             writing.acknowledged[partition as usize] = Acknowledged { end, hash };
             self.ends[partition as usize].store(end, Ordering::Release);
         }
-        writing.view = standing;
+        writing.view.follow(moved);
         let Writing { acknowledged, guard, .. } = &mut *writing;
         guard.note(acknowledged).inspect_err(|_| self.stop()).map_err(failed)
     }
@@ -179,6 +179,12 @@ impl Database {
     pub(crate) fn write_synced(&self, batch: WriteBatch) -> Result<(), Error> {
         self.going()?;
         self.db.write_opt(batch, &synced()).map_err(Error::Write).inspect_err(|_| self.stop())
+    }
+
+    /// Writes what the end of this process may not cost, but a power loss may.
+    pub(crate) fn write_unsynced(&self, batch: WriteBatch) -> Result<(), Error> {
+        self.going()?;
+        self.db.write(batch).map_err(Error::Write).inspect_err(|_| self.stop())
     }
 
     pub(crate) fn ends(&self) -> &[AtomicU64] {
@@ -298,6 +304,8 @@ fn options() -> Options {
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
+    // One thread writes nearly everything: inserting without latches is cheaper for it.
+    options.set_allow_concurrent_memtable_write(false);
     options
 }
 

@@ -1,7 +1,8 @@
 //! The workers' journal in its column family: key = the attempt's text; value = state(1) time answer.
 //!
-//! Each call is one batch with its own sync; RocksDB joins syncs of threads that come together. A closed entry
-//! stays in the same place until it is swept: [`Journal::open`] reads over them, so sweep now and then.
+//! Each call is one batch, written to the operating system and not synced: the next step of the engine syncs it
+//! along. A closed entry stays in the same place until it is swept: [`Journal::open`] reads over them, so sweep
+//! now and then.
 
 use domain::name::AttemptId;
 use domain::time::Timestamp;
@@ -24,7 +25,18 @@ impl Journal for Database {
         for entry in entries {
             batch.put_cf(self.journal_family(), entry.attempt.to_string(), encode(entry));
         }
-        self.write_synced(batch).map_err(|error| Error::Io(error.into()))
+        self.write_unsynced(batch).map_err(|error| Error::Io(error.into()))
+    }
+
+    fn forget(&self, attempts: &[AttemptId]) -> Result<(), Error> {
+        if attempts.is_empty() {
+            return Ok(());
+        }
+        let mut batch = WriteBatch::default();
+        for attempt in attempts {
+            batch.delete_cf(self.journal_family(), attempt.to_string());
+        }
+        self.write_unsynced(batch).map_err(|error| Error::Io(error.into()))
     }
 
     fn get(&self, attempt: &AttemptId) -> Result<Option<Entry>, Error> {
@@ -51,14 +63,14 @@ impl Journal for Database {
                 batch.delete_cf(self.journal_family(), entry.attempt.to_string());
             }
             if batch.len() >= SWEPT_PER_BATCH_MAX {
-                self.write_synced(std::mem::take(&mut batch)).map_err(|error| Error::Io(error.into()))?;
+                self.write_unsynced(std::mem::take(&mut batch)).map_err(|error| Error::Io(error.into()))?;
             }
             Ok(())
         })?;
         if batch.is_empty() {
             Ok(())
         } else {
-            self.write_synced(batch).map_err(|error| Error::Io(error.into()))
+            self.write_unsynced(batch).map_err(|error| Error::Io(error.into()))
         }
     }
 }

@@ -1,16 +1,22 @@
 //! The worker host of each stage: a thread that owns the desk, and a bounded pool of threads that carry out.
+//!
+//! ```text
+//!  orders, outcomes, acknowledgements -> desk thread -> work -> pool of threads -> outcome
+//!                                             `-> reports, signs of life -> engine
+//! ```
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use domain::name::AttemptId;
-use domain::work::Outcome;
+use domain::work::{Command, Outcome};
 use domain::workflow::StageKind;
-use engine::desk::{Action, Bounds, Desk, Signal};
+use engine::desk::{Action, Bounds, Desk, Redelivery, Signal};
 use engine::partition::WorkOrder;
 use engine::port::clock::Clock as _;
 use engine::port::journal::{self, Journal};
@@ -23,6 +29,33 @@ use crate::telemetry;
 
 /// How often a desk looks at the time.
 const TICK: Duration = Duration::from_millis(200);
+/// How many messages a desk takes at once, and writes to the journal together.
+const MESSAGES_PER_STEP: usize = 1_024;
+
+/// What carries out commands.
+pub trait CarryOut: Send + Sync {
+    /// `cancelled` is to be asked before each step outside; `progress` hears a few words at each.
+    fn carry_out(
+        &self,
+        command: &Command,
+        cancelled: &dyn Fn() -> bool,
+        progress: &dyn Fn(&str),
+    ) -> Outcome;
+
+    /// The engine has recorded the outcome.
+    fn recorded(&self, _attempt: &AttemptId) {}
+}
+
+impl CarryOut for Workers {
+    fn carry_out(
+        &self,
+        command: &Command,
+        cancelled: &dyn Fn() -> bool,
+        progress: &dyn Fn(&str),
+    ) -> Outcome {
+        Self::carry_out(self, command, cancelled, progress)
+    }
+}
 
 pub enum DeskMessage {
     Order(Box<WorkOrder>),
@@ -75,9 +108,9 @@ impl Running {
 
 pub fn start(
     config: &Config,
-    workers: Arc<Workers>,
-    journal: Arc<dyn Journal>,
-    engine: SyncSender<Message>,
+    workers: &Arc<dyn CarryOut>,
+    journal: &Arc<dyn Journal>,
+    engine: &SyncSender<Message>,
     clock: &Arc<SystemClock>,
 ) -> std::io::Result<Running> {
     let mut orders = BTreeMap::new();
@@ -91,11 +124,31 @@ pub fn start(
             StageKind::Monitor => config.workers.monitor,
         };
         let (sender, receiver) = channel();
-        let bounds = Bounds { pool, backlog_max: config.limits.backlog_max, ..Bounds::default() };
+        let bounds = Bounds {
+            redelivery: Redelivery::TheEngine,
+            pool,
+            backlog_max: config.limits.backlog_max,
+            ..Bounds::default()
+        };
+        let (work, taken) = channel();
+        let taken = Arc::new(Mutex::new(taken));
+        for _ in 0..pool {
+            let worker = Worker {
+                work: Arc::clone(&taken),
+                workers: Arc::clone(workers),
+                desk: sender.clone(),
+                engine: engine.clone(),
+                clock: Arc::clone(clock),
+            };
+            let name = format!("work-{}", stage.as_str());
+            // Not waited for at the end: what is under way then is done again after the next start.
+            std::thread::Builder::new().name(name).spawn(move || worker.work())?;
+        }
         let mut host = Host {
-            desk: Desk::new(bounds, Arc::clone(&journal), clock.wall()),
-            workers: Arc::clone(&workers),
+            desk: Desk::new(bounds, Arc::clone(journal), clock.wall()),
+            workers: Arc::clone(workers),
             own: sender.clone(),
+            work,
             engine: engine.clone(),
             clock: Arc::clone(clock),
             cancelled: BTreeMap::new(),
@@ -115,10 +168,18 @@ pub fn start(
     Ok(Running { orders: Orders(orders), threads })
 }
 
+/// Work that a desk has begun.
+struct Work {
+    order: WorkOrder,
+    cancelled: Arc<AtomicBool>,
+}
+
 struct Host {
     desk: Desk,
-    workers: Arc<Workers>,
+    workers: Arc<dyn CarryOut>,
     own: Sender<DeskMessage>,
+    /// What the pool takes from; the desk bounds how much there is. Dropping it ends the pool.
+    work: Sender<Work>,
     engine: SyncSender<Message>,
     clock: Arc<SystemClock>,
     /// What is under way, and whether it is still wanted.
@@ -129,38 +190,56 @@ impl Host {
     fn drive(&mut self, messages: &Receiver<DeskMessage>) -> Result<(), journal::Error> {
         let mut ticked = self.clock.monotonic_us();
         loop {
-            let signal = match messages.recv_timeout(TICK) {
-                Ok(DeskMessage::Order(order)) => Some(Signal::Command(order)),
-                Ok(DeskMessage::Cancel(attempt)) => Some(Signal::Cancel(attempt)),
-                Ok(DeskMessage::Finished { attempt, outcome }) => {
-                    self.cancelled.remove(&attempt);
-                    Some(Signal::Finished { attempt, outcome: *outcome })
-                }
-                Ok(DeskMessage::Acknowledged(attempt)) => Some(Signal::Acknowledged(attempt)),
-                Ok(DeskMessage::Stop) | Err(RecvTimeoutError::Disconnected) => {
+            let first = match messages.recv_timeout(TICK) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
+            let mut signals = vec![];
+            for message in first.into_iter().chain(messages.try_iter().take(MESSAGES_PER_STEP)) {
+                let Some(signal) = self.take(message) else {
                     // What is under way is done again after the next start, under the same attempt id.
                     self.cancelled.values().for_each(|cancelled| cancelled.store(true, Relaxed));
                     return Ok(());
-                }
-                Err(RecvTimeoutError::Timeout) => None,
-            };
-            if let Some(signal) = signal {
-                let actions = self.desk.step(signal)?;
-                self.carry_out(actions);
+                };
+                signals.push(signal);
             }
             let now = self.clock.monotonic_us();
             if now - ticked >= TICK.as_micros() as u64 {
                 ticked = now;
-                let actions = self.desk.step(Signal::Tick(self.clock.wall()))?;
-                self.carry_out(actions);
+                signals.push(Signal::Tick(self.clock.wall()));
             }
+            let actions = self.desk.steps(signals)?;
+            self.carry_out(actions);
         }
+    }
+
+    /// Nothing when the desk is to end.
+    fn take(&mut self, message: DeskMessage) -> Option<Signal> {
+        Some(match message {
+            DeskMessage::Order(order) => Signal::Command(order),
+            DeskMessage::Cancel(attempt) => Signal::Cancel(attempt),
+            DeskMessage::Finished { attempt, outcome } => {
+                self.cancelled.remove(&attempt);
+                Signal::Finished { attempt, outcome: *outcome }
+            }
+            DeskMessage::Acknowledged(attempt) => {
+                self.workers.recorded(&attempt);
+                Signal::Acknowledged(attempt)
+            }
+            DeskMessage::Stop => return None,
+        })
     }
 
     fn carry_out(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Begin(order) => self.begin(*order),
+                Action::Begin(order) => {
+                    let cancelled = Arc::new(AtomicBool::new(false));
+                    self.cancelled.insert(order.command.attempt.clone(), Arc::clone(&cancelled));
+                    // A pool that has ended does so because this process ends.
+                    drop(self.work.send(Work { order: *order, cancelled }));
+                }
                 Action::Abandon(attempt) => {
                     if let Some(cancelled) = self.cancelled.remove(&attempt) {
                         cancelled.store(true, Relaxed);
@@ -179,36 +258,51 @@ impl Host {
             }
         }
     }
+}
 
-    /// The desk bounds how many of these there are.
-    fn begin(&mut self, order: WorkOrder) {
-        let cancelled = Arc::new(AtomicBool::new(false));
-        self.cancelled.insert(order.command.attempt.clone(), Arc::clone(&cancelled));
-        let (workers, own, engine) = (Arc::clone(&self.workers), self.own.clone(), self.engine.clone());
-        let clock = Arc::clone(&self.clock);
-        let attempt = order.command.attempt.clone();
-        let spawned = std::thread::Builder::new().name("worker".into()).spawn(move || {
-            let command = &order.command;
-            let span = telemetry::attempt_span(command);
-            let _entered = span.enter();
-            let heard = |words: &str| {
-                tracing::debug!(attempt = %command.attempt, words, "progress");
-                // A lost sign of life is followed by the next.
-                drop(engine.try_send(Message::Heard { attempt: command.attempt.clone(), at: clock.wall() }));
-            };
-            let outcome = workers.carry_out(command, &|| cancelled.load(Relaxed), &heard);
-            drop(own.send(DeskMessage::Finished {
-                attempt: command.attempt.clone(),
-                outcome: Box::new(outcome),
-            }));
-        });
-        if let Err(error) = spawned {
-            let outcome = Outcome::CouldNotTell {
-                code: "NO_THREAD".into(),
-                reason: error.to_string().into(),
-                retry_after: None,
-            };
-            drop(self.own.send(DeskMessage::Finished { attempt, outcome: Box::new(outcome) }));
+/// One thread of a pool.
+struct Worker {
+    work: Arc<Mutex<Receiver<Work>>>,
+    workers: Arc<dyn CarryOut>,
+    desk: Sender<DeskMessage>,
+    engine: SyncSender<Message>,
+    clock: Arc<SystemClock>,
+}
+
+impl Worker {
+    /// Until the desk has ended.
+    fn work(&self) {
+        loop {
+            let taken = self.work.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(Work { order, cancelled }) = taken else { return };
+            let outcome = self.carry_out(&order.command, &cancelled);
+            let attempt = order.command.attempt;
+            drop(self.desk.send(DeskMessage::Finished { attempt, outcome: Box::new(outcome) }));
         }
     }
+
+    fn carry_out(&self, command: &Command, cancelled: &AtomicBool) -> Outcome {
+        let span = telemetry::attempt_span(command);
+        let _entered = span.enter();
+        let heard = |words: &str| {
+            tracing::debug!(attempt = %command.attempt, words, "progress");
+            // A lost sign of life is followed by the next.
+            drop(self.engine.try_send(Message::Heard {
+                attempt: command.attempt.clone(),
+                at: self.clock.wall(),
+            }));
+        };
+        let work = || self.workers.carry_out(command, &|| cancelled.load(Relaxed), &heard);
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Outcome::CouldNotTell {
+            code: "WORKER_PANICKED".into(),
+            reason: words(&*panic).into(),
+            retry_after: None,
+        })
+    }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

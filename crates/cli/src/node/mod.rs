@@ -14,6 +14,7 @@
 //! waits for a worker.
 
 mod backend;
+mod bare;
 mod clock;
 mod desks;
 mod engine_thread;
@@ -44,7 +45,10 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 
+pub use bare::Bare;
 pub use clock::SystemClock;
+pub use desks::CarryOut;
+pub use engine_thread::Message;
 pub use secrets::Secrets;
 pub use workflows::load as load_workflows;
 
@@ -171,7 +175,8 @@ impl Node {
         });
 
         let (engine_sender, engine_receiver) = engine_thread::channel();
-        let desks = desks::start(config, workers, journal, engine_sender.clone(), &clock)
+        let workers = workers as Arc<dyn desks::CarryOut>;
+        let desks = desks::start(config, &workers, &journal, &engine_sender, &clock)
             .map_err(StartError::Thread)?;
         let engine =
             engine_thread::start(engine, engine_sender, engine_receiver, desks.orders(), Arc::clone(&clock))

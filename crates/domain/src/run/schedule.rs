@@ -58,10 +58,11 @@ pub(super) fn next_look(run: &Run, index: usize) -> Option<Timestamp> {
     if run.phase != Phase::Active || stage.state != StageState::Working || looking {
         return None;
     }
-    let last = stage.rollout.looked_at.unwrap_or(observed_at);
-    let tick = last + with.tick;
-    // The bake's end is looked at when it comes, not a tick later.
-    let bake = bake_over(run, index).filter(|at| *at > last && run.paused_at.is_none());
+    let looked_at = stage.rollout.looked_at;
+    let tick = looked_at.unwrap_or(observed_at) + with.tick;
+    // The bake's end is looked at when it comes, not a tick later; a bake of nothing ends as it begins.
+    let bake = bake_over(run, index)
+        .filter(|at| looked_at.is_none_or(|looked_at| *at > looked_at) && run.paused_at.is_none());
     Some(bake.map_or(tick, |at| at.min(tick)))
 }
 

@@ -28,8 +28,19 @@ use crate::partition::WorkOrder;
 use crate::port::journal::{self, Entry, Journal, State};
 use crate::request::{Report, WorkerAnswer};
 
+/// Who brings a command again that a crash cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redelivery {
+    /// Nobody: taking it from its topic ended that. What was taken is journaled, and copies of what was closed are
+    /// answered for a while.
+    Nobody,
+    /// The engine, for as long as it has no answer: only answers on their way to it are journaled.
+    TheEngine,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
+    pub redelivery: Redelivery,
     /// How many commands are carried out at once.
     pub pool: usize,
     /// How many wait beyond those.
@@ -47,6 +58,7 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
+            redelivery: Redelivery::Nobody,
             pool: 4,
             backlog_max: 64,
             begin_within: Millis::seconds(30),
@@ -106,6 +118,8 @@ pub struct Desk {
     unacknowledged: BTreeMap<AttemptId, (Report, Timestamp)>,
     heartbeat_at: Timestamp,
     swept_at: Timestamp,
+    /// What the journal is told at the end of this step; nothing of an attempt that it is to forget.
+    entries: BTreeMap<AttemptId, Option<Entry>>,
 }
 
 impl Desk {
@@ -120,6 +134,7 @@ impl Desk {
             unacknowledged: BTreeMap::new(),
             heartbeat_at: now + bounds.heartbeat_every,
             swept_at: now,
+            entries: BTreeMap::new(),
         }
     }
 
@@ -134,20 +149,47 @@ impl Desk {
     }
 
     pub fn step(&mut self, signal: Signal) -> Result<Vec<Action>, journal::Error> {
+        self.steps([signal])
+    }
+
+    /// Takes several signals at once, in their order: the journal is written once for all of them, before any
+    /// action is given out.
+    pub fn steps(
+        &mut self,
+        signals: impl IntoIterator<Item = Signal>,
+    ) -> Result<Vec<Action>, journal::Error> {
         let mut actions = vec![];
+        for signal in signals {
+            self.take_signal(signal, &mut actions)?;
+        }
+        if !self.entries.is_empty() {
+            let (mut entries, mut gone) = (vec![], vec![]);
+            for (attempt, entry) in std::mem::take(&mut self.entries) {
+                match entry {
+                    Some(entry) => entries.push(entry),
+                    None => gone.push(attempt),
+                }
+            }
+            self.journal.put(&entries)?;
+            self.journal.forget(&gone)?;
+        }
+        Ok(actions)
+    }
+
+    fn take_signal(&mut self, signal: Signal, actions: &mut Vec<Action>) -> Result<(), journal::Error> {
         match signal {
-            Signal::Command(order) => self.take(*order, &mut actions)?,
-            Signal::Cancel(attempt) => self.cancel(&attempt, &mut actions)?,
+            Signal::Command(order) => self.take(*order, actions)?,
+            Signal::Cancel(attempt) => self.cancel(&attempt, actions)?,
             Signal::Finished { attempt, outcome } => {
                 if let Some(order) = self.under_way.remove(&attempt) {
-                    self.answer(&order, WorkerAnswer::Done(outcome), &mut actions)?;
+                    self.answer(&order, WorkerAnswer::Done(outcome), actions)?;
                 }
             }
             Signal::Acknowledged(attempt) => self.close(&attempt)?,
-            Signal::Tick(now) => self.tick(now, &mut actions)?,
+            Signal::Tick(now) => self.tick(now, actions)?,
         }
-        self.begin(&mut actions)?;
-        Ok(actions)
+        self.begin(actions);
+        Ok(())
     }
 
     fn take(&mut self, order: WorkOrder, actions: &mut Vec<Action>) -> Result<(), journal::Error> {
@@ -156,7 +198,7 @@ impl Desk {
         if waits || self.under_way.contains_key(attempt) {
             return Ok(());
         }
-        let known = self.journal.get(attempt)?;
+        let known = self.known(attempt)?;
         if let Some(Entry { state: State::Answered(bytes) | State::Closed(bytes), .. }) = known {
             let answer = answer::decode(attempt, &bytes)?;
             let report = Report { attempt: attempt.clone(), token: order.token, answer };
@@ -169,22 +211,21 @@ impl Desk {
                 format!("{} commands wait or are under way", self.under_way.len() + self.backlog.len());
             return self.answer(&order, WorkerAnswer::Declined(reason.into()), actions);
         }
-        self.journal.put(&[self.entry(attempt, State::Taken)])?;
+        self.note(attempt, State::Taken);
         self.backlog.push_back((order, self.now));
         Ok(())
     }
 
-    fn begin(&mut self, actions: &mut Vec<Action>) -> Result<(), journal::Error> {
+    fn begin(&mut self, actions: &mut Vec<Action>) {
         while self.under_way.len() < self.bounds.pool
             && let Some((order, _)) = self.backlog.front()
         {
             let attempt = order.command.attempt.clone();
-            self.journal.put(&[self.entry(&attempt, State::Begun)])?;
+            self.note(&attempt, State::Begun);
             let (order, _) = self.backlog.pop_front().expect("it was just looked at");
             actions.push(Action::Begin(Box::new(order.clone())));
             self.under_way.insert(attempt, order);
         }
-        Ok(())
     }
 
     fn cancel(&mut self, attempt: &AttemptId, actions: &mut Vec<Action>) -> Result<(), journal::Error> {
@@ -193,11 +234,11 @@ impl Desk {
             actions.push(Action::Abandon(attempt.clone()));
         }
         self.unacknowledged.remove(attempt);
-        if let Some(entry) = self.journal.get(attempt)?
+        if let Some(entry) = self.known(attempt)?
             && !matches!(entry.state, State::Closed(_))
         {
             let cancelled = WorkerAnswer::Declined("cancelled".into());
-            self.journal.put(&[self.entry(attempt, State::Closed(answer::encode(&cancelled)))])?;
+            self.note(attempt, State::Closed(answer::encode(&cancelled)));
         }
         Ok(())
     }
@@ -209,7 +250,7 @@ impl Desk {
         actions: &mut Vec<Action>,
     ) -> Result<(), journal::Error> {
         let attempt = &order.command.attempt;
-        self.journal.put(&[self.entry(attempt, State::Answered(answer::encode(&answer)))])?;
+        self.note(attempt, State::Answered(answer::encode(&answer)));
         let report = Report { attempt: attempt.clone(), token: order.token, answer };
         self.unacknowledged.insert(attempt.clone(), (report.clone(), self.now));
         actions.push(Action::Send(report));
@@ -218,7 +259,7 @@ impl Desk {
 
     fn close(&mut self, attempt: &AttemptId) -> Result<(), journal::Error> {
         if let Some((report, _)) = self.unacknowledged.remove(attempt) {
-            self.journal.put(&[self.entry(attempt, State::Closed(answer::encode(&report.answer)))])?;
+            self.note(attempt, State::Closed(answer::encode(&report.answer)));
         }
         Ok(())
     }
@@ -267,7 +308,22 @@ impl Desk {
         actions.extend(self.backlog.iter().map(|(order, _)| beat(&order.command.attempt, false)));
     }
 
-    fn entry(&self, attempt: &AttemptId, state: State) -> Entry {
-        Entry { attempt: attempt.clone(), state, at: self.now }
+    /// What the journal says of the attempt, or will say at the end of this step.
+    fn known(&self, attempt: &AttemptId) -> Result<Option<Entry>, journal::Error> {
+        match self.entries.get(attempt) {
+            Some(entry) => Ok(entry.clone()),
+            None => self.journal.get(attempt),
+        }
+    }
+
+    fn note(&mut self, attempt: &AttemptId, state: State) {
+        let entry = match (self.bounds.redelivery, &state) {
+            (Redelivery::TheEngine, State::Taken | State::Begun) => return,
+            (Redelivery::TheEngine, State::Closed(_)) => None,
+            (Redelivery::TheEngine, State::Answered(_)) | (Redelivery::Nobody, _) => {
+                Some(Entry { attempt: attempt.clone(), state, at: self.now })
+            }
+        };
+        self.entries.insert(attempt.clone(), entry);
     }
 }

@@ -17,9 +17,10 @@ mod gathered;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::name::{AttemptId, StreamId};
+use domain::name::{AttemptId, RunId, StreamId};
 use domain::refusal::{Kind, Refusal};
 use domain::time::Timestamp;
 use wire::record::Lane;
@@ -37,6 +38,9 @@ use crate::request::{Request, Said};
 
 /// How many records of one partition are read, and committed to a view that is built again, at once.
 pub const REBUILD_RECORDS_MAX: usize = 1_000;
+
+/// Of how many runs it is remembered where they live.
+const HOMES_MAX: usize = 16_384;
 
 /// What one pass releases.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -92,6 +96,8 @@ pub struct Engine {
     partitions: Vec<Partition>,
     /// The offset that the next input of each lane gets.
     next_offsets: Vec<[u64; 3]>,
+    /// Where runs live whose orders went out lately; of others the view is asked.
+    homes: BTreeMap<RunId, u32>,
     suspended: Option<(&'static str, String)>,
     is_poisoned: bool,
     /// Released by opening, given out by the first pass.
@@ -115,6 +121,7 @@ impl Engine {
             database,
             partitions,
             next_offsets: vec![],
+            homes: BTreeMap::new(),
             suspended: None,
             is_poisoned: false,
             opened: Passed::default(),
@@ -202,6 +209,7 @@ impl Engine {
         let of_stream = |stream: &StreamId| match stream {
             StreamId::Definitions => Ok(None),
             StreamId::Target(target) => Ok(Some(partition_of(target, partitions))),
+            StreamId::Run(run) if self.homes.contains_key(run) => Ok(self.homes.get(run).copied()),
             StreamId::Run(run) => match self.database.run(*run) {
                 Ok(Some(row)) => Ok(Some(row.partition)),
                 Ok(None) => Err(Refusal {
@@ -293,7 +301,19 @@ impl Engine {
             };
         }
         pass.passed.suspended.clone_from(&self.suspended);
+        self.note_homes(&pass.passed.orders);
         Ok(pass.passed)
+    }
+
+    fn note_homes(&mut self, orders: &[WorkOrder]) {
+        if self.homes.len() > HOMES_MAX {
+            self.homes.clear();
+        }
+        for order in orders {
+            if let StreamId::Run(run) = order.command.attempt.owner {
+                self.homes.insert(run, partition_of(&order.command.target, self.partitions.len() as u32));
+            }
+        }
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), Error> {

@@ -2,10 +2,12 @@
 //! the same effect key, nothing more.
 //!
 //! Contract:
-//! 1. When `put` returned, all entries of the call are durable, together.
+//! 1. When `put` returned, all entries of the call outlive this process, together. A power loss may cost the
+//!    latest calls.
 //! 2. An entry replaces the former one of the same attempt whole.
 //! 3. `open` gives every entry that is not `Closed`, sorted by attempt's text.
-//! 4. `sweep` drops `Closed` entries last written before the given time, and no others.
+//! 4. `sweep` drops `Closed` entries last written before the given time, and no others; `forget` drops exactly
+//!    the given ones.
 
 use domain::name::AttemptId;
 use domain::time::Timestamp;
@@ -47,5 +49,6 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     fn put(&self, entries: &[Entry]) -> Result<(), Error>;
     fn get(&self, attempt: &AttemptId) -> Result<Option<Entry>, Error>;
     fn open(&self) -> Result<Vec<Entry>, Error>;
+    fn forget(&self, attempts: &[AttemptId]) -> Result<(), Error>;
     fn sweep(&self, before: Timestamp) -> Result<(), Error>;
 }

@@ -14,6 +14,9 @@ use crate::error;
 /// Commits whose answers one commit may drop: the rest waits for the next.
 const ANSWERED_DROPPED_MAX: usize = 64;
 
+/// Of how many runs it is remembered under which keys the indexes have them; of others it is read.
+const PLACES_MAX: usize = 16_384;
+
 /// Where the view stands, as whoever writes it must know.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Standing {
@@ -21,6 +24,23 @@ pub(crate) struct Standing {
     heads: BTreeMap<u32, ([u8; 16], u64)>,
     /// By partition, the key of the first commit whose answers may still be there.
     answered_from: BTreeMap<u32, Vec<u8>>,
+    /// What of a run's row changes its keys, as it was written last.
+    places: BTreeMap<RunId, Place>,
+}
+
+/// What of a run's row changes its index keys in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    state: String,
+    ended: bool,
+}
+
+/// What a batch changes of [`Standing`], once it is written.
+#[derive(Debug, Default)]
+pub(crate) struct Moved {
+    heads: BTreeMap<u32, ([u8; 16], u64)>,
+    answered_from: BTreeMap<u32, Vec<u8>>,
+    places: Vec<(RunId, Place)>,
 }
 
 impl Standing {
@@ -38,6 +58,22 @@ impl Standing {
         }
         iterator.status().map_err(error::Error::Read)?;
         Ok(standing)
+    }
+
+    /// Takes over what was written.
+    pub(crate) fn follow(&mut self, moved: Moved) {
+        self.heads.extend(moved.heads);
+        self.answered_from.extend(moved.answered_from);
+        if self.places.len() > PLACES_MAX {
+            self.places.clear();
+        }
+        for (run, place) in moved.places {
+            if place.ended {
+                self.places.remove(&run);
+            } else {
+                self.places.insert(run, place);
+            }
+        }
     }
 
     /// Refuses commits that are of another log or do not follow.
@@ -61,21 +97,21 @@ impl Standing {
     }
 }
 
-/// Puts all that checked commits change; gives where the view stands once the batch is written.
+/// Puts all that checked commits change; gives what moves once the batch is written.
 pub(crate) fn put(
     batch: &mut WriteBatch,
     db: &DB,
     family: &ColumnFamily,
     standing: &Standing,
     commits: &[Commit],
-) -> Result<Standing, Error> {
-    let mut next = standing.clone();
+) -> Result<Moved, Error> {
+    let mut moved = Moved::default();
     let mut heads: BTreeMap<u32, &Commit> = BTreeMap::new();
     let mut runs: BTreeMap<RunId, &RunRow> = BTreeMap::new();
     let mut targets: BTreeMap<&TargetId, &TargetRow> = BTreeMap::new();
     // Drops come first: what an earlier commit of this batch answers again must outlive a later one's bound.
     for commit in commits {
-        drop_answers(batch, db, family, &mut next, commit)?;
+        drop_answers(batch, db, family, standing, &mut moved, commit)?;
     }
     for commit in commits {
         for record in &commit.records {
@@ -91,43 +127,47 @@ pub(crate) fn put(
         heads.insert(commit.partition, commit);
     }
     for row in runs.into_values() {
-        put_run(batch, db, family, row)?;
+        let former = match standing.places.get(&row.run) {
+            Some(place) => Some(place.clone()),
+            // Its first record: nothing of it was written before.
+            None if row.transitions == 1 => None,
+            None => written_place(db, family, row)?,
+        };
+        moved.places.push((row.run, put_run(batch, family, row, former)));
     }
     for row in targets.into_values() {
         batch.put_cf(family, keys::target(&row.target), row.to_bytes());
     }
     for (partition, commit) in heads {
         batch.put_cf(family, keys::head(partition), rows::encode_head(&commit.head));
-        next.heads.insert(partition, (commit.head.log_id, commit.head.seq));
+        moved.heads.insert(partition, (commit.head.log_id, commit.head.seq));
     }
-    Ok(next)
+    Ok(moved)
 }
 
-fn put_run(batch: &mut WriteBatch, db: &DB, family: &ColumnFamily, row: &RunRow) -> Result<(), Error> {
-    let key = keys::run(row.run);
-    let bytes = row.to_bytes();
-    let former = db.get_pinned_cf(family, key).map_err(read)?;
-    if former.as_deref() == Some(&bytes) {
-        return Ok(());
-    }
+fn written_place(db: &DB, family: &ColumnFamily, row: &RunRow) -> Result<Option<Place>, Error> {
+    let former = db.get_pinned_cf(family, keys::run(row.run)).map_err(read)?;
     let former = former.map(|former| RunRow::from_bytes(&former).map_err(corrupt)).transpose()?;
-    batch.put_cf(family, key, bytes);
-    let same_places = |former: &RunRow| {
-        (&former.state, former.ended, former.partition, former.started_at, &former.model, &former.target)
-            == (&row.state, row.ended, row.partition, row.started_at, &row.model, &row.target)
-    };
-    if former.as_ref().is_some_and(same_places) {
-        return Ok(());
+    Ok(former.map(|former| Place { state: former.state, ended: former.ended }))
+}
+
+/// Puts the row, and of its index keys those that appear and go.
+fn put_run(batch: &mut WriteBatch, family: &ColumnFamily, row: &RunRow, former: Option<Place>) -> Place {
+    batch.put_cf(family, keys::run(row.run), row.to_bytes());
+    let place = Place { state: row.state.clone(), ended: row.ended };
+    if former.as_ref() == Some(&place) {
+        return place;
     }
-    let (before, after) =
-        (former.map(|former| keys::indexes(&former)).unwrap_or_default(), keys::indexes(row));
+    // All else that the keys are made of stands since the run began.
+    let before = former.map(|former| keys::indexes(row, &former.state, former.ended)).unwrap_or_default();
+    let after = keys::indexes(row, &row.state, row.ended);
     for key in before.iter().filter(|key| !after.contains(key)) {
         batch.delete_cf(family, key);
     }
     for key in after.iter().filter(|key| !before.contains(key)) {
         batch.put_cf(family, key, []);
     }
-    Ok(())
+    place
 }
 
 fn put_answers(batch: &mut WriteBatch, family: &ColumnFamily, commit: &Commit) {
@@ -152,14 +192,16 @@ fn drop_answers(
     batch: &mut WriteBatch,
     db: &DB,
     family: &ColumnFamily,
-    standing: &mut Standing,
+    standing: &Standing,
+    moved: &mut Moved,
     commit: &Commit,
 ) -> Result<(), Error> {
     if commit.requests_from == 0 {
         return Ok(());
     }
     let prefix = keys::answered(commit.partition);
-    let from = standing.answered_from.entry(commit.partition).or_insert_with(|| prefix.clone());
+    let stands_at = || standing.answered_from.get(&commit.partition).unwrap_or(&prefix).clone();
+    let from = moved.answered_from.entry(commit.partition).or_insert_with(stands_at);
     // Nothing below the bound is left: not even a look is needed.
     if from.len() > prefix.len() && u64_at(from, prefix.len()).map_err(corrupt)? >= commit.requests_from {
         return Ok(());

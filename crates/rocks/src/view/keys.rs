@@ -110,18 +110,18 @@ pub(crate) fn index_of(query: &Query) -> Vec<u8> {
     }
 }
 
-/// All index keys of a row.
-pub(crate) fn indexes(row: &RunRow) -> Vec<Vec<u8>> {
+/// All index keys of a row in this state.
+pub(crate) fn indexes(row: &RunRow, state: &str, ended: bool) -> Vec<Vec<u8>> {
     let mut keys = vec![
         vec![b'A'],
-        named(b'X', |key| key.extend_from_slice(row.state.as_bytes())),
+        named(b'X', |key| key.extend_from_slice(state.as_bytes())),
         named(b'M', |key| key.extend_from_slice(row.model.as_str().as_bytes())),
         named(b'G', |key| put_target(key, &row.target)),
     ];
     for key in &mut keys {
         key.extend_from_slice(&place(row.started_at, row.run));
     }
-    if !row.ended {
+    if !ended {
         let mut key = open(row.partition);
         key.extend_from_slice(&row.run.0);
         keys.push(key);

@@ -27,6 +27,14 @@ impl journal::Journal for Journal {
         Ok(known.values().filter(|entry| !matches!(entry.state, State::Closed(_))).cloned().collect())
     }
 
+    fn forget(&self, attempts: &[AttemptId]) -> Result<(), Error> {
+        let mut known = self.0.lock().expect("no panic while the journal is held");
+        for attempt in attempts {
+            known.remove(&attempt.to_string());
+        }
+        Ok(())
+    }
+
     fn sweep(&self, before: Timestamp) -> Result<(), Error> {
         let mut known = self.0.lock().expect("no panic while the journal is held");
         known.retain(|_, entry| !matches!(entry.state, State::Closed(_)) || entry.at >= before);

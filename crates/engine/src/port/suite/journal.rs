@@ -35,4 +35,9 @@ pub fn journal<J: Journal>(fresh: impl Fn() -> J) {
     journal.sweep(Timestamp(3)).expect("sweep works");
     assert!(journal.get(&one).expect("get works").is_none(), "4: closed and old: gone");
     assert!(journal.get(&two).expect("get works").is_some(), "4: not closed: kept however old");
+
+    journal.put(&[entry(&one, State::Taken, 4)]).expect("put works");
+    journal.forget(std::slice::from_ref(&two)).expect("forget works");
+    assert!(journal.get(&two).expect("get works").is_none(), "4: forgotten");
+    assert!(journal.get(&one).expect("get works").is_some(), "4: not among those to forget");
 }

@@ -1,0 +1,26 @@
+//! `modelrail bench`: how fast the product is on this machine, as JSON.
+//!
+//! What is measured is the product itself: its engine thread, its desks, its data folder with synced writes. Only
+//! the work of the stages is left out. Nothing is asserted here; a measurement is read by people.
+
+mod cost;
+mod engine;
+mod flow;
+mod machine;
+
+use clap::Subcommand;
+
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Runs a second through all stages with workers that do nothing: throughput, latency, CPU, disk.
+    Engine(engine::EngineArguments),
+}
+
+pub fn bench(command: &BenchCommand, output: Output) -> Result<Exit, Failure> {
+    match command {
+        BenchCommand::Engine(arguments) => engine::bench(arguments, output),
+    }
+}

@@ -95,6 +95,9 @@ impl Client {
         let path = users.create_admin_if_absent().map_err(failed)?;
         let token = read_token(&path)?;
         let database = folder.database();
+        node::complete_view(&folder).map_err(|error| {
+            Failure::new(Exit::Failed, "DATA_DAMAGED", "failed to read the log into its view").cause(&error)
+        })?;
         let ports = api::Ports {
             engine: Arc::new(NoEngine(watch::Sender::new(0))),
             store: Arc::clone(&database) as Arc<dyn engine::port::store::Store>,

@@ -14,7 +14,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use domain::name::Digest;
 use engine::port::log::Append;
@@ -50,11 +50,15 @@ const WAL_BYTES_MAX: u64 = 64 << 20;
 /// RocksDB's own text log, of which it keeps so many.
 const TEXT_LOGS_MAX: usize = 4;
 
+const UNPOISONED: &str = "no panic while the database is written";
+
 /// The log, its view and the workers' journal.
 pub struct Database {
     db: DB,
     path: PathBuf,
     writing: Mutex<Writing>,
+    /// What the view is behind by; locked after `writing`.
+    behind: RwLock<view::Behind>,
     /// Where the next record of each partition goes; moves after the sync.
     ends: Box<[AtomicU64]>,
     stopped: AtomicBool,
@@ -125,7 +129,8 @@ impl Database {
         let ends = acknowledged.iter().map(|partition| AtomicU64::new(partition.end)).collect();
         let view = view::Standing::read(&db, family(&db, VIEW))?;
         let writing = Mutex::new(Writing { acknowledged, guard, view });
-        Ok(Self { db, path, writing, ends, stopped: AtomicBool::new(false), options, _lock: lock })
+        let behind = RwLock::default();
+        Ok(Self { db, path, writing, behind, ends, stopped: AtomicBool::new(false), options, _lock: lock })
     }
 
     /// Deletes the view, and keeps the log: it is built again by reading.
@@ -134,6 +139,7 @@ impl Database {
         self.going()?;
         forget_view(&self.db).inspect_err(|_| self.stop())?;
         writing.view = view::Standing::default();
+        *self.behind.write().expect(UNPOISONED) = view::Behind::default();
         Ok(())
     }
 
@@ -142,37 +148,81 @@ impl Database {
         self.options.get_ticker_count(Ticker::WalFileSynced)
     }
 
-    /// Writes all memtables to files and syncs the guard.
+    /// Writes the view and all memtables to files, and syncs the guard.
     pub(crate) fn flush(&self) -> Result<(), Error> {
         let mut writing = self.writing();
         self.going()?;
+        self.write_view(&mut writing, WriteBatch::default(), true).map_err(|error| match error {
+            store::Error::Io(source) => Error::View(source),
+            other => Error::View(other.into()),
+        })?;
         for name in [META, LOG, VIEW, JOURNAL] {
             self.db.flush_cf(family(&self.db, name)).map_err(Error::Write).inspect_err(|_| self.stop())?;
         }
         writing.guard.sync().inspect_err(|_| self.stop())
     }
 
-    /// Appends and commits in one batch with one sync.
+    /// Appends with one sync, and takes what the commits say into the view: readers see it from now on.
     pub(crate) fn write(&self, appends: &[Append], commits: &[Commit]) -> Result<(), store::Error> {
         let mut writing = self.writing();
         self.going().map_err(failed)?;
         writing.view.check(commits)?;
-        if appends.iter().all(|append| append.records.is_empty()) && commits.is_empty() {
-            return Ok(());
-        }
         let mut batch = WriteBatch::default();
         let ends = log::put(&mut batch, self.log_family(), &writing.acknowledged, appends);
-        let moved = view::put(&mut batch, &self.db, self.view_family(), &writing.view, commits)?;
-        self.write_synced(batch).map_err(failed)?;
+        self.write_view(&mut writing, batch, false)?;
 
-        for (partition, (end, last)) in ends {
+        for (partition, (end, last)) in &ends {
             let hash = Digest::of(last);
-            writing.acknowledged[partition as usize] = Acknowledged { end, hash };
-            self.ends[partition as usize].store(end, Ordering::Release);
+            writing.acknowledged[*partition as usize] = Acknowledged { end: *end, hash };
+            self.ends[*partition as usize].store(*end, Ordering::Release);
         }
-        writing.view.follow(moved);
+        writing.view.advance(commits);
+        self.behind.write().expect(UNPOISONED).take(commits);
+        if ends.is_empty() {
+            return Ok(());
+        }
         let Writing { acknowledged, guard, .. } = &mut *writing;
         guard.note(acknowledged).inspect_err(|_| self.stop()).map_err(failed)
+    }
+
+    /// Writes what the view is behind by, when it is time to.
+    pub(crate) fn settle_view(&self) -> Result<(), store::Error> {
+        if !self.behind().is_due() {
+            return Ok(());
+        }
+        let mut writing = self.writing();
+        self.going().map_err(failed)?;
+        self.write_view(&mut writing, WriteBatch::default(), false)
+    }
+
+    /// Writes the batch, and with it what the view is behind by, when it is time to or `all` is wanted.
+    fn write_view(
+        &self,
+        writing: &mut Writing,
+        mut batch: WriteBatch,
+        all: bool,
+    ) -> Result<(), store::Error> {
+        let behind = self.behind();
+        let moved = if behind.is_due() || all && !behind.is_empty() {
+            Some(view::put(&mut batch, &self.db, self.view_family(), &writing.view, &behind)?)
+        } else {
+            None
+        };
+        drop(behind);
+        if !batch.is_empty() {
+            self.write_synced(batch).map_err(failed)?;
+        }
+        if let Some(moved) = moved {
+            writing.view.follow(moved);
+            // Only now: until it is written, readers find it here.
+            *self.behind.write().expect(UNPOISONED) = view::Behind::default();
+        }
+        Ok(())
+    }
+
+    /// What is to be read before what is written.
+    pub(crate) fn behind(&self) -> RwLockReadGuard<'_, view::Behind> {
+        self.behind.read().expect(UNPOISONED)
     }
 
     /// Writes with a sync; after a failure nothing is written any more.
@@ -208,7 +258,7 @@ impl Database {
     }
 
     fn writing(&self) -> MutexGuard<'_, Writing> {
-        self.writing.lock().expect("no panic while the database is written")
+        self.writing.lock().expect(UNPOISONED)
     }
 
     fn going(&self) -> Result<(), Error> {

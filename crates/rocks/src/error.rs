@@ -42,6 +42,9 @@ pub enum Error {
     OtherRecord { partition: u32, offset: u64 },
     #[error("failed to write to the database")]
     Write(#[source] rocksdb::Error),
+    /// While what the view was behind by was put together.
+    #[error("failed to write the view")]
+    View(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("failed to read from the database")]
     Read(#[source] rocksdb::Error),
     #[error("failed to write the acknowledged head to {}", path.display())]
@@ -58,7 +61,7 @@ impl Error {
             Self::InUse { .. } => "DATA_IN_USE",
             Self::Version { .. } => "DATA_VERSION",
             Self::Unusable { .. } => "DATA_UNUSABLE",
-            Self::Damaged { .. } | Self::Read(_) => "DATA_DAMAGED",
+            Self::Damaged { .. } | Self::Read(_) | Self::View(_) => "DATA_DAMAGED",
             Self::BehindHead { .. } => "LOG_BEHIND_HEAD",
             Self::OtherRecord { .. } => "LOG_NOT_OF_HEAD",
             Self::Write(_) | Self::Head { .. } => "DATA_WRITE_FAILED",
@@ -71,9 +74,11 @@ impl Error {
             Self::Missing { .. } | Self::InUse { .. } | Self::Version { .. } | Self::Unusable { .. } => {
                 Kind::Mend
             }
-            Self::Damaged { .. } | Self::Read(_) | Self::BehindHead { .. } | Self::OtherRecord { .. } => {
-                Kind::Damaged
-            }
+            Self::Damaged { .. }
+            | Self::Read(_)
+            | Self::View(_)
+            | Self::BehindHead { .. }
+            | Self::OtherRecord { .. } => Kind::Damaged,
             Self::Write(_) | Self::Head { .. } | Self::Stopped => Kind::Fatal,
         }
     }
@@ -91,7 +96,7 @@ impl Error {
             Self::Unusable { .. } => {
                 Some("check that it is a folder, its owner and rights, and that the disk has room")
             }
-            Self::Damaged { .. } | Self::Read(_) => {
+            Self::Damaged { .. } | Self::Read(_) | Self::View(_) => {
                 Some("keep a copy of the folder, then restore it from a backup; do not delete single files")
             }
             Self::BehindHead { .. } | Self::OtherRecord { .. } => Some(

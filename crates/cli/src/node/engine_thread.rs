@@ -132,7 +132,13 @@ impl Driver {
                 stops |= self.take(message);
             }
             let began = self.clock.monotonic_us();
-            match self.engine.pass(clock::read(&*self.clock)) {
+            let passed = self.engine.pass(clock::read(&*self.clock)).and_then(|passed| {
+                if passed.records == 0 {
+                    self.engine.settle()?;
+                }
+                Ok(passed)
+            });
+            match passed {
                 Ok(passed) => {
                     self.counts.passes.fetch_add(1, Relaxed);
                     self.counts.pass_us.fetch_add(self.clock.monotonic_us() - began, Relaxed);

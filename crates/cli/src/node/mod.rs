@@ -287,6 +287,22 @@ async fn routed_again(gateway: &Gateway, store: &Arc<dyn Store>) {
     }
 }
 
+/// Brings the view of a folder up to its log, as a server does when it starts.
+pub fn complete_view(folder: &Folder) -> Result<(), engine::embedded::Error> {
+    let config = PartitionConfig {
+        log_id: folder.log_id(),
+        partition: 0,
+        partitions: folder.partitions(),
+        binary: String::new(),
+        parsers: wire::definitions::parsers(),
+        // Nothing is sent out, so nothing is signed.
+        key: engine::token::Key([0; 32]),
+        redispatch: Redispatch::All,
+        bounds: Bounds::default(),
+    };
+    engine::embedded::Engine::complete(&config, folder.database())
+}
+
 fn partition_config(config: &Config, folder: &Folder, secrets: &Secrets) -> PartitionConfig {
     let bounds = Bounds {
         lane_waiting_max: config.limits.lane_waiting_max,

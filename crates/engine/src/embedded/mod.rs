@@ -108,6 +108,19 @@ impl Engine {
     /// Reads what the view lacks, claims every partition, and has every outstanding command ready for the first
     /// pass. `config` is that of each partition, but for its number.
     pub fn open(config: &Config, database: Arc<dyn store::Embedded>, nonce: [u8; 16]) -> Result<Self, Error> {
+        let mut engine = Self::reading(config, database)?;
+        engine.catch_up()?;
+        let assigned = (0..config.partitions).map(|partition| (partition, Signal::Assigned { nonce })).collect();
+        let mut opened = engine.carry_out(assigned)?;
+        if let Some((partition, source)) = opened.stopped.pop() {
+            return Err(Error::Stopped { partition, source });
+        }
+        engine.next_offsets = engine.partitions.iter().map(Partition::positions).collect();
+        engine.opened = opened;
+        Ok(engine)
+    }
+
+    fn reading(config: &Config, database: Arc<dyn store::Embedded>) -> Result<Self, Error> {
         let (expected, found) = (config.partitions, database.partitions());
         if expected != found {
             return Err(Error::Partitions { expected, found });
@@ -117,7 +130,7 @@ impl Engine {
             let view: Arc<dyn store::Store> = Arc::clone(&database) as Arc<dyn store::Store>;
             partitions.push(Partition::open(Config { partition, ..config.clone() }, view)?);
         }
-        let mut engine = Self {
+        Ok(Self {
             database,
             partitions,
             next_offsets: vec![],
@@ -125,16 +138,12 @@ impl Engine {
             suspended: None,
             is_poisoned: false,
             opened: Passed::default(),
-        };
-        engine.catch_up()?;
-        let assigned = (0..expected).map(|partition| (partition, Signal::Assigned { nonce })).collect();
-        let mut opened = engine.carry_out(assigned)?;
-        if let Some((partition, source)) = opened.stopped.pop() {
-            return Err(Error::Stopped { partition, source });
-        }
-        engine.next_offsets = engine.partitions.iter().map(Partition::positions).collect();
-        engine.opened = opened;
-        Ok(engine)
+        })
+    }
+
+    /// Completes the view of a log that nobody owns now: what is read from it is then as new as the log.
+    pub fn complete(config: &Config, database: Arc<dyn store::Embedded>) -> Result<(), Error> {
+        Self::reading(config, database)?.catch_up()
     }
 
     /// Reads the log from where the view stands, and completes the view.
@@ -251,6 +260,14 @@ impl Engine {
         opened.orders.retain(|order| !passed.cancels.contains(&order.command.attempt));
         passed.orders.splice(0..0, opened.orders);
         Ok(passed)
+    }
+
+    /// To be called when there is nothing to decide: what was put off is done.
+    pub fn settle(&mut self) -> Result<(), Error> {
+        self.database.settle().map_err(|error| {
+            self.is_poisoned = true;
+            Error::Write(error)
+        })
     }
 
     /// When the next pass is needed though nothing is said.

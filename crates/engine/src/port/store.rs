@@ -165,8 +165,13 @@ impl Batch {
 
 /// A log and its view in one database.
 ///
-/// Contract: `write_sync` is atomic over appends and commits, and durable when it returns, with one sync. After
-/// a failure the process must stop: whether it landed is known after a restart.
+/// Contract: `write_sync` is atomic over its appends, and they are durable when it returns, with one sync; its
+/// commits are seen by every reader from then on, and become durable in order, later: a start after a crash may
+/// find the view behind the log, never ahead. After a failure the process must stop: whether it landed is known
+/// after a restart. `settle` is called when there is nothing else to do.
 pub trait Embedded: Log + Store {
     fn write_sync(&self, batch: &Batch) -> Result<(), Error>;
+    fn settle(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }

@@ -1,17 +1,18 @@
-//! From commits to one batch: which keys of the view appear, change and go.
+//! From what the view is behind by to one batch: which keys of the view appear, change and go.
 
 use std::collections::BTreeMap;
 
-use domain::name::{RunId, TargetId};
-use engine::port::row::{RunRow, TargetRow};
-use engine::port::store::{Commit, Error};
+use domain::name::RunId;
+use engine::port::row::RunRow;
+use engine::port::store::{Commit, Error, RequestRow};
 use rocksdb::{ColumnFamily, DB, WriteBatch};
 
+use super::behind::Behind;
 use super::{corrupt, keys, read, rows};
-use crate::bytes::{Reader, put_bytes, u64_at};
+use crate::bytes::{Reader, put_bytes, put_number, u64_at};
 use crate::error;
 
-/// Commits whose answers one commit may drop: the rest waits for the next.
+/// Batches whose answers one batch may drop: the rest waits for the next.
 const ANSWERED_DROPPED_MAX: usize = 64;
 
 /// Of how many runs it is remembered under which keys the indexes have them; of others it is read.
@@ -22,7 +23,7 @@ const PLACES_MAX: usize = 16_384;
 pub(crate) struct Standing {
     /// By partition, the log's id and the last `seq`.
     heads: BTreeMap<u32, ([u8; 16], u64)>,
-    /// By partition, the key of the first commit whose answers may still be there.
+    /// By partition, the key of the first batch whose answers may still be there.
     answered_from: BTreeMap<u32, Vec<u8>>,
     /// What of a run's row changes its keys, as it was written last.
     places: BTreeMap<RunId, Place>,
@@ -38,7 +39,6 @@ struct Place {
 /// What a batch changes of [`Standing`], once it is written.
 #[derive(Debug, Default)]
 pub(crate) struct Moved {
-    heads: BTreeMap<u32, ([u8; 16], u64)>,
     answered_from: BTreeMap<u32, Vec<u8>>,
     places: Vec<(RunId, Place)>,
 }
@@ -60,9 +60,15 @@ impl Standing {
         Ok(standing)
     }
 
+    /// Takes over where commits lead that were accepted.
+    pub(crate) fn advance(&mut self, commits: &[Commit]) {
+        for commit in commits {
+            self.heads.insert(commit.partition, (commit.head.log_id, commit.head.seq));
+        }
+    }
+
     /// Takes over what was written.
     pub(crate) fn follow(&mut self, moved: Moved) {
-        self.heads.extend(moved.heads);
         self.answered_from.extend(moved.answered_from);
         if self.places.len() > PLACES_MAX {
             self.places.clear();
@@ -97,36 +103,34 @@ impl Standing {
     }
 }
 
-/// Puts all that checked commits change; gives what moves once the batch is written.
+/// Puts all that the view is behind by; gives what moves once the batch is written.
 pub(crate) fn put(
     batch: &mut WriteBatch,
     db: &DB,
     family: &ColumnFamily,
     standing: &Standing,
-    commits: &[Commit],
+    behind: &Behind,
 ) -> Result<Moved, Error> {
     let mut moved = Moved::default();
-    let mut heads: BTreeMap<u32, &Commit> = BTreeMap::new();
-    let mut runs: BTreeMap<RunId, &RunRow> = BTreeMap::new();
-    let mut targets: BTreeMap<&TargetId, &TargetRow> = BTreeMap::new();
-    // Drops come first: what an earlier commit of this batch answers again must outlive a later one's bound.
-    for commit in commits {
-        drop_answers(batch, db, family, standing, &mut moved, commit)?;
+    // Drops come first: what is answered again must outlive the bound.
+    for (partition, from) in &behind.requests_from {
+        drop_answers(batch, db, family, standing, &mut moved, *partition, *from)?;
     }
-    for commit in commits {
-        for record in &commit.records {
-            for stream in &record.streams {
-                let mut key = keys::stream(commit.partition, stream);
-                key.extend_from_slice(&record.seq.to_be_bytes());
-                batch.put_cf(family, key, record.offset.to_be_bytes());
-            }
+    for ((partition, stream), places) in &behind.streams {
+        let Some((first, _)) = places.first() else { continue };
+        let mut key = keys::stream(*partition, stream);
+        key.extend_from_slice(&first.to_be_bytes());
+        let mut value = Vec::with_capacity(places.len() * 4);
+        for (seq, offset) in places {
+            put_number(&mut value, *seq);
+            put_number(&mut value, *offset);
         }
-        put_answers(batch, family, commit);
-        runs.extend(commit.runs.iter().map(|row| (row.run, row)));
-        targets.extend(commit.targets.iter().map(|row| (&row.target, row)));
-        heads.insert(commit.partition, commit);
+        batch.put_cf(family, key, value);
     }
-    for row in runs.into_values() {
+    for (partition, answered) in &behind.requests {
+        put_answers(batch, family, *partition, behind.heads[partition].next_offset, answered);
+    }
+    for row in behind.runs.values() {
         let former = match standing.places.get(&row.run) {
             Some(place) => Some(place.clone()),
             // Its first record: nothing of it was written before.
@@ -135,12 +139,11 @@ pub(crate) fn put(
         };
         moved.places.push((row.run, put_run(batch, family, row, former)));
     }
-    for row in targets.into_values() {
+    for row in behind.targets.values() {
         batch.put_cf(family, keys::target(&row.target), row.to_bytes());
     }
-    for (partition, commit) in heads {
-        batch.put_cf(family, keys::head(partition), rows::encode_head(&commit.head));
-        moved.heads.insert(partition, (commit.head.log_id, commit.head.seq));
+    for (partition, head) in &behind.heads {
+        batch.put_cf(family, keys::head(*partition), rows::encode_head(head));
     }
     Ok(moved)
 }
@@ -170,40 +173,44 @@ fn put_run(batch: &mut WriteBatch, family: &ColumnFamily, row: &RunRow, former: 
     place
 }
 
-fn put_answers(batch: &mut WriteBatch, family: &ColumnFamily, commit: &Commit) {
-    if commit.requests.is_empty() {
-        return;
-    }
+fn put_answers(
+    batch: &mut WriteBatch,
+    family: &ColumnFamily,
+    partition: u32,
+    next_offset: u64,
+    answered: &BTreeMap<String, RequestRow>,
+) {
     let mut ids = vec![];
     let mut seq = 0;
-    for row in &commit.requests {
-        batch.put_cf(family, keys::request(commit.partition, &row.input_id), rows::encode_request(row));
+    for row in answered.values() {
+        batch.put_cf(family, keys::request(partition, &row.input_id), rows::encode_request(row));
         put_bytes(&mut ids, row.input_id.as_bytes());
         seq = seq.max(row.seq);
     }
-    let mut key = keys::answered(commit.partition);
+    let mut key = keys::answered(partition);
     key.extend_from_slice(&seq.to_be_bytes());
-    key.extend_from_slice(&commit.head.next_offset.to_be_bytes());
+    key.extend_from_slice(&next_offset.to_be_bytes());
     batch.put_cf(family, key, ids);
 }
 
-/// Drops request rows below `requests_from`, a bounded number of commits at a time.
+/// Drops request rows below `requests_from`, a bounded number of batches at a time.
 fn drop_answers(
     batch: &mut WriteBatch,
     db: &DB,
     family: &ColumnFamily,
     standing: &Standing,
     moved: &mut Moved,
-    commit: &Commit,
+    partition: u32,
+    requests_from: u64,
 ) -> Result<(), Error> {
-    if commit.requests_from == 0 {
+    if requests_from == 0 {
         return Ok(());
     }
-    let prefix = keys::answered(commit.partition);
-    let stands_at = || standing.answered_from.get(&commit.partition).unwrap_or(&prefix).clone();
-    let from = moved.answered_from.entry(commit.partition).or_insert_with(stands_at);
+    let prefix = keys::answered(partition);
+    let stands_at = || standing.answered_from.get(&partition).unwrap_or(&prefix).clone();
+    let from = moved.answered_from.entry(partition).or_insert_with(stands_at);
     // Nothing below the bound is left: not even a look is needed.
-    if from.len() > prefix.len() && u64_at(from, prefix.len()).map_err(corrupt)? >= commit.requests_from {
+    if from.len() > prefix.len() && u64_at(from, prefix.len()).map_err(corrupt)? >= requests_from {
         return Ok(());
     }
     let mut iterator = db.raw_iterator_cf(family);
@@ -212,17 +219,17 @@ fn drop_answers(
         let Some((key, ids)) = iterator.item().filter(|(key, _)| key.starts_with(&prefix)) else { break };
         from.clear();
         from.extend_from_slice(key);
-        if u64_at(key, prefix.len()).map_err(corrupt)? >= commit.requests_from {
+        if u64_at(key, prefix.len()).map_err(corrupt)? >= requests_from {
             break;
         }
         let mut ids = Reader::new(ids);
         while ids.end().is_err() {
             let id = ids.text().map_err(corrupt)?;
-            let key = keys::request(commit.partition, id);
+            let key = keys::request(partition, id);
             let Some(row) = db.get_pinned_cf(family, &key).map_err(read)? else { continue };
             // The same id may have been answered again since.
             let row = rows::decode_request(id, &row).map_err(corrupt)?;
-            if row.seq < commit.requests_from {
+            if row.seq < requests_from {
                 batch.delete_cf(family, key);
             }
         }

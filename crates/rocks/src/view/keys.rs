@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  H partition(4)                                   -> head
-//!  S partition(4) stream seq(8)                     -> offset of the record
+//!  S partition(4) stream seq(8)                     -> (seq, offset) of some records in a row; the first in the key
 //!  R run(16)                                        -> run row
 //!  T target                                         -> target row
 //!  O partition(4) run(16)                           -> (a run that has not ended)
@@ -11,7 +11,7 @@
 //!  M model 0 started(8) run(16)                     -> (runs by model)
 //!  G target 0 started(8) run(16)                    -> (runs by target)
 //!  Q partition(4) input id                          -> request row
-//!  C partition(4) seq(8) next offset(8)             -> input ids answered by one commit, for dropping them
+//!  C partition(4) seq(8) next offset(8)             -> input ids answered by one batch, for dropping them
 //! ```
 //!
 //! Names have no zero byte, so a zero ends them; a stream is its kind and then its run or target and a zero.

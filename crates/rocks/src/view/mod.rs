@@ -1,32 +1,37 @@
 //! The view in its column family: what the store port asks for, and nothing that the log does not have.
 //!
 //! **Invariant.** Index keys are a function of the rows and change in the same batch; records are not held here
-//! but found in the log by their offset. Rows of one batch are coalesced: a run that changed ten times in a
-//! pass is written once.
+//! but found in the log by their offset. What is not written yet is read first (see `behind`): every answer is as
+//! if all were written.
 
+mod behind;
 mod changes;
 mod keys;
 mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::name::{RunId, StreamId, TargetId};
 use engine::port::row::{RunRow, TargetRow};
 use engine::port::store::{Batch, Commit, Embedded, Error, Head, Open, Query, RequestRow, Store};
 use rocksdb::{ReadOptions, SnapshotWithThreadMode};
 
+pub(crate) use behind::Behind;
 pub(crate) use changes::{Standing, put};
 
-use crate::bytes::{Malformed, u64_at};
+use crate::bytes::{Malformed, Reader};
 use crate::database::Database;
 use crate::error;
 
 /// Rises when keys or rows change their shape: an older view is then deleted at opening, and built again.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 type Snapshot<'a> = SnapshotWithThreadMode<'a, rocksdb::DB>;
 
 impl Store for Database {
     fn head(&self, partition: u32) -> Result<Option<Head>, Error> {
-        self.row(&keys::head(partition), rows::decode_head)
+        let behind = self.behind().heads.get(&partition).cloned();
+        behind.map_or_else(|| self.row(&keys::head(partition), rows::decode_head), |head| Ok(Some(head)))
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<(), Error> {
@@ -40,17 +45,31 @@ impl Store for Database {
         from: u64,
         records_max: usize,
     ) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+        let behind = self.behind().streams.get(&(partition, stream.clone())).cloned().unwrap_or_default();
         let prefix = keys::stream(partition, stream);
-        let mut places: Vec<(u64, [u8; 12])> = vec![];
-        let mut first = prefix.clone();
-        first.extend_from_slice(&from.to_be_bytes());
-        self.visit(&self.db().snapshot(), &prefix, &first, |rest, value| {
-            if places.len() < records_max {
-                let offset = u64_at(value, 0).map_err(corrupt)?;
-                places.push((u64_at(rest, 0).map_err(corrupt)?, crate::log::key(partition, offset)));
+        let snapshot = self.db().snapshot();
+        // The places of records before `from` may stand together with later ones.
+        let mut first = [prefix.as_slice(), &from.to_be_bytes()].concat();
+        let mut iterator = snapshot.raw_iterator_cf(self.view_family());
+        iterator.seek_for_prev(&first);
+        if let Some(key) = iterator.key().filter(|key| key.starts_with(&prefix)) {
+            first = key.to_vec();
+        }
+        iterator.status().map_err(read)?;
+        let mut found: Vec<(u64, u64)> = vec![];
+        self.visit(&snapshot, &prefix, &first, |_, value| {
+            let mut places = Reader::new(value);
+            while places.end().is_err() {
+                let place = (places.number().map_err(corrupt)?, places.number().map_err(corrupt)?);
+                found.extend((place.0 >= from).then_some(place));
             }
-            Ok(places.len() < records_max)
+            Ok(found.len() < records_max)
         })?;
+        let written = found.last().map_or(0, |(seq, _)| *seq);
+        found.extend(behind.into_iter().filter(|(seq, _)| *seq >= from && *seq > written));
+        found.truncate(records_max);
+        let places: Vec<(u64, [u8; 12])> =
+            found.into_iter().map(|(seq, offset)| (seq, crate::log::key(partition, offset))).collect();
         let keys = places.iter().map(|(_, key)| key);
         let records = self.db().batched_multi_get_cf(self.log_family(), keys, true);
         let record = |((seq, _), record): (&(u64, _), Result<Option<rocksdb::DBPinnableSlice<'_>>, _>)| {
@@ -61,10 +80,16 @@ impl Store for Database {
     }
 
     fn run(&self, run: RunId) -> Result<Option<RunRow>, Error> {
-        self.row(&keys::run(run), RunRow::from_bytes)
+        let behind = self.behind().runs.get(&run).cloned();
+        behind.map_or_else(|| self.row(&keys::run(run), RunRow::from_bytes), |row| Ok(Some(row)))
     }
 
     fn runs(&self, query: &Query) -> Result<Vec<RunRow>, Error> {
+        let (hidden, mut found): (BTreeSet<RunId>, Vec<RunRow>) = {
+            let behind = self.behind();
+            let fitting = behind.runs.values().filter(|row| Behind::fits(query, row)).cloned();
+            (behind.runs.keys().copied().collect(), fitting.collect())
+        };
         let snapshot = self.db().snapshot();
         let prefix = keys::index_of(query);
         let mut options = ReadOptions::default();
@@ -80,47 +105,62 @@ impl Store for Database {
         if iterator.key() == Some(&last) {
             iterator.prev();
         }
-        let mut found = vec![];
-        while found.len() < query.runs_max {
+        let mut written = vec![];
+        while written.len() < query.runs_max {
             let Some(key) = iterator.key().and_then(|key| key.strip_prefix(prefix.as_slice())) else { break };
             let run = keys::run_of_place(key).map_err(corrupt)?;
-            let row = indexed(&snapshot, self, run)?;
-            let fits = query.state.as_ref().is_none_or(|state| *state == row.state)
-                && query.model.as_ref().is_none_or(|model| *model == row.model)
-                && query.target.as_ref().is_none_or(|target| *target == row.target);
-            if fits {
-                found.push(row);
+            if !hidden.contains(&run) {
+                let row = indexed(&snapshot, self, run)?;
+                written.extend(Behind::fits(query, &row).then_some(row));
             }
             iterator.prev();
         }
         iterator.status().map_err(read)?;
+        found.extend(written);
+        found.sort_by_key(|row| std::cmp::Reverse((row.started_at, row.run)));
+        found.truncate(query.runs_max);
         Ok(found)
     }
 
     fn target(&self, target: &TargetId) -> Result<Option<TargetRow>, Error> {
-        self.row(&keys::target(target), TargetRow::from_bytes)
+        let behind = self.behind().targets.get(target).cloned();
+        behind.map_or_else(|| self.row(&keys::target(target), TargetRow::from_bytes), |row| Ok(Some(row)))
     }
 
     fn targets(&self) -> Result<Vec<TargetRow>, Error> {
-        targets(self, &self.db().snapshot())
+        let behind = self.behind().targets.clone();
+        targets(self, &self.db().snapshot(), behind)
     }
 
     fn open(&self, partition: u32) -> Result<Open, Error> {
+        let (behind_runs, behind_targets) = {
+            let behind = self.behind();
+            (behind.runs.clone(), behind.targets.clone())
+        };
         let snapshot = self.db().snapshot();
         let prefix = keys::open(partition);
         let mut runs = vec![];
         self.visit(&snapshot, &prefix, &prefix, |rest, _| {
             let run = rest.try_into().map(RunId).map_err(|_| corrupt(Malformed("the id of a run")))?;
-            runs.push(indexed(&snapshot, self, run)?);
+            if !behind_runs.contains_key(&run) {
+                runs.push(indexed(&snapshot, self, run)?);
+            }
             Ok(true)
         })?;
-        let mut targets = targets(self, &snapshot)?;
+        runs.extend(behind_runs.into_values().filter(|row| row.partition == partition && !row.ended));
+        runs.sort_by_key(|row| row.run);
+        let mut targets = targets(self, &snapshot, behind_targets)?;
         targets.retain(|row| row.partition == partition);
         Ok(Open { runs, targets })
     }
 
     fn request(&self, partition: u32, input_id: &str) -> Result<Option<RequestRow>, Error> {
-        self.row(&keys::request(partition, input_id), |bytes| rows::decode_request(input_id, bytes))
+        let behind = self.behind().requests.get(&partition).and_then(|rows| rows.get(input_id)).cloned();
+        match behind {
+            Some(row) => Ok(Some(row)),
+            None => self
+                .row(&keys::request(partition, input_id), |bytes| rows::decode_request(input_id, bytes)),
+        }
     }
 }
 
@@ -130,6 +170,10 @@ impl Embedded for Database {
             self.check_partition(append.partition).map_err(|error| Error::Io(error.into()))?;
         }
         self.write(&batch.appends, &batch.commits)
+    }
+
+    fn settle(&self) -> Result<(), Error> {
+        self.settle_view()
     }
 }
 
@@ -164,15 +208,19 @@ impl Database {
     }
 }
 
-fn targets(database: &Database, snapshot: &Snapshot<'_>) -> Result<Vec<TargetRow>, Error> {
-    let mut targets = vec![];
+/// All targets, by model and then environment; `behind` counts before what is written.
+fn targets(
+    database: &Database,
+    snapshot: &Snapshot<'_>,
+    behind: BTreeMap<TargetId, TargetRow>,
+) -> Result<Vec<TargetRow>, Error> {
+    let mut targets = behind;
     database.visit(snapshot, keys::TARGETS, keys::TARGETS, |_, bytes| {
-        targets.push(TargetRow::from_bytes(bytes).map_err(corrupt)?);
+        let row = TargetRow::from_bytes(bytes).map_err(corrupt)?;
+        targets.entry(row.target.clone()).or_insert(row);
         Ok(true)
     })?;
-    // `TargetId` orders by model, then environment; the text has `@` between them, which sorts after `.` and `-`.
-    targets.sort_by(|a, b| a.target.cmp(&b.target));
-    Ok(targets)
+    Ok(targets.into_values().collect())
 }
 
 /// The row that an index names: it must be there.

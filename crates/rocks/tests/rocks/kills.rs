@@ -26,6 +26,7 @@ fn writer() {
     // The number of passes follows from the log alone.
     let end = database.end(0).unwrap();
     let mut number = (0..=end).find(|passes| samples::end_after(*passes) == end).unwrap();
+    samples::complete(&database, number);
     // The kill may have fallen between a pass and its entry.
     database.put(&number.checked_sub(1).map(samples::entry).into_iter().collect::<Vec<_>>()).unwrap();
     loop {
@@ -105,10 +106,14 @@ fn check(folder: &Path, acknowledged: u64, round: u64) -> u64 {
     let found = (0..=acknowledged + 1).find(|passes| samples::end_after(*passes) == end);
     let found = found.unwrap_or_else(|| panic!("round {round}: the log ends at {end}, within no pass"));
     assert!(found >= acknowledged, "round {round}: {acknowledged} passes acknowledged, {found} found");
+    let viewed = (0..samples::PARTITIONS).map(|it| database.head(it).unwrap().map_or(0, |head| head.seq));
+    let viewed: Vec<u64> = viewed.collect();
+    assert!(viewed.iter().all(|seq| *seq == viewed[0] && *seq <= end), "round {round}: never ahead: {viewed:?}");
+    samples::complete(&database, found);
     for partition in 0..samples::PARTITIONS {
         assert_eq!(database.end(partition).unwrap(), end, "round {round}: a pass is whole over partitions");
         let head = database.head(partition).unwrap().unwrap();
-        assert_eq!(head, samples::head(partition, end), "round {round}: log and view together");
+        assert_eq!(head, samples::head(partition, end), "round {round}: the view follows the log");
         let records = database.read(partition, 0, usize::MAX).unwrap();
         assert_eq!(records.len() as u64, end);
         for landed in records {

@@ -27,6 +27,10 @@ use clap::Parser as _;
 use argv::Arguments;
 use exit::Exit;
 
+/// Orders and outcomes are made on one thread and freed on another, which the C library's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Exit {
     let arguments = Arguments::parse();
     client::provide_tls();

@@ -192,7 +192,7 @@ fn journal(database: &Database) {
     let attempt = |number| domain::name::AttemptId { owner: StreamId::Run(run_id(0, number)), number: 1 };
     let entry = |number| Entry { attempt: attempt(number), state: State::Taken, at: Timestamp(number) };
     let begun = Instant::now();
-    (0..2_000).for_each(|number| database.put(&[entry(number)]).expect("the journal is written"));
+    (0..2_000).for_each(|number| database.put(&[entry(number)], &[]).expect("the journal is written"));
     println!(
         "journal, one entry and one sync a call: {:.0} calls/s",
         2_000.0 / begun.elapsed().as_secs_f64()

@@ -17,23 +17,15 @@ use crate::error;
 const SWEPT_PER_BATCH_MAX: usize = 1024;
 
 impl Journal for Database {
-    fn put(&self, entries: &[Entry]) -> Result<(), Error> {
-        if entries.is_empty() {
+    fn put(&self, entries: &[Entry], gone: &[AttemptId]) -> Result<(), Error> {
+        if entries.is_empty() && gone.is_empty() {
             return Ok(());
         }
         let mut batch = WriteBatch::default();
         for entry in entries {
             batch.put_cf(self.journal_family(), entry.attempt.to_string(), encode(entry));
         }
-        self.write_unsynced(batch).map_err(|error| Error::Io(error.into()))
-    }
-
-    fn forget(&self, attempts: &[AttemptId]) -> Result<(), Error> {
-        if attempts.is_empty() {
-            return Ok(());
-        }
-        let mut batch = WriteBatch::default();
-        for attempt in attempts {
+        for attempt in gone {
             batch.delete_cf(self.journal_family(), attempt.to_string());
         }
         self.write_unsynced(batch).map_err(|error| Error::Io(error.into()))

@@ -28,7 +28,7 @@ pub use event::PolicyTerm;
 pub use input::{Input, ShiftRefusal, Start};
 pub use rejection::Rejection;
 pub use state::*;
-pub use why::{Waiting, why};
+pub use why::{Waiting, why, why_of};
 
 use crate::decider::{Decider, Decision, IllegalEvent};
 use crate::time::Timestamp;

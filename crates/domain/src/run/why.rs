@@ -20,6 +20,11 @@ pub struct Waiting {
 
 /// All that the run waits for; empty for an ended run, never for another.
 pub fn why(run: &Run) -> Vec<Waiting> {
+    why_of(run, &run.effects())
+}
+
+/// As [`why`], for a run whose effects are known.
+pub fn why_of(run: &Run, effects: &[Effect]) -> Vec<Waiting> {
     let mut waits = vec![];
     let Some(start) = &run.start else { return waits };
     if run.is_ended() {
@@ -64,7 +69,7 @@ pub fn why(run: &Run) -> Vec<Waiting> {
             _ => {}
         }
     }
-    for effect in run.effects() {
+    for effect in effects {
         match effect {
             Effect::Command(command) => {
                 let text = format!(
@@ -77,18 +82,18 @@ pub fn why(run: &Run) -> Vec<Waiting> {
             }
             Effect::WakeAt { at, input } => match input {
                 Input::LeaseEnded { .. } => {}
-                Input::BackoffOver { stage } => push("timer", format!("the next try of `{stage}`"), Some(at)),
+                Input::BackoffOver { stage } => push("timer", format!("the next try of `{stage}`"), Some(*at)),
                 Input::WindowOver { stage } => {
-                    push("timer", format!("the next window of `{stage}`"), Some(at));
+                    push("timer", format!("the next window of `{stage}`"), Some(*at));
                 }
-                Input::GateExpired { stage } => push("timer", format!("gate `{stage}` expires"), Some(at)),
-                Input::StageTimedOut { stage } => push("timer", format!("`{stage}` times out"), Some(at)),
-                Input::BakeOver { stage } => push("timer", format!("the bake of `{stage}` to end"), Some(at)),
-                Input::MeasureDue { stage } => push("timer", format!("the next look at `{stage}`"), Some(at)),
+                Input::GateExpired { stage } => push("timer", format!("gate `{stage}` expires"), Some(*at)),
+                Input::StageTimedOut { stage } => push("timer", format!("`{stage}` times out"), Some(*at)),
+                Input::BakeOver { stage } => push("timer", format!("the bake of `{stage}` to end"), Some(*at)),
+                Input::MeasureDue { stage } => push("timer", format!("the next look at `{stage}`"), Some(*at)),
                 Input::StepDeadline { stage } => {
-                    push("timer", format!("the deadline of the step of `{stage}`"), Some(at));
+                    push("timer", format!("the deadline of the step of `{stage}`"), Some(*at));
                 }
-                other => push("timer", other.name().to_owned(), Some(at)),
+                other => push("timer", other.name().to_owned(), Some(*at)),
             },
         }
     }

@@ -28,6 +28,9 @@ use crate::partition::WorkOrder;
 use crate::port::journal::{self, Entry, Journal, State};
 use crate::request::{Report, WorkerAnswer};
 
+/// How many attempts wait to be forgotten until there is something to write.
+const FORGOTTEN_MAX: usize = 256;
+
 /// Who brings a command again that a crash cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redelivery {
@@ -118,7 +121,7 @@ pub struct Desk {
     unacknowledged: BTreeMap<AttemptId, (Report, Timestamp)>,
     heartbeat_at: Timestamp,
     swept_at: Timestamp,
-    /// What the journal is told at the end of this step; nothing of an attempt that it is to forget.
+    /// What the journal is told next; nothing of an attempt that it is to forget.
     entries: BTreeMap<AttemptId, Option<Entry>>,
 }
 
@@ -162,18 +165,27 @@ impl Desk {
         for signal in signals {
             self.take_signal(signal, &mut actions)?;
         }
-        if !self.entries.is_empty() {
-            let (mut entries, mut gone) = (vec![], vec![]);
-            for (attempt, entry) in std::mem::take(&mut self.entries) {
-                match entry {
-                    Some(entry) => entries.push(entry),
-                    None => gone.push(attempt),
-                }
-            }
-            self.journal.put(&entries)?;
-            self.journal.forget(&gone)?;
-        }
+        self.write()?;
         Ok(actions)
+    }
+
+    /// Tells the journal what it must know before anybody acts on it; what it may forget goes along, or waits.
+    fn write(&mut self) -> Result<(), journal::Error> {
+        if self.entries.values().any(Option::is_some) || self.entries.len() >= FORGOTTEN_MAX {
+            self.forget()?;
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self) -> Result<(), journal::Error> {
+        let (mut entries, mut gone) = (vec![], vec![]);
+        for (attempt, entry) in std::mem::take(&mut self.entries) {
+            match entry {
+                Some(entry) => entries.push(entry),
+                None => gone.push(attempt),
+            }
+        }
+        self.journal.put(&entries, &gone)
     }
 
     fn take_signal(&mut self, signal: Signal, actions: &mut Vec<Action>) -> Result<(), journal::Error> {
@@ -292,9 +304,16 @@ impl Desk {
             self.heartbeat_at = now + self.bounds.heartbeat_every;
             self.beat(actions);
         }
+        self.forget()?;
         if now - self.swept_at >= self.bounds.journal_retention {
             self.swept_at = now;
-            self.journal.sweep(Timestamp(now.0.saturating_sub(self.bounds.journal_retention.0)))?;
+            let before = Timestamp(now.0.saturating_sub(self.bounds.journal_retention.0));
+            self.journal.sweep(before)?;
+            if self.bounds.redelivery == Redelivery::TheEngine {
+                // An answer that a crash kept from being forgotten, and that nobody asked for since.
+                let old = self.journal.open()?.into_iter().filter(|entry| entry.at < before);
+                self.journal.put(&[], &old.map(|entry| entry.attempt).collect::<Vec<_>>())?;
+            }
         }
         Ok(())
     }

@@ -47,11 +47,12 @@ impl Partition {
     }
 
     fn accept_own(&mut self, landed: &Landed) -> Result<(), Stopped> {
-        let Pending { head, settled, replies, .. } = self.pending.pop_front().expect("the caller saw it");
+        let Pending { head, mut settled, replies, .. } = self.pending.pop_front().expect("the caller saw it");
         let next = Head { next_offset: landed.offset + 1, losers: self.head.losers, ..head };
         let seq = next.seq;
         let is_claim = next.epoch == seq;
-        let (orders, cancels) = (settled.orders.clone(), settled.cancels.clone());
+        let (orders, cancels) =
+            (std::mem::take(&mut settled.orders), std::mem::take(&mut settled.cancels));
         self.commit(next, settled.commit(), landed);
         if !orders.is_empty() || !cancels.is_empty() {
             self.actions.push(Action::Dispatch { seq, orders, cancels });

@@ -3,6 +3,8 @@
 //! A lease whose attempt was heard of since is set again here, outside the log; when it does end, the input says
 //! when the attempt was last heard of, so that the decision can be checked.
 
+use std::sync::Arc;
+
 use domain::effect::Effect;
 use domain::name::{AttemptId, StreamId};
 use domain::time::{Millis, Timestamp};
@@ -66,9 +68,50 @@ impl Partition {
 
     /// Sets the stream's timer by what it asks for now.
     pub(super) fn schedule(&mut self, stream: &StreamId) -> Result<(), Stopped> {
-        let next = self.moments(stream)?.into_iter().map(|moment| moment.comes_at).min();
+        let next = match stream {
+            StreamId::Definitions => None,
+            StreamId::Run(run) => {
+                let slot = self.streams.run(*run).map_err(stopped)?;
+                let effects = slot.quarantined.is_none().then(|| Arc::clone(&slot.folded.effects));
+                effects.and_then(|effects| {
+                    let is = |spent: &Input, asked: &run::Input| matches!(spent, Input::Run(_, it) if it == asked);
+                    self.next_of(stream, &effects, is, run_lease)
+                })
+            }
+            StreamId::Target(target) => {
+                let slot = self.streams.target(target).map_err(stopped)?;
+                let effects = slot.quarantined.is_none().then(|| Arc::clone(&slot.folded.effects));
+                effects.and_then(|effects| {
+                    let is =
+                        |spent: &Input, asked: &target::Input| matches!(spent, Input::Target(_, it) if it == asked);
+                    self.next_of(stream, &effects, is, target_lease)
+                })
+            }
+        };
         self.timers.set(stream, next);
         Ok(())
+    }
+
+    /// When the first of the stream's moments comes that is not spent.
+    fn next_of<I>(
+        &self,
+        stream: &StreamId,
+        effects: &[Effect<I>],
+        is: impl Fn(&Input, &I) -> bool,
+        lease: impl Fn(&[Effect<I>], &I) -> Option<Lease>,
+    ) -> Option<Timestamp> {
+        let spent = self.spent.get(stream);
+        let is_spent = |at: Timestamp, input: &I| {
+            spent.is_some_and(|spent| spent.iter().any(|(was, said)| *was == at && is(said, input)))
+        };
+        let fresh = fold::moments(effects).filter(|(at, input)| !is_spent(*at, input));
+        fresh.map(|(at, input)| lease(effects, input).map_or(at, |lease| self.comes_at(at, &lease))).min()
+    }
+
+    /// A lease counts from when its attempt was last heard of, or from when this owner sent it out again.
+    fn comes_at(&self, at: Timestamp, lease: &Lease) -> Timestamp {
+        let heard = self.attempts.get(&lease.attempt).copied().flatten();
+        heard.max(self.owning_since).map_or(at, |from| at.max(from + lease.span))
     }
 
     /// Of the spent moments, those that the stream still asks for stay spent.
@@ -125,8 +168,7 @@ impl Partition {
     fn moment(&self, at: Timestamp, asked: Input, lease: Option<Lease>) -> Moment {
         let Some(lease) = lease else { return Moment { at, comes_at: at, given: asked.clone(), asked } };
         let heard = self.attempts.get(&lease.attempt).copied().flatten();
-        let counted_from = heard.max(self.owning_since);
-        let comes_at = counted_from.map_or(at, |from| at.max(from + lease.span));
+        let comes_at = self.comes_at(at, &lease);
         Moment { at, comes_at, given: with_heard(asked.clone(), heard), asked }
     }
 }

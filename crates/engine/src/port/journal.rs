@@ -2,12 +2,11 @@
 //! the same effect key, nothing more.
 //!
 //! Contract:
-//! 1. When `put` returned, all entries of the call outlive this process, together. A power loss may cost the
-//!    latest calls.
+//! 1. When `put` returned, all entries of the call outlive this process, and those `gone` are unknown, together. A
+//!    power loss may cost the latest calls.
 //! 2. An entry replaces the former one of the same attempt whole.
 //! 3. `open` gives every entry that is not `Closed`, sorted by attempt's text.
-//! 4. `sweep` drops `Closed` entries last written before the given time, and no others; `forget` drops exactly
-//!    the given ones.
+//! 4. `sweep` drops `Closed` entries last written before the given time, and no others.
 
 use domain::name::AttemptId;
 use domain::time::Timestamp;
@@ -46,9 +45,8 @@ pub struct Entry {
 }
 
 pub trait Journal: Send + Sync + std::fmt::Debug {
-    fn put(&self, entries: &[Entry]) -> Result<(), Error>;
+    fn put(&self, entries: &[Entry], gone: &[AttemptId]) -> Result<(), Error>;
     fn get(&self, attempt: &AttemptId) -> Result<Option<Entry>, Error>;
     fn open(&self) -> Result<Vec<Entry>, Error>;
-    fn forget(&self, attempts: &[AttemptId]) -> Result<(), Error>;
     fn sweep(&self, before: Timestamp) -> Result<(), Error>;
 }

@@ -131,7 +131,7 @@ fn a_pass_over_all_partitions_is_one_sync() {
     (0..50).for_each(|number| database.write_sync(&samples::pass(number)).unwrap());
     assert_eq!(database.syncs() - before, 50);
     let journal: &dyn engine::port::journal::Journal = &*database;
-    journal.put(&[samples::entry(1), samples::entry(2)]).unwrap();
+    journal.put(&[samples::entry(1), samples::entry(2)], &[]).unwrap();
     assert_eq!(database.syncs() - before, 50, "a call of the journal waits for the next sync");
     database.write_sync(&Batch::default()).unwrap();
     assert_eq!(database.syncs() - before, 50, "nothing is not synced");

@@ -28,11 +28,11 @@ fn writer() {
     let mut number = (0..=end).find(|passes| samples::end_after(*passes) == end).unwrap();
     samples::complete(&database, number);
     // The kill may have fallen between a pass and its entry.
-    database.put(&number.checked_sub(1).map(samples::entry).into_iter().collect::<Vec<_>>()).unwrap();
+    database.put(&number.checked_sub(1).map(samples::entry).into_iter().collect::<Vec<_>>(), &[]).unwrap();
     loop {
         let written = database.write_sync(&samples::pass(number));
         let written = written.and_then(|()| {
-            let journal = database.put(&[samples::entry(number)]);
+            let journal = database.put(&[samples::entry(number)], &[]);
             journal.map_err(|error| store::Error::Io(error.into()))
         });
         if written.is_err() {

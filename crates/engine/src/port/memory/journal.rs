@@ -12,9 +12,12 @@ use crate::port::journal::{self, Entry, Error, State};
 pub struct Journal(Mutex<BTreeMap<String, Entry>>);
 
 impl journal::Journal for Journal {
-    fn put(&self, entries: &[Entry]) -> Result<(), Error> {
+    fn put(&self, entries: &[Entry], gone: &[AttemptId]) -> Result<(), Error> {
         let mut known = self.0.lock().expect("no panic while the journal is held");
         known.extend(entries.iter().map(|entry| (entry.attempt.to_string(), entry.clone())));
+        for attempt in gone {
+            known.remove(&attempt.to_string());
+        }
         Ok(())
     }
 
@@ -25,14 +28,6 @@ impl journal::Journal for Journal {
     fn open(&self) -> Result<Vec<Entry>, Error> {
         let known = self.0.lock().expect("no panic while the journal is held");
         Ok(known.values().filter(|entry| !matches!(entry.state, State::Closed(_))).cloned().collect())
-    }
-
-    fn forget(&self, attempts: &[AttemptId]) -> Result<(), Error> {
-        let mut known = self.0.lock().expect("no panic while the journal is held");
-        for attempt in attempts {
-            known.remove(&attempt.to_string());
-        }
-        Ok(())
     }
 
     fn sweep(&self, before: Timestamp) -> Result<(), Error> {

@@ -127,7 +127,8 @@ pub fn difference<Input>(
 pub fn run_row(partition: u32, folded: &Folded<Run>) -> Option<RunRow> {
     let run = &*folded.state;
     let start = run.start.as_ref()?;
-    let waits: Vec<String> = run::why_of(run, &folded.effects).into_iter().map(|waiting| waiting.text).collect();
+    let waits: Vec<String> =
+        run::why_of(run, &folded.effects).into_iter().map(|waiting| waiting.text).collect();
     Some(RunRow {
         run: start.run,
         partition,

@@ -35,8 +35,7 @@ impl Bare {
         let embedded: Arc<dyn Embedded> = Arc::clone(&database) as Arc<dyn Embedded>;
         let opened = Engine::open(&partition_config(config, &folder, &secrets), embedded, new.log_id)?;
         let (sender, receiver) = engine_thread::channel();
-        let desks =
-            desks::start(config, workers, &journal, &sender, &clock).map_err(StartError::Thread)?;
+        let desks = desks::start(config, workers, &journal, &sender, &clock).map_err(StartError::Thread)?;
         let engine = engine_thread::start(opened, sender, receiver, desks.orders(), clock)
             .map_err(StartError::Thread)?;
         Ok(Self { folder, engine, desks })

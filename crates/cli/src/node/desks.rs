@@ -7,9 +7,9 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -35,24 +35,14 @@ const MESSAGES_PER_STEP: usize = 1_024;
 /// What carries out commands.
 pub trait CarryOut: Send + Sync {
     /// `cancelled` is to be asked before each step outside; `progress` hears a few words at each.
-    fn carry_out(
-        &self,
-        command: &Command,
-        cancelled: &dyn Fn() -> bool,
-        progress: &dyn Fn(&str),
-    ) -> Outcome;
+    fn carry_out(&self, command: &Command, cancelled: &dyn Fn() -> bool, progress: &dyn Fn(&str)) -> Outcome;
 
     /// The engine has recorded the outcome.
     fn recorded(&self, _attempt: &AttemptId) {}
 }
 
 impl CarryOut for Workers {
-    fn carry_out(
-        &self,
-        command: &Command,
-        cancelled: &dyn Fn() -> bool,
-        progress: &dyn Fn(&str),
-    ) -> Outcome {
+    fn carry_out(&self, command: &Command, cancelled: &dyn Fn() -> bool, progress: &dyn Fn(&str)) -> Outcome {
         Self::carry_out(self, command, cancelled, progress)
     }
 }
@@ -287,10 +277,10 @@ impl Worker {
         let heard = |words: &str| {
             tracing::debug!(attempt = %command.attempt, words, "progress");
             // A lost sign of life is followed by the next.
-            drop(self.engine.try_send(Message::Heard {
-                attempt: command.attempt.clone(),
-                at: self.clock.wall(),
-            }));
+            drop(
+                self.engine
+                    .try_send(Message::Heard { attempt: command.attempt.clone(), at: self.clock.wall() }),
+            );
         };
         let work = || self.workers.carry_out(command, &|| cancelled.load(Relaxed), &heard);
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Outcome::CouldNotTell {

@@ -176,8 +176,8 @@ impl Node {
 
         let (engine_sender, engine_receiver) = engine_thread::channel();
         let workers = workers as Arc<dyn desks::CarryOut>;
-        let desks = desks::start(config, &workers, &journal, &engine_sender, &clock)
-            .map_err(StartError::Thread)?;
+        let desks =
+            desks::start(config, &workers, &journal, &engine_sender, &clock).map_err(StartError::Thread)?;
         let engine =
             engine_thread::start(engine, engine_sender, engine_receiver, desks.orders(), Arc::clone(&clock))
                 .map_err(StartError::Thread)?;

@@ -82,14 +82,20 @@ pub fn why_of(run: &Run, effects: &[Effect]) -> Vec<Waiting> {
             }
             Effect::WakeAt { at, input } => match input {
                 Input::LeaseEnded { .. } => {}
-                Input::BackoffOver { stage } => push("timer", format!("the next try of `{stage}`"), Some(*at)),
+                Input::BackoffOver { stage } => {
+                    push("timer", format!("the next try of `{stage}`"), Some(*at));
+                }
                 Input::WindowOver { stage } => {
                     push("timer", format!("the next window of `{stage}`"), Some(*at));
                 }
                 Input::GateExpired { stage } => push("timer", format!("gate `{stage}` expires"), Some(*at)),
                 Input::StageTimedOut { stage } => push("timer", format!("`{stage}` times out"), Some(*at)),
-                Input::BakeOver { stage } => push("timer", format!("the bake of `{stage}` to end"), Some(*at)),
-                Input::MeasureDue { stage } => push("timer", format!("the next look at `{stage}`"), Some(*at)),
+                Input::BakeOver { stage } => {
+                    push("timer", format!("the bake of `{stage}` to end"), Some(*at));
+                }
+                Input::MeasureDue { stage } => {
+                    push("timer", format!("the next look at `{stage}`"), Some(*at));
+                }
                 Input::StepDeadline { stage } => {
                     push("timer", format!("the deadline of the step of `{stage}`"), Some(*at));
                 }

@@ -7,6 +7,8 @@
 //!                                                                       Acknowledged -> journal: Closed
 //! ```
 //!
+//! Where the engine brings commands again (embedded mode), only the answers are journaled, until it has them.
+//!
 //! **Invariant:** an attempt is begun by this desk only after the journal says so, and its answer is sent only
 //! after the journal has it; a copy of an attempt that was answered gets the same answer, and is not done again.
 //! An attempt that was begun without an answer when the process ended is done again under the same effect key.
@@ -194,10 +196,10 @@ impl Desk {
             Signal::Cancel(attempt) => self.cancel(&attempt, actions)?,
             Signal::Finished { attempt, outcome } => {
                 if let Some(order) = self.under_way.remove(&attempt) {
-                    self.answer(&order, WorkerAnswer::Done(outcome), actions)?;
+                    self.answer(&order, WorkerAnswer::Done(outcome), actions);
                 }
             }
-            Signal::Acknowledged(attempt) => self.close(&attempt)?,
+            Signal::Acknowledged(attempt) => self.close(&attempt),
             Signal::Tick(now) => self.tick(now, actions)?,
         }
         self.begin(actions);
@@ -221,7 +223,8 @@ impl Desk {
         if self.room() == 0 {
             let reason =
                 format!("{} commands wait or are under way", self.under_way.len() + self.backlog.len());
-            return self.answer(&order, WorkerAnswer::Declined(reason.into()), actions);
+            self.answer(&order, WorkerAnswer::Declined(reason.into()), actions);
+            return Ok(());
         }
         self.note(attempt, State::Taken);
         self.backlog.push_back((order, self.now));
@@ -255,25 +258,18 @@ impl Desk {
         Ok(())
     }
 
-    fn answer(
-        &mut self,
-        order: &WorkOrder,
-        answer: WorkerAnswer,
-        actions: &mut Vec<Action>,
-    ) -> Result<(), journal::Error> {
+    fn answer(&mut self, order: &WorkOrder, answer: WorkerAnswer, actions: &mut Vec<Action>) {
         let attempt = &order.command.attempt;
         self.note(attempt, State::Answered(answer::encode(&answer)));
         let report = Report { attempt: attempt.clone(), token: order.token, answer };
         self.unacknowledged.insert(attempt.clone(), (report.clone(), self.now));
         actions.push(Action::Send(report));
-        Ok(())
     }
 
-    fn close(&mut self, attempt: &AttemptId) -> Result<(), journal::Error> {
+    fn close(&mut self, attempt: &AttemptId) {
         if let Some((report, _)) = self.unacknowledged.remove(attempt) {
             self.note(attempt, State::Closed(answer::encode(&report.answer)));
         }
-        Ok(())
     }
 
     fn tick(&mut self, now: Timestamp, actions: &mut Vec<Action>) -> Result<(), journal::Error> {
@@ -292,7 +288,7 @@ impl Desk {
         for order in handed_back {
             self.backlog.retain(|(waiting, _)| waiting.command.attempt != order.command.attempt);
             let reason = format!("not begun within {}", self.bounds.begin_within);
-            self.answer(&order, WorkerAnswer::Declined(reason.into()), actions)?;
+            self.answer(&order, WorkerAnswer::Declined(reason.into()), actions);
         }
         for (report, sent_at) in self.unacknowledged.values_mut() {
             if now - *sent_at >= self.bounds.resend_after {

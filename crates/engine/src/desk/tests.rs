@@ -150,3 +150,77 @@ fn an_answer_is_sent_again_until_it_is_acknowledged() {
     desk.step(Signal::Acknowledged(attempt(1))).unwrap();
     assert_eq!(desk.step(Signal::Tick(later + Millis::seconds(5))).unwrap(), []);
 }
+
+/// A journal that counts how often it is written.
+#[derive(Debug, Default)]
+struct Counted(memory::Journal, std::sync::atomic::AtomicUsize);
+
+impl Journal for Counted {
+    fn put(&self, entries: &[Entry], gone: &[AttemptId]) -> Result<(), journal::Error> {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.0.put(entries, gone)
+    }
+    fn get(&self, attempt: &AttemptId) -> Result<Option<Entry>, journal::Error> {
+        self.0.get(attempt)
+    }
+    fn open(&self) -> Result<Vec<Entry>, journal::Error> {
+        self.0.open()
+    }
+    fn sweep(&self, before: Timestamp) -> Result<(), journal::Error> {
+        self.0.sweep(before)
+    }
+}
+
+#[test]
+fn signals_that_come_together_are_journaled_together() {
+    let journal = Arc::new(Counted::default());
+    let bounds = Bounds { pool: 8, ..Bounds::default() };
+    let mut desk = Desk::new(bounds, Arc::clone(&journal) as Arc<dyn Journal>, START);
+    let commands = (1..=5).map(|number| Signal::Command(Box::new(order(number))));
+    let actions = desk.steps(commands).unwrap();
+    assert_eq!(actions, (1..=5).map(begin).collect::<Vec<_>>());
+    assert_eq!(journal.1.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(journal.open().unwrap().len(), 5);
+    let finished = Signal::Finished { attempt: attempt(1), outcome: outcome() };
+    let copy = Signal::Command(Box::new(order(1)));
+    let answer = report(1, WorkerAnswer::Done(outcome()));
+    assert_eq!(
+        desk.steps([finished, copy]).unwrap(),
+        [answer.clone(), answer],
+        "what is not written yet is known"
+    );
+}
+
+fn brought_again(journal: &Arc<memory::Journal>) -> Desk {
+    let bounds = Bounds { redelivery: Redelivery::TheEngine, pool: 1, ..Bounds::default() };
+    Desk::new(bounds, Arc::clone(journal) as Arc<dyn Journal>, START)
+}
+
+#[test]
+fn where_the_engine_brings_commands_again_only_answers_are_journaled() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut desk = brought_again(&journal);
+    assert_eq!(command(&mut desk, 1), [begin(1)]);
+    assert_eq!(journal.open().unwrap(), [], "a crash now costs nothing: the command comes again");
+    let answer = finish(&mut desk, 1);
+    let mut restarted = brought_again(&journal);
+    assert_eq!(command(&mut restarted, 1), answer, "answered: not done again");
+    desk.step(Signal::Acknowledged(attempt(1))).unwrap();
+    assert_eq!(command(&mut desk, 1), [begin(1)], "the engine has it and will not ask again");
+    desk.step(Signal::Tick(START)).unwrap();
+    assert_eq!(journal.open().unwrap(), [], "forgotten, with the next tick at the latest");
+}
+
+#[test]
+fn an_answer_that_nobody_asks_for_again_is_forgotten_after_a_while() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut crashed = brought_again(&journal);
+    command(&mut crashed, 1);
+    finish(&mut crashed, 1);
+    let mut desk = brought_again(&journal);
+    let retention = Bounds::default().journal_retention;
+    desk.step(Signal::Tick(START + retention)).unwrap();
+    assert_eq!(journal.open().unwrap().len(), 1, "not older than that yet");
+    desk.step(Signal::Tick(START + retention + retention)).unwrap();
+    assert_eq!(journal.open().unwrap(), []);
+}

@@ -110,7 +110,8 @@ impl Engine {
     pub fn open(config: &Config, database: Arc<dyn store::Embedded>, nonce: [u8; 16]) -> Result<Self, Error> {
         let mut engine = Self::reading(config, database)?;
         engine.catch_up()?;
-        let assigned = (0..config.partitions).map(|partition| (partition, Signal::Assigned { nonce })).collect();
+        let assigned =
+            (0..config.partitions).map(|partition| (partition, Signal::Assigned { nonce })).collect();
         let mut opened = engine.carry_out(assigned)?;
         if let Some((partition, source)) = opened.stopped.pop() {
             return Err(Error::Stopped { partition, source });

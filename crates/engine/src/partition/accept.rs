@@ -51,8 +51,7 @@ impl Partition {
         let next = Head { next_offset: landed.offset + 1, losers: self.head.losers, ..head };
         let seq = next.seq;
         let is_claim = next.epoch == seq;
-        let (orders, cancels) =
-            (std::mem::take(&mut settled.orders), std::mem::take(&mut settled.cancels));
+        let (orders, cancels) = (std::mem::take(&mut settled.orders), std::mem::take(&mut settled.cancels));
         self.commit(next, settled.commit(), landed);
         if !orders.is_empty() || !cancels.is_empty() {
             self.actions.push(Action::Dispatch { seq, orders, cancels });

@@ -74,7 +74,8 @@ impl Partition {
                 let slot = self.streams.run(*run).map_err(stopped)?;
                 let effects = slot.quarantined.is_none().then(|| Arc::clone(&slot.folded.effects));
                 effects.and_then(|effects| {
-                    let is = |spent: &Input, asked: &run::Input| matches!(spent, Input::Run(_, it) if it == asked);
+                    let is =
+                        |spent: &Input, asked: &run::Input| matches!(spent, Input::Run(_, it) if it == asked);
                     self.next_of(stream, &effects, is, run_lease)
                 })
             }

@@ -48,23 +48,30 @@ impl Store for Database {
         let behind = self.behind().streams.get(&(partition, stream.clone())).cloned().unwrap_or_default();
         let prefix = keys::stream(partition, stream);
         let snapshot = self.db().snapshot();
-        // The places of records before `from` may stand together with later ones.
-        let mut first = [prefix.as_slice(), &from.to_be_bytes()].concat();
         let mut iterator = snapshot.raw_iterator_cf(self.view_family());
-        iterator.seek_for_prev(&first);
-        if let Some(key) = iterator.key().filter(|key| key.starts_with(&prefix)) {
-            first = key.to_vec();
+        // The places of records before `from` may stand together with later ones.
+        iterator.seek_for_prev([prefix.as_slice(), &from.to_be_bytes()].concat());
+        if !iterator.key().is_some_and(|key| key.starts_with(&prefix)) {
+            iterator.status().map_err(read)?;
+            if iterator.valid() {
+                iterator.next();
+            } else {
+                iterator.seek(&prefix);
+            }
         }
-        iterator.status().map_err(read)?;
         let mut found: Vec<(u64, u64)> = vec![];
-        self.visit(&snapshot, &prefix, &first, |_, value| {
+        while let Some((key, value)) = iterator.item()
+            && key.starts_with(&prefix)
+            && found.len() < records_max
+        {
             let mut places = Reader::new(value);
             while places.end().is_err() {
                 let place = (places.number().map_err(corrupt)?, places.number().map_err(corrupt)?);
                 found.extend((place.0 >= from).then_some(place));
             }
-            Ok(found.len() < records_max)
-        })?;
+            iterator.next();
+        }
+        iterator.status().map_err(read)?;
         let written = found.last().map_or(0, |(seq, _)| *seq);
         found.extend(behind.into_iter().filter(|(seq, _)| *seq >= from && *seq > written));
         found.truncate(records_max);
@@ -158,8 +165,9 @@ impl Store for Database {
         let behind = self.behind().requests.get(&partition).and_then(|rows| rows.get(input_id)).cloned();
         match behind {
             Some(row) => Ok(Some(row)),
-            None => self
-                .row(&keys::request(partition, input_id), |bytes| rows::decode_request(input_id, bytes)),
+            None => {
+                self.row(&keys::request(partition, input_id), |bytes| rows::decode_request(input_id, bytes))
+            }
         }
     }
 }

@@ -108,7 +108,10 @@ fn check(folder: &Path, acknowledged: u64, round: u64) -> u64 {
     assert!(found >= acknowledged, "round {round}: {acknowledged} passes acknowledged, {found} found");
     let viewed = (0..samples::PARTITIONS).map(|it| database.head(it).unwrap().map_or(0, |head| head.seq));
     let viewed: Vec<u64> = viewed.collect();
-    assert!(viewed.iter().all(|seq| *seq == viewed[0] && *seq <= end), "round {round}: never ahead: {viewed:?}");
+    assert!(
+        viewed.iter().all(|seq| *seq == viewed[0] && *seq <= end),
+        "round {round}: never ahead: {viewed:?}"
+    );
     samples::complete(&database, found);
     for partition in 0..samples::PARTITIONS {
         assert_eq!(database.end(partition).unwrap(), end, "round {round}: a pass is whole over partitions");

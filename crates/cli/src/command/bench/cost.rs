@@ -27,9 +27,8 @@ pub(super) fn cpu() -> Cpu {
 
 /// What was used between two looks.
 pub(super) fn between(before: &Cpu, after: &Cpu) -> Cpu {
-    let used = |(part, seconds): (&String, &f64)| {
-        (part.clone(), seconds - before.get(part).copied().unwrap_or(0.0))
-    };
+    let used =
+        |(part, seconds): (&String, &f64)| (part.clone(), seconds - before.get(part).copied().unwrap_or(0.0));
     after.iter().map(used).filter(|(_, seconds)| *seconds > 0.0).collect()
 }
 

@@ -96,7 +96,7 @@ pub(super) fn bench(arguments: &EngineArguments, output: Output) -> Result<Exit,
     let (saturated, alone, half_load, workload) =
         done.map_err(|text| Failure::new(Exit::Failed, "BENCH", text))?;
     let report = Report { machine, workload, saturated, alone, half_load };
-    output.one(&report, |report| table(report))?;
+    output.one(&report, table)?;
     Ok(Exit::Good)
 }
 
@@ -282,10 +282,7 @@ impl Load {
 
     /// Waits for the next run that is completed.
     fn complete(&mut self, counts: Option<&mut Counts>) -> Result<Instant, String> {
-        let done = match self.completed.recv_timeout(STUCK) {
-            Ok(done) => done,
-            Err(_) => return Err(self.stuck()),
-        };
+        let Ok(done) = self.completed.recv_timeout(STUCK) else { return Err(self.stuck()) };
         let at = done.at;
         self.count(done, counts)?;
         Ok(at)
@@ -303,7 +300,9 @@ impl Load {
 
     /// Says what became of a run that does not end.
     fn stuck(&mut self) -> String {
-        let Some((run, under_way)) = self.under_way.iter_mut().next() else { return "nothing is under way".into() };
+        let Some((run, under_way)) = self.under_way.iter_mut().next() else {
+            return "nothing is under way".into();
+        };
         let answer = under_way.answer.try_recv();
         let row = self.node.store().run(*run);
         format!("no run was completed for {STUCK:?}; run {run} was answered {answer:?} and is {row:?}")

@@ -372,10 +372,10 @@ impl Verdict {
 /// missing is shown as missing, and a gate may demand it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ModelTrained {
-    /// [a-z0-9][a-z0-9._-]{0,127}
+    /// `[a-z0-9][a-z0-9._-]{0,127}`
     #[prost(string, tag = "1")]
     pub model: ::prost::alloc::string::String,
-    /// [a-z0-9][a-z0-9._-]{0,127}; any such text, not a number.
+    /// `[a-z0-9][a-z0-9._-]{0,127}`; any such text, not a number.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "3")]

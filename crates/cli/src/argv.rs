@@ -105,6 +105,9 @@ pub enum Command {
     Config(ConfigCommand),
     /// Names everything that is wrong here, with what to do.
     Doctor,
+    /// Measures how fast this build is on this machine.
+    #[command(subcommand)]
+    Bench(crate::command::BenchCommand),
     /// Prints a completion script for a shell.
     Completions { shell: clap_complete::Shell },
 }

@@ -14,6 +14,7 @@ mod replay;
 mod target;
 mod verify;
 
+mod bench;
 mod configured;
 mod doctor;
 mod user;
@@ -23,6 +24,8 @@ mod workflow;
 mod tests;
 
 use clap::CommandFactory as _;
+
+pub use bench::BenchCommand;
 
 use crate::argv::{Arguments, Command};
 use crate::client::Client;
@@ -73,6 +76,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Workflow(command) => workflow::workflow(&global, command, output).await,
         Command::User(command) => user::user(&server()?, command, output).await,
         Command::Config(command) => configured::config(&global, &command, output),
+        Command::Bench(command) => bench::bench(&command, output),
         Command::Doctor => doctor::doctor(&global, output).await,
         Command::Completions { shell } => {
             let mut command = Arguments::command();

@@ -44,6 +44,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 
+pub use backend::of as in_process;
 pub use clock::SystemClock;
 pub use secrets::Secrets;
 pub use workflows::load as load_workflows;

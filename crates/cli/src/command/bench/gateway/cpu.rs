@@ -9,10 +9,16 @@ const TICKS: f64 = 100.0;
 /// Seconds, by the name of the thread.
 pub(super) type Cpu = BTreeMap<String, f64>;
 
-/// Of processes together, since each of their threads began.
+/// Under this name stands what all threads used, those too that have ended.
+pub(super) const ALL: &str = "all";
+
+/// Of processes together, since each of them began.
 pub(super) fn used(processes: &[u32]) -> Cpu {
     let mut used = Cpu::new();
     for process in processes {
+        let all = std::fs::read_to_string(format!("/proc/{process}/stat")).ok();
+        let all = all.and_then(|stat| Some(ticks(stat.rsplit_once(')')?.1)));
+        *used.entry(ALL.to_owned()).or_default() += all.unwrap_or(0.0);
         let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { continue };
         for thread in threads.flatten() {
             if let Some((name, seconds)) = read(&thread.path()) {
@@ -29,10 +35,14 @@ fn read(thread: &Path) -> Option<(String, f64)> {
     // In nanoseconds, where the kernel keeps it.
     let exact = std::fs::read_to_string(thread.join("schedstat")).ok();
     let exact = exact.and_then(|text| text.split(' ').next()?.parse::<f64>().ok()).filter(|it| *it > 0.0);
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-    let seconds = exact.map_or_else(|| (ticks(11) + ticks(12)) / TICKS, |nanoseconds| nanoseconds / 1e9);
+    let seconds = exact.map_or_else(|| ticks(rest), |nanoseconds| nanoseconds / 1e9);
     Some((name.to_owned(), seconds))
+}
+
+/// Seconds of user and system, from what follows the name in a `stat`.
+fn ticks(rest: &str) -> f64 {
+    let fields = rest.split_whitespace().skip(11).take(2);
+    fields.filter_map(|text| text.parse::<f64>().ok()).sum::<f64>() / TICKS
 }
 
 /// The processes that a process began.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::cpu::Cpu;
+use super::cpu::{self, Cpu};
 use super::load::Outcome;
 use super::{GatewayArguments, Subject};
 use crate::command::bench::machine::Machine;
@@ -237,12 +237,17 @@ fn thousandths(value: f64) -> f64 {
 
 fn cpu_of(rounds: &[Measured]) -> BTreeMap<&'static str, f64> {
     let names = rounds.iter().flat_map(|it| it.cpu_us.keys().copied());
-    let of = |it: &Measured, name| it.cpu_us.get(name).map_or(0.0, |cpu| cpu.values().sum::<f64>());
+    let of =
+        |it: &Measured, name| it.cpu_us.get(name).and_then(|cpu| cpu.get(cpu::ALL)).copied().unwrap_or(0.0);
     names.map(|name| (name, thousandths(median(rounds.iter().map(|it| of(it, name)))))).collect()
 }
 
 fn threads_of(rounds: &[Measured]) -> Cpu {
-    let threads = |it: &Measured| it.cpu_us.get("proxy").cloned().unwrap_or_default();
+    let threads = |it: &Measured| {
+        let mut threads = it.cpu_us.get("proxy").cloned().unwrap_or_default();
+        threads.remove(cpu::ALL);
+        threads
+    };
     let names: Vec<String> = rounds.iter().flat_map(|it| threads(it).into_keys()).collect();
     let of = |it: &Measured, name: &str| threads(it).get(name).copied().unwrap_or(0.0);
     names.into_iter().map(|name| (name.clone(), median(rounds.iter().map(|it| of(it, &name))))).collect()

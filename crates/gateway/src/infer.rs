@@ -220,7 +220,7 @@ fn finish(
     counts.requests.fetch_add(1, Relaxed);
     counts.latency_us.fetch_add(u64::from(told.latency_us), Relaxed);
     counts.errors.fetch_add(u64::from(is_error), Relaxed);
-    shared.log.push(Prediction {
+    shared.log.push(&Prediction {
         target: target.id.clone(),
         request_id: asked.id,
         at: instant::now(),

@@ -38,6 +38,7 @@ mod instant;
 mod log;
 mod metrics;
 mod refusal;
+mod rows;
 
 #[cfg(test)]
 mod tests;

@@ -45,6 +45,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 
+pub use backend::of as in_process;
 pub use bare::Bare;
 pub use clock::SystemClock;
 pub use desks::CarryOut;

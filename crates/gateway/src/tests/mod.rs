@@ -7,6 +7,7 @@ mod requests;
 mod routing;
 mod switching;
 mod tables;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -6,6 +6,7 @@
 mod cost;
 mod engine;
 mod flow;
+mod gateway;
 mod machine;
 
 use clap::Subcommand;
@@ -17,10 +18,17 @@ use crate::output::Output;
 pub enum BenchCommand {
     /// Runs a second through all stages with workers that do nothing: throughput, latency, CPU, disk.
     Engine(engine::EngineArguments),
+    /// Compares the gateway with a direct call, nginx and haproxy: throughput, latency, CPU, changes of tables.
+    Gateway(gateway::GatewayArguments),
+    /// A process of the comparison.
+    #[command(hide = true)]
+    GatewayPart(gateway::PartArguments),
 }
 
 pub fn bench(command: &BenchCommand, output: Output) -> Result<Exit, Failure> {
     match command {
         BenchCommand::Engine(arguments) => engine::bench(arguments, output),
+        BenchCommand::Gateway(arguments) => gateway::bench(arguments, output),
+        BenchCommand::GatewayPart(arguments) => gateway::part(arguments),
     }
 }

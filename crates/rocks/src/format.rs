@@ -9,7 +9,7 @@ use crate::folder::NewLog;
 
 /// Rises when a release no longer reads what a former one wrote.
 pub(crate) const VERSION: u32 = 1;
-const NAME: &str = "FORMAT";
+pub(crate) const NAME: &str = "FORMAT";
 
 /// The folder's log, or nothing when the folder has no `FORMAT`.
 pub(crate) fn read(folder: &Path) -> Result<Option<NewLog>, Error> {
@@ -53,11 +53,11 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn hex(id: [u8; 16]) -> String {
+pub(crate) fn hex(id: [u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(id))
 }
 
-fn unhex(text: &str) -> Option<[u8; 16]> {
+pub(crate) fn unhex(text: &str) -> Option<[u8; 16]> {
     let plain = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
     plain.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(u128::to_be_bytes)
 }

@@ -50,6 +50,8 @@ pub struct Api {
     pub(crate) streams: Arc<tokio::sync::Semaphore>,
     /// Held while the log is verified.
     pub(crate) verifying: tokio::sync::Mutex<()>,
+    /// Held while a backup is taken.
+    pub(crate) backing_up: tokio::sync::Mutex<()>,
     closing: watch::Sender<bool>,
 }
 
@@ -58,7 +60,15 @@ impl Api {
         let reader = Reader::new(Arc::clone(&ports.store), ports.parsers);
         let streams = Arc::new(tokio::sync::Semaphore::new(config.streams_max));
         let (closing, _) = watch::channel(false);
-        Arc::new(Self { ports, config, reader, streams, verifying: tokio::sync::Mutex::new(()), closing })
+        Arc::new(Self {
+            ports,
+            config,
+            reader,
+            streams,
+            verifying: tokio::sync::Mutex::new(()),
+            backing_up: tokio::sync::Mutex::new(()),
+            closing,
+        })
     }
 
     /// Ends all event streams, which would otherwise keep a server from closing.

@@ -1,6 +1,7 @@
 //! What the API needs of the process that hosts it: a way to say something to the engine, the view, the log, the
 //! blobs, the loaded workflows.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use wire::codec::Parsers;
 
 use crate::auth::Users;
+use crate::view::BackupView;
 
 /// The engine, as its driver offers it.
 ///
@@ -69,6 +71,24 @@ pub enum NotSubmitted {
     Closing,
 }
 
+/// Takes backups of everything that this process keeps.
+///
+/// Contract: what was taken has everything that was decided before; a failure leaves nothing at the place. Blocks.
+pub trait Backups: Send + Sync + std::fmt::Debug {
+    fn take(&self, to: &Path) -> Result<BackupView, NotTaken>;
+}
+
+/// Why there is no backup.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct NotTaken {
+    pub code: &'static str,
+    pub text: String,
+    pub hint: Option<&'static str>,
+    /// Another place would do.
+    pub is_askers: bool,
+}
+
 /// One workflow file.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -93,6 +113,7 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     pub users: Arc<Users>,
     pub workflows: Arc<Workflows>,
+    pub backups: Arc<dyn Backups>,
     /// How recorded definitions are parsed.
     pub parsers: Parsers,
 }

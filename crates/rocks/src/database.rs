@@ -127,7 +127,16 @@ impl Database {
         let ends = acknowledged.iter().map(|partition| AtomicU64::new(partition.end)).collect();
         let view = view::Standing::read(&db, family(&db, VIEW))?;
         let writing = Mutex::new(Writing { acknowledged, guard, view });
-        Ok(Self { db, path, writing, ends, stopped: AtomicBool::new(false), full: AtomicBool::new(false), options, _lock: lock })
+        Ok(Self {
+            db,
+            path,
+            writing,
+            ends,
+            stopped: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            options,
+            _lock: lock,
+        })
     }
 
     /// Deletes the view, and keeps the log: it is built again by reading.
@@ -159,7 +168,10 @@ impl Database {
         let mut writing = self.writing();
         self.going()?;
         for name in [META, LOG, VIEW, JOURNAL] {
-            self.db.flush_cf(family(&self.db, name)).map_err(Error::Write).inspect_err(|error| self.stop(error))?;
+            self.db
+                .flush_cf(family(&self.db, name))
+                .map_err(Error::Write)
+                .inspect_err(|error| self.stop(error))?;
         }
         writing.guard.sync().inspect_err(|error| self.stop(error))
     }

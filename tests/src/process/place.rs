@@ -186,9 +186,15 @@ impl Place {
 
     /// Starts a server without waiting for it.
     pub(super) fn serve(&self) -> Server {
+        self.serve_on(&self.data())
+    }
+
+    /// Starts a server on another data folder.
+    pub(super) fn serve_on(&self, data: &Path) -> Server {
         let errors =
             fs::File::options().create(true).append(true).open(self.root().join("stderr.txt")).unwrap();
         let mut command = self.command(&["serve", "--output", "jsonl"]);
+        command.arg("--data").arg(data);
         let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let line = Arc::new(Mutex::new(None));
         let (stdout, told) = (child.stdout.take().unwrap(), Arc::clone(&line));

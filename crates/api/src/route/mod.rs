@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** what is not in the table is not served; what is in the table is described.
 
+mod backups;
 mod blobs;
 mod events;
 mod health;
@@ -67,6 +68,7 @@ fn table() -> Vec<Route> {
         workflows::routes(),
         blobs::routes(),
         verify::routes(),
+        backups::routes(),
         users::routes(),
         health::routes(),
         schema::routes(),

@@ -156,6 +156,20 @@ async fn an_engine_that_cannot_take_more_says_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_backup_is_for_administrators_and_to_an_absolute_path() {
+    let world = World::new().await;
+    let (json, body) = ([("content-type", "application/json")], r#"{"to":"/backups/1"}"#);
+    let bob = world.user("bob", &["ml"]).await;
+    let refused = world.post(&bob, "/v1/backups", &json, body).await;
+    assert_eq!(refused.problem(), (403, "NOT_ENTITLED".to_owned()));
+    let relative = world.ask("/v1/backups", r#"{"to":"backups/1"}"#).await;
+    assert_eq!(relative.problem(), (422, "MALFORMED".to_owned()));
+    let refused = world.ask("/v1/backups", body).await;
+    assert_eq!(refused.problem(), (409, "BACKUP_EXISTS".to_owned()));
+    assert_eq!(refused.json()["hint"], "name another");
+}
+
+#[tokio::test]
 async fn bad_questions_are_refused() {
     let world = World::new().await;
     let run = world.start("fraud", "v1").await;

@@ -105,6 +105,7 @@ impl World {
             clock,
             users,
             workflows: Arc::new(Workflows(vec![loaded])),
+            backups: Arc::new(NoBackups),
             parsers: wire::definitions::parsers(),
         };
         let api = Api::new(ports, config);
@@ -177,6 +178,17 @@ impl World {
         });
         let headers = [("content-type", "application/json"), ("idempotency-key", key)];
         self.post(token, &format!("/v1/runs/{run}/requests"), &headers, &body.to_string()).await
+    }
+}
+
+/// A disk that takes no backups.
+#[derive(Debug)]
+struct NoBackups;
+
+impl api::Backups for NoBackups {
+    fn take(&self, to: &std::path::Path) -> Result<api::view::BackupView, api::NotTaken> {
+        let text = format!("expected to make {}, but it is there already", to.display());
+        Err(api::NotTaken { code: "BACKUP_EXISTS", text, hint: Some("name another"), is_askers: true })
     }
 }
 

@@ -14,6 +14,7 @@
 //! waits for a worker.
 
 mod backend;
+mod backups;
 mod clock;
 mod desks;
 mod engine_thread;
@@ -44,6 +45,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 
+pub use backups::{FolderBackups, heads};
 pub use clock::SystemClock;
 pub use secrets::Secrets;
 pub use workflows::load as load_workflows;
@@ -147,6 +149,7 @@ impl Node {
             embedded,
             new.log_id,
         )?;
+        folder.restored_is_recorded()?;
         let environment = |name: &str| Environment::parse(name).expect("a plain name");
         let serving: Arc<serving::InProcess> =
             Arc::new(serving::InProcess::new(NAME, production, production_at));
@@ -204,6 +207,7 @@ impl Node {
             clock,
             users,
             workflows,
+            backups: Arc::new(FolderBackups(folder.backups())),
             parsers: wire::definitions::parsers(),
         };
         let wait_default = Duration::from_secs(config.server.wait_seconds);
@@ -292,12 +296,18 @@ fn partition_config(config: &Config, folder: &Folder, secrets: &Secrets) -> Part
         log_id: folder.log_id(),
         partition: 0,
         partitions: folder.partitions(),
-        binary: format!("modelrail {}", env!("CARGO_PKG_VERSION")),
+        binary: claimant(folder),
         parsers: wire::definitions::parsers(),
         key: engine::token::Key(secrets.engine),
         redispatch: Redispatch::All,
         bounds,
     }
+}
+
+/// Who claims: after a restore with the words for it, so that the log says where it went on from a copy.
+fn claimant(folder: &Folder) -> String {
+    let binary = backups::binary();
+    folder.restored().map_or(binary.clone(), |words| format!("{binary}, {words}"))
 }
 
 fn worker_config(config: &Config, secrets: &Secrets) -> stages::Config {

@@ -88,7 +88,9 @@ impl Error {
                 Some("name the folder that `modelrail backup` made; without `BACKUP` it was never finished")
             }
             Self::Damaged { .. } => Some("use another backup; nothing was changed"),
-            Self::Version { .. } => Some("use the release that wrote it, or a newer one; nothing was changed"),
+            Self::Version { .. } => {
+                Some("use the release that wrote it, or a newer one; nothing was changed")
+            }
             Self::Occupied { .. } => Some(
                 "restore into a new folder, or say --replace: what is there is then moved aside, not deleted",
             ),

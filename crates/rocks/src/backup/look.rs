@@ -22,7 +22,10 @@ pub struct LogCopy {
 
 impl std::fmt::Debug for LogCopy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LogCopy").field("path", &self.db.path()).field("ends", &self.ends).finish_non_exhaustive()
+        f.debug_struct("LogCopy")
+            .field("path", &self.db.path())
+            .field("ends", &self.ends)
+            .finish_non_exhaustive()
     }
 }
 
@@ -53,7 +56,13 @@ impl LogCopy {
 
     /// As the port's `read`.
     pub fn read(&self, partition: u32, from: u64, records_max: usize) -> Result<Vec<Landed>, crate::Error> {
-        log::read(&self.db, database::family(&self.db, LOG), partition, from..self.end(partition), records_max)
+        log::read(
+            &self.db,
+            database::family(&self.db, LOG),
+            partition,
+            from..self.end(partition),
+            records_max,
+        )
     }
 }
 

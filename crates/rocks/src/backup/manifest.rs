@@ -87,7 +87,8 @@ impl Manifest {
             let by = by.unwrap_or("a release that does not name itself").to_owned();
             return Err(Error::Version { path: folder.to_owned(), expected: VERSION, found: version, by });
         }
-        let (listed, sum) = text.strip_suffix('\n').and_then(|it| it.rsplit_once('\n')).ok_or_else(|| damaged("a sum"))?;
+        let (listed, sum) =
+            text.strip_suffix('\n').and_then(|it| it.rsplit_once('\n')).ok_or_else(|| damaged("a sum"))?;
         let sum = sum.strip_prefix("sum ").and_then(|it| Digest::parse(it).ok());
         if sum != Some(Digest::of(format!("{listed}\n").as_bytes())) {
             return Err(damaged("lines that their sum confirms"));

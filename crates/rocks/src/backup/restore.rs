@@ -205,7 +205,10 @@ fn fill(from: &Path, to: &Path, manifest: &Manifest, at: Timestamp) -> Result<()
     });
     written.map_err(|source| failed(&restored, source))?;
     fs::remove_file(&marker).and_then(|()| sync_folder(to)).map_err(|source| failed(&marker, source))?;
-    to.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_folder).map_err(|source| failed(to, source))
+    to.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .map_or(Ok(()), sync_folder)
+        .map_err(|source| failed(to, source))
 }
 
 fn sync_folders(folder: &Path) -> Result<(), Error> {
@@ -220,7 +223,9 @@ fn check(path: &Path, listed: &Listed) -> Result<(), Error> {
     match digest_of(path) {
         Ok((sha256, bytes)) if (sha256, bytes) == (listed.sha256, listed.bytes) => Ok(()),
         Ok(_) => Err(damaged("the bytes that the manifest names")),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(damaged("a file that the manifest names")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(damaged("a file that the manifest names"))
+        }
         Err(source) => Err(failed(path, source)),
     }
 }

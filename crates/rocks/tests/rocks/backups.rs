@@ -93,7 +93,8 @@ fn a_backup_under_load_has_all_that_was_acknowledged_before_it() {
     assert_eq!(fs::read(copy.join("users.json")).unwrap(), b"{}");
     assert_eq!(fs::read(copy.join("gateway/overrides.json")).unwrap(), b"[]");
     let database = opened.database();
-    let passes = (before..=600).find(|passes| samples::end_after(*passes) == database.end(0).unwrap()).unwrap();
+    let passes =
+        (before..=600).find(|passes| samples::end_after(*passes) == database.end(0).unwrap()).unwrap();
     assert_eq!(database.end(1).unwrap(), samples::end_after(passes), "a pass is there whole or not at all");
     for landed in database.read(0, 0, usize::MAX).unwrap() {
         assert_eq!(landed.bytes, samples::record(0, landed.offset));

@@ -37,8 +37,8 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     async fn submit(&self, said: Said, origin: Origin, wait: Duration) -> Result<Submitted, NotSubmitted>;
     /// A counter that grows with every commit to the view.
     fn changes(&self) -> watch::Receiver<u64>;
-    /// Whether every partition is read to its end and decides.
-    fn ready(&self) -> Result<(), Stopped>;
+    /// Whether every partition is read to its end and decides, and new requests are taken.
+    fn ready(&self) -> Result<(), NotSubmitted>;
     /// Metrics of everything that runs in this process, as OpenMetrics text without the closing `# EOF`.
     fn metrics(&self) -> String;
 }
@@ -67,6 +67,9 @@ pub enum NotSubmitted {
     Busy,
     #[error("expected an engine that decides, but it stopped: {0}")]
     Stopped(Stopped),
+    /// Nothing is decided for now; it goes on by itself. Reading does meanwhile.
+    #[error("expected an engine that decides, but it is suspended: {text}")]
+    Suspended { code: &'static str, text: String, hint: &'static str },
     #[error("expected an engine that runs, but it is shutting down")]
     Closing,
 }

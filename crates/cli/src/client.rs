@@ -316,7 +316,7 @@ impl api::Engine for NoEngine {
         self.0.subscribe()
     }
 
-    fn ready(&self) -> Result<(), engine::code::Stopped> {
+    fn ready(&self) -> Result<(), api::NotSubmitted> {
         Ok(())
     }
 

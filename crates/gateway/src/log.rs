@@ -70,6 +70,8 @@ impl Log {
 
 fn write(entries: &Receiver<Entry>, predictions: &dyn Predictions, batch_max: usize, counts: &Counts) {
     let mut batch = Vec::with_capacity(batch_max);
+    // A full disk fails each batch: said once, then counted.
+    let mut fails = false;
     while let Ok(first) = entries.recv() {
         let mut marks = vec![];
         if batch_max > 1 {
@@ -86,9 +88,14 @@ fn write(entries: &Receiver<Entry>, predictions: &dyn Predictions, batch_max: us
         }
         let number = batch.len() as u64;
         match predictions.append(&batch) {
-            Ok(()) => counts.predictions_written.fetch_add(number, Relaxed),
+            Ok(()) => {
+                fails = false;
+                counts.predictions_written.fetch_add(number, Relaxed)
+            }
             Err(error) => {
-                tracing::error!(number, error = text_with_causes(&error), "failed to write predictions");
+                if !std::mem::replace(&mut fails, true) {
+                    tracing::error!(number, error = text_with_causes(&error), "failed to write predictions");
+                }
                 counts.predictions_lost.fetch_add(number, Relaxed)
             }
         };

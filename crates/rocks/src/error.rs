@@ -25,8 +25,8 @@ pub enum Error {
     Backup { path: PathBuf },
     #[error("expected a whole data folder at {}, but it was not restored to its end", path.display())]
     Restoring { path: PathBuf },
-    #[error("expected data format {expected} in {}, but found {found}", path.display())]
-    Version { path: PathBuf, expected: u32, found: u32 },
+    #[error("expected data format {expected} in {}, but found {found}, written by {by}", path.display())]
+    Version { path: PathBuf, expected: u32, found: u32, by: String },
     #[error("expected to read and write {}", path.display())]
     Unusable { path: PathBuf, source: std::io::Error },
     #[error("expected {expected} in {}", path.display())]

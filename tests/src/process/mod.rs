@@ -7,6 +7,8 @@ mod backups;
 mod bad_input;
 mod callers;
 mod commands;
+mod disk;
+mod drain;
 mod kills;
 mod ledger;
 mod light;

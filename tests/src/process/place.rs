@@ -260,11 +260,22 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// Asks it to end, and gives its exit code.
-    pub(super) fn stop(mut self) -> Option<i32> {
-        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(asked.success());
+    /// Sends a signal, such as `TERM`.
+    pub(super) fn signal(&self, name: &str) {
+        let signal = format!("-{name}");
+        let sent = Command::new("kill").args([&signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end, and gives its exit code.
+    pub(super) fn wait(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
+    }
+
+    /// Asks it to end, and gives its exit code.
+    pub(super) fn stop(self) -> Option<i32> {
+        self.signal("TERM");
+        self.wait()
     }
 }
 

@@ -14,7 +14,6 @@ use domain::model::Signature;
 use domain::name::Digest;
 use domain::time::{Millis, Timestamp};
 use domain::work::{Bundle, GatewayObserved, Order, Outcome, Packed, Planned, ServerLoaded};
-use engine::code::{Code, Stopped};
 use engine::embedded;
 use engine::partition::{self, Answer, Bounds, Redispatch, WorkOrder};
 use engine::port::clock;
@@ -319,11 +318,8 @@ impl Engine for Driver {
         self.changes.subscribe()
     }
 
-    fn ready(&self) -> Result<(), Stopped> {
-        match &*self.broken.lock().unwrap() {
-            Some(_) => Err(Stopped::new(Code::WriteFailed, "the disk is gone")),
-            None => Ok(()),
-        }
+    fn ready(&self) -> Result<(), NotSubmitted> {
+        self.broken.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 
     fn metrics(&self) -> String {

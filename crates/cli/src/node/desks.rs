@@ -27,8 +27,13 @@ const TICK: Duration = Duration::from_millis(200);
 pub enum DeskMessage {
     Order(Box<WorkOrder>),
     Cancel(AttemptId),
-    Finished { attempt: AttemptId, outcome: Box<Outcome> },
+    Finished {
+        attempt: AttemptId,
+        outcome: Box<Outcome>,
+    },
     Acknowledged(AttemptId),
+    /// Begins nothing more; what is given is dropped when nothing is under way.
+    Drain(tokio::sync::mpsc::Sender<()>),
     Stop,
 }
 
@@ -59,6 +64,17 @@ pub struct Running {
 impl Running {
     pub fn orders(&self) -> Orders {
         self.orders.clone()
+    }
+
+    /// Begins nothing more, and waits for what is under way. Whether all of it ended in time.
+    pub async fn drain(&self, within: Duration) -> bool {
+        let (busy, mut idle) = tokio::sync::mpsc::channel(1);
+        for desk in self.orders.0.values() {
+            drop(desk.send(DeskMessage::Drain(busy.clone())));
+        }
+        drop(busy);
+        // Nobody says anything: it ends when every desk has let go.
+        tokio::time::timeout(within, idle.recv()).await.is_ok()
     }
 
     pub fn stop(self) {
@@ -99,6 +115,8 @@ pub fn start(
             engine: engine.clone(),
             clock: Arc::clone(clock),
             cancelled: BTreeMap::new(),
+            draining: false,
+            busy: None,
         };
         let name = format!("desk-{}", stage.as_str());
         threads.push(std::thread::Builder::new().name(name).spawn(move || {
@@ -123,6 +141,9 @@ struct Host {
     clock: Arc<SystemClock>,
     /// What is under way, and whether it is still wanted.
     cancelled: BTreeMap<AttemptId, Arc<AtomicBool>>,
+    draining: bool,
+    /// Held while draining, for as long as something is under way.
+    busy: Option<tokio::sync::mpsc::Sender<()>>,
 }
 
 impl Host {
@@ -130,6 +151,8 @@ impl Host {
         let mut ticked = self.clock.monotonic_us();
         loop {
             let signal = match messages.recv_timeout(TICK) {
+                // It stays outstanding, and comes again after the next start.
+                Ok(DeskMessage::Order(_)) if self.draining => None,
                 Ok(DeskMessage::Order(order)) => Some(Signal::Command(order)),
                 Ok(DeskMessage::Cancel(attempt)) => Some(Signal::Cancel(attempt)),
                 Ok(DeskMessage::Finished { attempt, outcome }) => {
@@ -137,6 +160,11 @@ impl Host {
                     Some(Signal::Finished { attempt, outcome: *outcome })
                 }
                 Ok(DeskMessage::Acknowledged(attempt)) => Some(Signal::Acknowledged(attempt)),
+                Ok(DeskMessage::Drain(busy)) => {
+                    self.desk.drain();
+                    (self.draining, self.busy) = (true, Some(busy));
+                    None
+                }
                 Ok(DeskMessage::Stop) | Err(RecvTimeoutError::Disconnected) => {
                     // What is under way is done again after the next start, under the same attempt id.
                     self.cancelled.values().for_each(|cancelled| cancelled.store(true, Relaxed));
@@ -153,6 +181,9 @@ impl Host {
                 ticked = now;
                 let actions = self.desk.step(Signal::Tick(self.clock.wall()))?;
                 self.carry_out(actions);
+            }
+            if self.busy.is_some() && self.desk.is_idle() {
+                self.busy = None;
             }
         }
     }

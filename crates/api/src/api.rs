@@ -24,6 +24,8 @@ pub struct Config {
     pub body_wait_max: Duration,
     /// `/metrics` answers without a token: for listening on loopback.
     pub metrics_open: bool,
+    /// The most requests that are answered at once; what tells of the process itself is answered always.
+    pub requests_max: usize,
     /// The most server-sent event streams at once.
     pub streams_max: usize,
 }
@@ -36,6 +38,7 @@ impl Default for Config {
             body_bytes_max: 256 * 1024,
             body_wait_max: Duration::from_secs(30),
             metrics_open: true,
+            requests_max: 256,
             streams_max: 256,
         }
     }
@@ -47,18 +50,31 @@ pub struct Api {
     pub(crate) ports: Ports,
     pub(crate) config: Config,
     pub(crate) reader: Reader,
+    pub(crate) requests: tokio::sync::Semaphore,
     pub(crate) streams: Arc<tokio::sync::Semaphore>,
     /// Held while the log is verified.
     pub(crate) verifying: tokio::sync::Mutex<()>,
+    /// Held while a backup is taken.
+    pub(crate) backing_up: tokio::sync::Mutex<()>,
     closing: watch::Sender<bool>,
 }
 
 impl Api {
     pub fn new(ports: Ports, config: Config) -> Arc<Self> {
         let reader = Reader::new(Arc::clone(&ports.store), ports.parsers);
+        let requests = tokio::sync::Semaphore::new(config.requests_max);
         let streams = Arc::new(tokio::sync::Semaphore::new(config.streams_max));
         let (closing, _) = watch::channel(false);
-        Arc::new(Self { ports, config, reader, streams, verifying: tokio::sync::Mutex::new(()), closing })
+        Arc::new(Self {
+            ports,
+            config,
+            reader,
+            requests,
+            streams,
+            verifying: tokio::sync::Mutex::new(()),
+            backing_up: tokio::sync::Mutex::new(()),
+            closing,
+        })
     }
 
     /// Ends all event streams, which would otherwise keep a server from closing.

@@ -28,6 +28,6 @@ mod trigger;
 pub use api::{Api, Config};
 pub use clock::parse_timestamp;
 pub use listen::{Listen, ListenRefused, check_listen, serve};
-pub use ports::{Engine, Loaded, NotSubmitted, Origin, Ports, Submitted, Workflows};
+pub use ports::{Backups, Engine, Loaded, NotSubmitted, NotTaken, Origin, Ports, Submitted, Workflows};
 pub use problem::Problem;
 pub use route::{openapi, router};

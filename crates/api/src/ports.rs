@@ -1,6 +1,7 @@
 //! What the API needs of the process that hosts it: a way to say something to the engine, the view, the log, the
 //! blobs, the loaded workflows.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use wire::codec::Parsers;
 
 use crate::auth::Users;
+use crate::view::BackupView;
 
 /// The engine, as its driver offers it.
 ///
@@ -35,8 +37,8 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     async fn submit(&self, said: Said, origin: Origin, wait: Duration) -> Result<Submitted, NotSubmitted>;
     /// A counter that grows with every commit to the view.
     fn changes(&self) -> watch::Receiver<u64>;
-    /// Whether every partition is read to its end and decides.
-    fn ready(&self) -> Result<(), Stopped>;
+    /// Whether every partition is read to its end and decides, and new requests are taken.
+    fn ready(&self) -> Result<(), NotSubmitted>;
     /// Metrics of everything that runs in this process, as OpenMetrics text without the closing `# EOF`.
     fn metrics(&self) -> String;
 }
@@ -65,8 +67,29 @@ pub enum NotSubmitted {
     Busy,
     #[error("expected an engine that decides, but it stopped: {0}")]
     Stopped(Stopped),
+    /// Nothing is decided for now; it goes on by itself. Reading does meanwhile.
+    #[error("expected an engine that decides, but it is suspended: {text}")]
+    Suspended { code: &'static str, text: String, hint: &'static str },
     #[error("expected an engine that runs, but it is shutting down")]
     Closing,
+}
+
+/// Takes backups of everything that this process keeps.
+///
+/// Contract: what was taken has everything that was decided before; a failure leaves nothing at the place. Blocks.
+pub trait Backups: Send + Sync + std::fmt::Debug {
+    fn take(&self, to: &Path) -> Result<BackupView, NotTaken>;
+}
+
+/// Why there is no backup.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct NotTaken {
+    pub code: &'static str,
+    pub text: String,
+    pub hint: Option<&'static str>,
+    /// Another place would do.
+    pub is_askers: bool,
 }
 
 /// One workflow file.
@@ -93,6 +116,7 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     pub users: Arc<Users>,
     pub workflows: Arc<Workflows>,
+    pub backups: Arc<dyn Backups>,
     /// How recorded definitions are parsed.
     pub parsers: Parsers,
 }

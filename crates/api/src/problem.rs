@@ -17,6 +17,9 @@ use crate::view::{Fault, ProblemBody};
 /// After how many seconds to try again what was refused as busy.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
+/// After how many seconds to try again when nothing is decided for now.
+const RETRY_SUSPENDED_SECONDS: u32 = 5;
+
 /// An error answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -60,8 +63,12 @@ impl Problem {
     }
 
     #[must_use]
-    pub fn retry_later(mut self) -> Self {
-        self.retry_after_seconds = Some(RETRY_AFTER_SECONDS);
+    pub fn retry_later(self) -> Self {
+        self.retry_after(RETRY_AFTER_SECONDS)
+    }
+
+    fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_seconds = Some(seconds);
         self
     }
 
@@ -149,10 +156,15 @@ impl From<NotSubmitted> for Problem {
     fn from(why: NotSubmitted) -> Self {
         let (code, hint) = match &why {
             NotSubmitted::Busy => ("BUSY", "try again later".to_owned()),
+            NotSubmitted::Suspended { code, hint, .. } => (*code, (*hint).to_owned()),
             NotSubmitted::Stopped(stopped) => (stopped.code.as_str(), stopped.code.hint().to_owned()),
             NotSubmitted::Closing => ("CLOSING", "try again when it runs".to_owned()),
         };
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, why.to_string()).hint(hint).retry_later()
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, why.to_string()).hint(hint);
+        match why {
+            NotSubmitted::Suspended { .. } => problem.retry_after(RETRY_SUSPENDED_SECONDS),
+            NotSubmitted::Busy | NotSubmitted::Stopped(_) | NotSubmitted::Closing => problem.retry_later(),
+        }
     }
 }
 

@@ -93,7 +93,11 @@ pub enum Command {
     /// Explains verdicts with the recorded numbers in their formulas.
     Explain(ExplainArguments),
     /// Verifies the log: its chain, and every recorded input decided again.
-    Verify,
+    Verify(VerifyArguments),
+    /// Takes a backup of the whole data folder, while a server works or of the folder.
+    Backup(BackupArguments),
+    /// Makes a data folder (--data) of a backup, after every byte of it was checked.
+    Restore(RestoreArguments),
     /// Checks, lists and shows workflows.
     #[command(subcommand)]
     Workflow(WorkflowCommand),
@@ -312,6 +316,33 @@ pub struct ExplainArguments {
     pub run: RunName,
     /// Only this stage.
     pub stage: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// Compare with another copy of the log instead: is one the beginning of the other, or did they go different ways?
+    #[arg(long, value_name = "DIR")]
+    pub against: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct BackupArguments {
+    /// A new folder, on the server's machine. It gets the server's keys and tokens too.
+    #[arg(value_name = "DEST")]
+    pub to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreArguments {
+    /// The folder that `backup` made.
+    #[arg(value_name = "BACKUP")]
+    pub from: PathBuf,
+    /// Move the data folder that is there aside. Nothing is deleted.
+    #[arg(long)]
+    pub replace: bool,
+    /// Give up what the folder that is there acknowledged and the backup does not have.
+    #[arg(long)]
+    pub accept_loss: bool,
 }
 
 #[derive(Debug, Subcommand)]

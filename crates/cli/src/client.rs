@@ -25,6 +25,8 @@ use crate::node;
 const JSON: &str = "application/json";
 const EVENT: &str = "application/cloudevents+json";
 const EVENTS: &str = "application/cloudevents-batch+json";
+/// What is posted and asks nothing of the engine; everything else does.
+const OF_A_FOLDER: [&str; 2] = ["/v1/verify", "/v1/backups"];
 /// How long to wait for a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// The most bytes of an answer.
@@ -107,6 +109,7 @@ impl Client {
             users: Arc::new(users),
             // They start new runs, and nothing starts here.
             workflows: Arc::default(),
+            backups: Arc::new(node::FolderBackups(folder.backups())),
             parsers: wire::definitions::parsers(),
         };
         let router = api::router(api::Api::new(ports, api::Config::default()));
@@ -189,8 +192,7 @@ impl Client {
                 Ok(Answer { status, body: body.to_vec() })
             }
             Asked::Folder { router, .. } => {
-                // Verifying asks nothing of the engine; everything else that is posted does.
-                if changes && path != "/v1/verify" {
+                if changes && !OF_A_FOLDER.contains(&path) {
                     return Err(needs_server());
                 }
                 let token = self.token.as_deref().unwrap_or_default();
@@ -198,7 +200,8 @@ impl Client {
                     .method(method.as_str())
                     .uri(path)
                     .header("authorization", format!("Bearer {token}"))
-                    .body(Body::empty())
+                    .header("content-type", JSON)
+                    .body(body.map_or_else(Body::empty, |(_, body)| Body::from(body)))
                     .map_err(|error| {
                         Failure::usage("BAD_ID", "expected a name that fits a path").cause(&error)
                     })?;
@@ -316,7 +319,7 @@ impl api::Engine for NoEngine {
         self.0.subscribe()
     }
 
-    fn ready(&self) -> Result<(), engine::code::Stopped> {
+    fn ready(&self) -> Result<(), api::NotSubmitted> {
         Ok(())
     }
 

@@ -17,10 +17,11 @@ pub enum Exit {
     Waiting,
     NotReachable,
     NotEntitled,
+    CutShort,
 }
 
 impl Exit {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Good,
         Self::Failed,
         Self::Usage,
@@ -28,6 +29,7 @@ impl Exit {
         Self::Waiting,
         Self::NotReachable,
         Self::NotEntitled,
+        Self::CutShort,
     ];
 
     pub fn code(self) -> u8 {
@@ -39,6 +41,7 @@ impl Exit {
             Self::Waiting => 4,
             Self::NotReachable => 5,
             Self::NotEntitled => 6,
+            Self::CutShort => 7,
         }
     }
 
@@ -47,10 +50,13 @@ impl Exit {
             Self::Good => "good",
             Self::Failed => "the thing asked about failed: rejected, rolled back, verification broken",
             Self::Usage => "usage: the arguments, a file or the configuration cannot be used",
-            Self::Inconclusive => "inconclusive: there was not enough to tell",
+            Self::Inconclusive => "inconclusive: the run was blocked because there was not enough to tell",
             Self::Waiting => "waiting: not decided yet, or people are asked",
             Self::NotReachable => "not reachable: no server, or it is busy or shutting down",
             Self::NotEntitled => "refused: whoever asked is not entitled",
+            Self::CutShort => {
+                "cut short: a second signal ended the server at once; what was acknowledged is kept"
+            }
         }
     }
 
@@ -63,11 +69,13 @@ impl Exit {
         text
     }
 
-    /// How a run's state reads as an outcome.
-    pub fn of_run(state: &str) -> Self {
+    /// How a run reads as an outcome: its state, and the states of its stages.
+    pub fn of_run<'a>(state: &str, stages: impl IntoIterator<Item = &'a str>) -> Self {
+        let untold = |stage: &str| matches!(stage, "inconclusive" | "no_data");
         match state {
             "live" | "standby" | "retired" => Self::Good,
             "active" | "leaving" => Self::Waiting,
+            "blocked" if stages.into_iter().any(untold) => Self::Inconclusive,
             _ => Self::Failed,
         }
     }
@@ -228,6 +236,20 @@ mod tests {
         for (index, exit) in Exit::ALL.into_iter().enumerate() {
             assert_eq!(usize::from(exit.code()), index);
             assert!(Exit::table().contains(exit.meaning()));
+        }
+    }
+
+    #[test]
+    fn a_run_that_could_not_be_judged_is_neither_good_nor_bad() {
+        for (state, stages, exit) in [
+            ("live", ["pass", "pass"], Exit::Good),
+            ("blocked", ["pass", "fail"], Exit::Failed),
+            ("blocked", ["pass", "inconclusive"], Exit::Inconclusive),
+            ("blocked", ["no_data", "pending"], Exit::Inconclusive),
+            ("aborted", ["inconclusive", "pending"], Exit::Failed),
+            ("active", ["inconclusive", "pending"], Exit::Waiting),
+        ] {
+            assert_eq!(Exit::of_run(state, stages), exit, "{state} {stages:?}");
         }
     }
 

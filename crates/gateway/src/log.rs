@@ -110,6 +110,8 @@ impl Drop for Log {
 
 fn write(queue: &Queue, predictions: &dyn Predictions, batch_max: usize, counts: &Counts) {
     let (mut taken, mut batch) = (Rows::default(), vec![]);
+    // A full disk fails each batch: said once, then counted.
+    let mut fails = false;
     loop {
         let Some(marks) = take(queue, &mut taken, batch_max) else { return };
         let mut rows = taken.iter();
@@ -119,7 +121,7 @@ fn write(queue: &Queue, predictions: &dyn Predictions, batch_max: usize, counts:
                 break;
             }
             queue.waiting().number -= number;
-            append(predictions, &batch[..number], counts);
+            append(predictions, &batch[..number], counts, &mut fails);
         }
         taken.clear();
         for mark in marks {
@@ -148,12 +150,17 @@ fn take(queue: &Queue, taken: &mut Rows, batch_max: usize) -> Option<Vec<oneshot
     Some(std::mem::take(&mut waiting.marks))
 }
 
-fn append(predictions: &dyn Predictions, batch: &[Prediction], counts: &Counts) {
+fn append(predictions: &dyn Predictions, batch: &[Prediction], counts: &Counts, fails: &mut bool) {
     let number = batch.len() as u64;
     match predictions.append(batch) {
-        Ok(()) => counts.predictions_written.fetch_add(number, Relaxed),
+        Ok(()) => {
+            *fails = false;
+            counts.predictions_written.fetch_add(number, Relaxed)
+        }
         Err(error) => {
-            tracing::error!(number, error = text_with_causes(&error), "failed to write predictions");
+            if !std::mem::replace(fails, true) {
+                tracing::error!(number, error = text_with_causes(&error), "failed to write predictions");
+            }
             counts.predictions_lost.fetch_add(number, Relaxed)
         }
     };

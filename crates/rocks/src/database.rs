@@ -26,14 +26,14 @@ use rocksdb::{
 };
 
 use crate::bytes::Reader;
-use crate::error::Error;
+use crate::error::{Error, is_full_text};
 use crate::folder::{Lock, NewLog};
 use crate::guard::{Acknowledged, Guard};
 use crate::log;
 use crate::view;
 
 const META: &str = "meta";
-const LOG: &str = "log";
+pub(crate) const LOG: &str = "log";
 const VIEW: &str = "view";
 const JOURNAL: &str = "journal";
 
@@ -62,6 +62,8 @@ pub struct Database {
     /// Where the next record of each partition goes; moves after the sync.
     ends: Box<[AtomicU64]>,
     stopped: AtomicBool,
+    /// It stopped because the disk was full.
+    full: AtomicBool,
     /// Kept for their statistics.
     options: Options,
     _lock: Lock,
@@ -130,17 +132,37 @@ impl Database {
         let view = view::Standing::read(&db, family(&db, VIEW))?;
         let writing = Mutex::new(Writing { acknowledged, guard, view });
         let behind = RwLock::default();
-        Ok(Self { db, path, writing, behind, ends, stopped: AtomicBool::new(false), options, _lock: lock })
+        Ok(Self {
+            db,
+            path,
+            writing,
+            behind,
+            ends,
+            stopped: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            options,
+            _lock: lock,
+        })
     }
 
     /// Deletes the view, and keeps the log: it is built again by reading.
     pub fn forget_view(&self) -> Result<(), Error> {
         let mut writing = self.writing();
         self.going()?;
-        forget_view(&self.db).inspect_err(|_| self.stop())?;
+        forget_view(&self.db).inspect_err(|error| self.stop(error))?;
         writing.view = view::Standing::default();
         *self.behind.write().expect(UNPOISONED) = view::Behind::default();
         Ok(())
+    }
+
+    /// Whether a write failed, since when nothing is written; reading goes on.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Whether it stopped because the disk was full: opened again when there is room, it goes on.
+    pub fn is_full(&self) -> bool {
+        self.is_stopped() && self.full.load(Ordering::Acquire)
     }
 
     /// How often the write-ahead log was synced since opening: once a pass, once a call of the journal.
@@ -157,9 +179,12 @@ impl Database {
             other => Error::View(other.into()),
         })?;
         for name in [META, LOG, VIEW, JOURNAL] {
-            self.db.flush_cf(family(&self.db, name)).map_err(Error::Write).inspect_err(|_| self.stop())?;
+            self.db
+                .flush_cf(family(&self.db, name))
+                .map_err(Error::Write)
+                .inspect_err(|error| self.stop(error))?;
         }
-        writing.guard.sync().inspect_err(|_| self.stop())
+        writing.guard.sync().inspect_err(|error| self.stop(error))
     }
 
     /// Appends with one sync, and takes what the commits say into the view: readers see it from now on.
@@ -182,7 +207,7 @@ impl Database {
             return Ok(());
         }
         let Writing { acknowledged, guard, .. } = &mut *writing;
-        guard.note(acknowledged).inspect_err(|_| self.stop()).map_err(failed)
+        guard.note(acknowledged).inspect_err(|error| self.stop(error)).map_err(failed)
     }
 
     /// Writes what the view is behind by, when it is time to.
@@ -228,13 +253,13 @@ impl Database {
     /// Writes with a sync; after a failure nothing is written any more.
     pub(crate) fn write_synced(&self, batch: WriteBatch) -> Result<(), Error> {
         self.going()?;
-        self.db.write_opt(batch, &synced()).map_err(Error::Write).inspect_err(|_| self.stop())
+        self.db.write_opt(batch, &synced()).map_err(Error::Write).inspect_err(|error| self.stop(error))
     }
 
     /// Writes what the end of this process may not cost, but a power loss may.
     pub(crate) fn write_unsynced(&self, batch: WriteBatch) -> Result<(), Error> {
         self.going()?;
-        self.db.write(batch).map_err(Error::Write).inspect_err(|_| self.stop())
+        self.db.write(batch).map_err(Error::Write).inspect_err(|error| self.stop(error))
     }
 
     pub(crate) fn ends(&self) -> &[AtomicU64] {
@@ -265,7 +290,10 @@ impl Database {
         if self.stopped.load(Ordering::Acquire) { Err(Error::Stopped) } else { Ok(()) }
     }
 
-    fn stop(&self) {
+    fn stop(&self, why: &Error) {
+        if why.is_full() {
+            self.full.store(true, Ordering::Release);
+        }
         self.stopped.store(true, Ordering::Release);
     }
 }
@@ -317,12 +345,15 @@ fn synced() -> WriteOptions {
     options
 }
 
-fn family<'a>(db: &'a DB, name: &str) -> &'a ColumnFamily {
+pub(crate) fn family<'a>(db: &'a DB, name: &str) -> &'a ColumnFamily {
     db.cf_handle(name).expect("all families are opened with the database")
 }
 
 /// RocksDB's words for why it does not open, as one of ours.
 pub(crate) fn opening(path: &Path, error: rocksdb::Error) -> Error {
+    if is_full_text(&error) {
+        return Error::Write(error);
+    }
     let expected = "a database that opens";
     Error::Damaged { path: path.to_owned(), expected, source: Some(error.into()) }
 }
@@ -349,7 +380,8 @@ pub(crate) fn tables(cache: &Cache) -> BlockBasedOptions {
     tables
 }
 
-fn options() -> Options {
+/// Of the database of the log. Also to read it only: without the write-ahead logs of its manifest RocksDB crashes.
+pub(crate) fn options() -> Options {
     let mut options = common_options();
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_track_and_verify_wals_in_manifest(true);
@@ -359,7 +391,7 @@ fn options() -> Options {
     options
 }
 
-fn families() -> Vec<ColumnFamilyDescriptor> {
+pub(crate) fn families() -> Vec<ColumnFamilyDescriptor> {
     let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
     let mut options = common_options();
     options.set_block_based_table_factory(&tables(&cache));

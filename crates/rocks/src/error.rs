@@ -21,8 +21,12 @@ pub enum Error {
     Missing { path: PathBuf },
     #[error("expected to be the only process with {}, but another has it open", path.display())]
     InUse { path: PathBuf },
-    #[error("expected data format {expected} in {}, but found {found}", path.display())]
-    Version { path: PathBuf, expected: u32, found: u32 },
+    #[error("expected a data folder at {}, but it is a backup", path.display())]
+    Backup { path: PathBuf },
+    #[error("expected a whole data folder at {}, but it was not restored to its end", path.display())]
+    Restoring { path: PathBuf },
+    #[error("expected data format {expected} in {}, but found {found}, written by {by}", path.display())]
+    Version { path: PathBuf, expected: u32, found: u32, by: String },
     #[error("expected to read and write {}", path.display())]
     Unusable { path: PathBuf, source: std::io::Error },
     #[error("expected {expected} in {}", path.display())]
@@ -57,6 +61,7 @@ impl Error {
     /// Stable, for people to search and for programs to show.
     pub fn code(&self) -> &'static str {
         match self {
+            _ if self.is_full() => "DISK_FULL",
             Self::Missing { .. } => "DATA_MISSING",
             Self::InUse { .. } => "DATA_IN_USE",
             Self::Version { .. } => "DATA_VERSION",
@@ -65,15 +70,20 @@ impl Error {
             Self::BehindHead { .. } => "LOG_BEHIND_HEAD",
             Self::OtherRecord { .. } => "LOG_NOT_OF_HEAD",
             Self::Write(_) | Self::Head { .. } => "DATA_WRITE_FAILED",
+            Self::Backup { .. } => "DATA_IS_BACKUP",
+            Self::Restoring { .. } => "DATA_RESTORING",
             Self::Stopped => "DATA_STOPPED",
         }
     }
 
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Missing { .. } | Self::InUse { .. } | Self::Version { .. } | Self::Unusable { .. } => {
-                Kind::Mend
-            }
+            Self::Missing { .. }
+            | Self::InUse { .. }
+            | Self::Version { .. }
+            | Self::Unusable { .. }
+            | Self::Backup { .. }
+            | Self::Restoring { .. } => Kind::Mend,
             Self::Damaged { .. }
             | Self::Read(_)
             | Self::View(_)
@@ -85,6 +95,9 @@ impl Error {
 
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            _ if self.is_full() => Some("free some room on the disk of the data folder, then start again"),
+            Self::Backup { .. } => Some("make a data folder of it: `modelrail restore BACKUP --data DIR`"),
+            Self::Restoring { .. } => Some("run `modelrail restore` again: it begins anew"),
             Self::Missing { .. } => {
                 Some("name the folder that `serve` was started with, or start it there once")
             }
@@ -110,7 +123,35 @@ impl Error {
         }
     }
 
+    /// Whether there was no room on the disk.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Unusable { source, .. } | Self::Head { source, .. } => is_full(source),
+            Self::Write(error) | Self::Read(error) => is_full_text(error),
+            Self::Missing { .. }
+            | Self::InUse { .. }
+            | Self::Backup { .. }
+            | Self::Restoring { .. }
+            | Self::Version { .. }
+            | Self::Damaged { .. }
+            | Self::View(_)
+            | Self::BehindHead { .. }
+            | Self::OtherRecord { .. }
+            | Self::Stopped => false,
+        }
+    }
+
     pub(crate) fn damaged(path: impl Into<PathBuf>, expected: &'static str) -> Self {
         Self::Damaged { path: path.into(), expected, source: None }
     }
+}
+
+pub(crate) fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
+/// RocksDB gives the system's words only.
+pub(crate) fn is_full_text(error: &rocksdb::Error) -> bool {
+    let text: &str = error.as_ref();
+    text.contains("No space left on device") || text.contains("Disk quota exceeded")
 }

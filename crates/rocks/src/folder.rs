@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::backup;
 use crate::blobs::Blobs;
 use crate::database::{self, Database};
 use crate::error::Error;
@@ -43,6 +44,7 @@ impl Folder {
             let message = format!("expected 1 to {PARTITIONS_MAX} partitions, but found {}", new.partitions);
             return Err(unusable(std::io::Error::new(std::io::ErrorKind::InvalidInput, message)));
         }
+        refuse_copies(path)?;
         fs::create_dir_all(path).map_err(unusable)?;
         let lock = lock(path)?;
         if let Some(log) = format::read(path)? {
@@ -56,6 +58,7 @@ impl Folder {
 
     /// Opens a folder that exists.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        refuse_copies(path)?;
         if !path.is_dir() || format::read(path)?.is_none() {
             return Err(Error::Missing { path: path.to_owned() });
         }
@@ -104,11 +107,23 @@ impl Folder {
     }
 }
 
+/// A backup is not to be written to, nor what is half restored to be served.
+fn refuse_copies(path: &Path) -> Result<(), Error> {
+    let path = path.to_owned();
+    if path.join(backup::BACKUP).is_file() {
+        Err(Error::Backup { path })
+    } else if path.join(backup::RESTORING).is_file() {
+        Err(Error::Restoring { path })
+    } else {
+        Ok(())
+    }
+}
+
 /// How long a lock that somebody holds is waited for.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
 const LOCK_LOOK_EVERY: Duration = Duration::from_millis(10);
 
-fn lock(folder: &Path) -> Result<Lock, Error> {
+pub(crate) fn lock(folder: &Path) -> Result<Lock, Error> {
     let path = folder.join("LOCK");
     let unusable = |source| Error::Unusable { path: path.clone(), source };
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);

@@ -1,4 +1,4 @@
-//! `FORMAT`: what a data folder is. Three lines of text, written once, last, by an atomic rename.
+//! `FORMAT`: what a data folder is. A few lines of text, written once, last, by an atomic rename.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -9,7 +9,7 @@ use crate::folder::NewLog;
 
 /// Rises when a release no longer reads what a former one wrote.
 pub(crate) const VERSION: u32 = 1;
-const NAME: &str = "FORMAT";
+pub(crate) const NAME: &str = "FORMAT";
 
 /// The folder's log, or nothing when the folder has no `FORMAT`.
 pub(crate) fn read(folder: &Path) -> Result<Option<NewLog>, Error> {
@@ -24,7 +24,8 @@ pub(crate) fn read(folder: &Path) -> Result<Option<NewLog>, Error> {
     let found = field("modelrail-data").and_then(|version| version.parse().ok()).ok_or_else(damaged)?;
     // The version comes first: a newer release may write the rest in another way.
     if found != VERSION {
-        return Err(Error::Version { path: folder.to_owned(), expected: VERSION, found });
+        let by = field("by").unwrap_or("a release that does not name itself").to_owned();
+        return Err(Error::Version { path: folder.to_owned(), expected: VERSION, found, by });
     }
     let log_id = field("log").and_then(unhex).ok_or_else(damaged)?;
     let partitions = field("partitions").and_then(|count| count.parse().ok()).ok_or_else(damaged)?;
@@ -33,7 +34,12 @@ pub(crate) fn read(folder: &Path) -> Result<Option<NewLog>, Error> {
 
 /// Writes it whole or not at all.
 pub(crate) fn write(folder: &Path, log: &NewLog) -> Result<(), Error> {
-    let text = format!("modelrail-data {VERSION}\nlog {}\npartitions {}\n", hex(log.log_id), log.partitions);
+    let text = format!(
+        "modelrail-data {VERSION}\nby modelrail {}\nlog {}\npartitions {}\n",
+        env!("CARGO_PKG_VERSION"),
+        hex(log.log_id),
+        log.partitions
+    );
     let unusable = |source| Error::Unusable { path: folder.join(NAME), source };
     replace(&folder.join(NAME), text.as_bytes()).map_err(unusable)
 }
@@ -53,11 +59,11 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn hex(id: [u8; 16]) -> String {
+pub(crate) fn hex(id: [u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(id))
 }
 
-fn unhex(text: &str) -> Option<[u8; 16]> {
+pub(crate) fn unhex(text: &str) -> Option<[u8; 16]> {
     let plain = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
     plain.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(u128::to_be_bytes)
 }

@@ -30,6 +30,8 @@ use crate::error::Error;
 
 /// The longest time for which an acknowledged write may be unguarded after a power cut, while writes go on.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
+/// The file's name in the data folder.
+pub(crate) const NAME: &str = "HEAD";
 const SLOT_BYTES: usize = 4096;
 const ENTRY_BYTES: usize = 40;
 /// So many fit into a slot.
@@ -56,7 +58,7 @@ pub(crate) struct Guard {
 impl Guard {
     /// Opens the guard, with what it guards: nothing when it was never written.
     pub(crate) fn open(folder: &Path) -> Result<(Self, Option<Vec<Acknowledged>>), Error> {
-        let path = folder.join("HEAD");
+        let path = folder.join(NAME);
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = opened.map_err(|source| Error::Unusable { path: path.clone(), source })?;
         // The next write goes to the other slot: what was read must be on the disk first.
@@ -94,6 +96,21 @@ impl Guard {
     fn failed(&self, source: io::Error) -> Error {
         Error::Head { path: self.path.clone(), source }
     }
+}
+
+/// What a folder's guard says, without touching it; nothing when it was never written.
+pub(crate) fn read(folder: &Path) -> Result<Option<Vec<Acknowledged>>, Error> {
+    let path = folder.join(NAME);
+    let read = File::open(&path).and_then(|file| newest(&file));
+    let newest = read.map_err(|source| Error::Unusable { path, source })?;
+    Ok(newest.map(|(_, acknowledged)| acknowledged))
+}
+
+/// A guard of its own for a copy of the log.
+pub(crate) fn write_new(folder: &Path, partitions: &[Acknowledged]) -> Result<(), Error> {
+    let (mut guard, _) = Guard::open(folder)?;
+    guard.note(partitions)?;
+    guard.sync()
 }
 
 fn newest(file: &File) -> io::Result<Option<(u64, Vec<Acknowledged>)>> {

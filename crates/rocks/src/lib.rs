@@ -8,6 +8,7 @@
 //!    log/          one RocksDB: the log, its view, the workers' journal; one batch, one sync a pass
 //!    predictions/  another RocksDB, never synced: predictions and labels
 //!    blobs/        files named by their SHA-256
+//!    RESTORING     only while the folder is being restored; RESTORED until the log says so (see `backup`)
 //! ```
 //!
 //! **Invariants.** What a write call acknowledged is there after `kill -9` and after a power cut (predictions
@@ -26,11 +27,13 @@ mod journal;
 mod log;
 mod view;
 
+mod backup;
 mod blobs;
 mod predictions;
 
 mod bytes;
 
+pub use backup::{Backup, Backups, Error as BackupError, LogCopy, Lost, Restore, Restored, restore};
 pub use blobs::Blobs;
 pub use database::Database;
 pub use error::{Error, Kind};

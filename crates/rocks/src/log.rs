@@ -1,6 +1,7 @@
 //! The log in its column family: key = partition, offset; value = the record's bytes and nothing else.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use domain::name::Digest;
@@ -85,28 +86,40 @@ impl Log for Database {
 
     fn read(&self, partition: u32, from: u64, records_max: usize) -> Result<Vec<Landed>, Error> {
         let end = self.end(partition)?;
-        let wanted = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX).min(records_max);
-        let mut records = Vec::with_capacity(wanted.min(RESERVED_RECORDS_MAX));
-        if wanted == 0 {
-            return Ok(records);
-        }
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(key(partition, end));
-        let mut iterator = self.db().raw_iterator_cf_opt(self.log_family(), options);
-        iterator.seek(key(partition, from));
-        for offset in (from..).take(wanted) {
-            match iterator.item() {
-                Some((found, bytes)) if found == key(partition, offset) => {
-                    records.push(Landed { offset, bytes: bytes.to_vec() });
-                }
-                _ => {
-                    iterator.status().map_err(|error| Error::Io(error::Error::Read(error).into()))?;
-                    let hole = error::Error::damaged(self.db().path(), "a log without holes");
-                    return Err(Error::Io(hole.into()));
-                }
-            }
-            iterator.next();
-        }
-        Ok(records)
+        read(self.db(), self.log_family(), partition, from..end, records_max)
+            .map_err(|error| Error::Io(error.into()))
     }
+}
+
+/// The records of a partition at these offsets, at most so many.
+pub(crate) fn read(
+    db: &DB,
+    family: &ColumnFamily,
+    partition: u32,
+    offsets: Range<u64>,
+    records_max: usize,
+) -> Result<Vec<Landed>, error::Error> {
+    let Range { start: from, end } = offsets;
+    let wanted = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX).min(records_max);
+    let mut records = Vec::with_capacity(wanted.min(RESERVED_RECORDS_MAX));
+    if wanted == 0 {
+        return Ok(records);
+    }
+    let mut options = ReadOptions::default();
+    options.set_iterate_upper_bound(key(partition, end));
+    let mut iterator = db.raw_iterator_cf_opt(family, options);
+    iterator.seek(key(partition, from));
+    for offset in (from..).take(wanted) {
+        match iterator.item() {
+            Some((found, bytes)) if found == key(partition, offset) => {
+                records.push(Landed { offset, bytes: bytes.to_vec() });
+            }
+            _ => {
+                iterator.status().map_err(error::Error::Read)?;
+                return Err(error::Error::damaged(db.path(), "a log without holes"));
+            }
+        }
+        iterator.next();
+    }
+    Ok(records)
 }

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+#[path = "rocks/backups.rs"]
+mod backups;
 #[path = "rocks/contracts.rs"]
 mod contracts;
 #[path = "rocks/folders.rs"]

@@ -3,9 +3,13 @@
 //! **Invariant:** nothing here waits by sleeping a fixed time and hoping: it waits for a condition, with a deadline.
 
 mod asking;
+mod backups;
 mod bad_input;
 mod callers;
 mod commands;
+mod disk;
+mod drain;
 mod kills;
 mod ledger;
+mod light;
 mod place;

@@ -186,9 +186,15 @@ impl Place {
 
     /// Starts a server without waiting for it.
     pub(super) fn serve(&self) -> Server {
+        self.serve_on(&self.data())
+    }
+
+    /// Starts a server on another data folder.
+    pub(super) fn serve_on(&self, data: &Path) -> Server {
         let errors =
             fs::File::options().create(true).append(true).open(self.root().join("stderr.txt")).unwrap();
         let mut command = self.command(&["serve", "--output", "jsonl"]);
+        command.arg("--data").arg(data);
         let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let line = Arc::new(Mutex::new(None));
         let (stdout, told) = (child.stdout.take().unwrap(), Arc::clone(&line));
@@ -254,11 +260,22 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// Asks it to end, and gives its exit code.
-    pub(super) fn stop(mut self) -> Option<i32> {
-        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(asked.success());
+    /// Sends a signal, such as `TERM`.
+    pub(super) fn signal(&self, name: &str) {
+        let signal = format!("-{name}");
+        let sent = Command::new("kill").args([&signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end, and gives its exit code.
+    pub(super) fn wait(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
+    }
+
+    /// Asks it to end, and gives its exit code.
+    pub(super) fn stop(self) -> Option<i32> {
+        self.signal("TERM");
+        self.wait()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -32,15 +32,8 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn ready(State(api): State<Arc<Api>>) -> Result<&'static str, Problem> {
-    match api.ports.engine.ready() {
-        Ok(()) => Ok("ready\n"),
-        Err(stopped) => Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            stopped.code.as_str(),
-            format!("expected an engine that decides, but it does not: {}", stopped.text),
-        )
-        .hint(stopped.code.hint())),
-    }
+    api.ports.engine.ready()?;
+    Ok("ready\n")
 }
 
 async fn metrics(State(api): State<Arc<Api>>) -> Response {

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** what is not in the table is not served; what is in the table is described.
 
+mod backups;
 mod blobs;
 mod events;
 mod health;
@@ -19,7 +20,7 @@ mod workflows;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -67,6 +68,7 @@ fn table() -> Vec<Route> {
         workflows::routes(),
         blobs::routes(),
         verify::routes(),
+        backups::routes(),
         users::routes(),
         health::routes(),
         schema::routes(),
@@ -81,7 +83,10 @@ pub fn router(api: Arc<Api>) -> Router {
     for route in table() {
         let access = if route.access == Access::Metrics { metrics } else { route.access };
         let on = match access {
-            Access::Token => route.on.layer(middleware::from_fn_with_state(Arc::clone(&api), auth::require)),
+            Access::Token => route
+                .on
+                .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::require))
+                .layer(middleware::from_fn_with_state(Arc::clone(&api), within_bound)),
             Access::Open | Access::Metrics => route.on,
         };
         router = router.route(route.path, on);
@@ -101,6 +106,18 @@ pub fn router(api: Arc<Api>) -> Router {
         })
         .layer(middleware::from_fn(with_safe_headers))
         .with_state(api)
+}
+
+/// Answers so many at once. Refused before anything is read of it: cheap, and early.
+async fn within_bound(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let Ok(_place) = api.requests.try_acquire() else {
+        let text = format!("expected at most {} requests at once", api.config.requests_max);
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", text)
+            .hint("try again in a moment; `limits.requests_max` is the bound")
+            .retry_later()
+            .into_response();
+    };
+    next.run(request).await
 }
 
 /// No answer is to be guessed at or kept by what stands between.

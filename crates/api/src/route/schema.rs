@@ -99,8 +99,10 @@ fn description(status: u16) -> &'static str {
 /// The views by name, with all that stands in them.
 fn schemas() -> BTreeMap<String, Value> {
     let mut all: Vec<(String, RefOr<Schema>)> = vec![];
+    add::<view::BackupView>(&mut all);
     add::<view::EventAnswers>(&mut all);
     add::<view::Explanation>(&mut all);
+    add::<view::NewBackup>(&mut all);
     add::<view::NewUser>(&mut all);
     add::<view::ProblemBody>(&mut all);
     add::<view::RequestAnswer>(&mut all);

@@ -58,7 +58,9 @@ pub(super) async fn run_events(
     };
     let Ok(place) = Arc::clone(&api.streams).try_acquire_owned() else {
         let text = format!("expected at most {} event streams at once", api.config.streams_max);
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", text).retry_later());
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", text)
+            .hint("try again when another stream has ended; `limits.streams_max` is the bound")
+            .retry_later());
     };
     let row = api.read(move |api| find(api, &run)).await?;
     let (changes, closing) = (api.ports.engine.changes(), api.closing());

@@ -32,7 +32,9 @@ async fn verify(State(api): State<Arc<Api>>) -> Result<Json<VerifyView>, Problem
     // It reads all there is: once at a time.
     let Ok(_turn) = api.verifying.try_lock() else {
         let text = "expected to verify, but another verification is under way";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", text).retry_later());
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", text)
+            .hint("try again when it has ended")
+            .retry_later());
     };
     api.read(|api| {
         let partitions = 0..api.ports.log.partitions();

@@ -6,6 +6,7 @@
 //!
 //! Knows nothing of HTTP and nothing of the domain: what fills the shapes stands in `show`.
 
+mod backup;
 mod event;
 mod explain;
 mod problem;
@@ -18,6 +19,7 @@ mod user;
 mod verify;
 mod workflow;
 
+pub use backup::{BackupView, HeadView, NewBackup};
 pub use event::{EventAnswer, EventAnswers};
 pub use explain::{CheckExplained, Explanation, StageExplained};
 pub use problem::{Fault, ProblemBody};

@@ -1,6 +1,11 @@
 //! What is wrong is refused with a status, a stable code, the field and a hint.
 
 use api::{Config, NotSubmitted, view};
+use axum::body::Body;
+use axum::http::Request;
+use engine::code::{Code, Stopped};
+
+use tower::ServiceExt as _;
 
 use crate::world::{World, event};
 
@@ -142,8 +147,18 @@ async fn an_engine_that_cannot_take_more_says_when_to_come_back() {
     let busy = world.publish(&event("fraud", "v1")).await;
     assert_eq!(busy.problem(), (503, "BUSY".to_owned()));
     assert_eq!(busy.header("retry-after"), "1");
-    assert_eq!(world.get("/readyz").await.problem(), (503, "WRITE_FAILED".to_owned()));
+    assert_eq!(world.get("/readyz").await.problem(), (503, "BUSY".to_owned()));
     assert_eq!(world.get("/healthz").await.status, 200);
+    let stopped = Stopped::new(Code::WriteFailed, "the disk is gone");
+    *world.driver.broken.lock().unwrap() = Some(NotSubmitted::Stopped(stopped));
+    assert_eq!(world.get("/readyz").await.problem(), (503, "WRITE_FAILED".to_owned()));
+    let (code, hint) = ("DISK_FULL", "free some room");
+    let text = "the disk has 3 MiB left".to_owned();
+    *world.driver.broken.lock().unwrap() = Some(NotSubmitted::Suspended { code, text, hint });
+    for suspended in [world.publish(&event("fraud", "v1")).await, world.get("/readyz").await] {
+        assert_eq!(suspended.problem(), (503, "DISK_FULL".to_owned()));
+        assert_eq!((suspended.header("retry-after"), &suspended.json()["hint"]), ("5", &hint.into()));
+    }
 
     *world.driver.broken.lock().unwrap() = None;
     *world.driver.slow.lock().unwrap() = true;
@@ -153,6 +168,62 @@ async fn an_engine_that_cannot_take_more_says_when_to_come_back() {
     let asked = world.ask("/v1/targets/fraud@production/requests", r#"{"kind":"freeze","reason":"x"}"#).await;
     assert_eq!(asked.status, 202);
     assert!(asked.json()["id"].as_str().is_some());
+}
+
+#[tokio::test]
+async fn requests_beyond_the_bound_are_refused_before_they_are_read() {
+    let world = World::with(Config { requests_max: 1, ..Config::default() }).await;
+    let body = Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let request = Request::post("/v1/users")
+        .header("authorization", format!("Bearer {}", world.admin))
+        .header("content-type", "application/json");
+    let slow = tokio::spawn(world.router.clone().oneshot(request.body(body).unwrap()));
+    // It is in once another is not; each look lets it come that far.
+    let refused = loop {
+        let got = world.get("/v1/runs").await;
+        if got.status != 200 {
+            break got;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(refused.problem(), (503, "BUSY".to_owned()));
+    assert_eq!(refused.header("retry-after"), "1");
+    assert!(refused.json()["hint"].as_str().unwrap().contains("limits.requests_max"));
+    assert_eq!(world.get("/healthz").await.status, 200, "what tells of the process is answered always");
+    slow.abort();
+    let _aborted = slow.await;
+    assert_eq!(world.get("/v1/runs").await.status, 200, "its place is free again");
+}
+
+#[tokio::test]
+async fn event_streams_beyond_the_bound_are_refused() {
+    let world = World::with(Config { streams_max: 1, ..Config::default() }).await;
+    let run = world.start("fraud", "v1").await;
+    let path = format!("/v1/runs/{run}/events");
+    let request = Request::get(&path).header("authorization", format!("Bearer {}", world.admin));
+    let open = world.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(open.status(), 200);
+    let refused = world.get(&path).await;
+    assert_eq!(refused.problem(), (503, "BUSY".to_owned()));
+    assert_eq!(refused.header("retry-after"), "1");
+    drop(open);
+    let request = Request::get(&path).header("authorization", format!("Bearer {}", world.admin));
+    let again = world.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(again.status(), 200, "its place is free again");
+}
+
+#[tokio::test]
+async fn a_backup_is_for_administrators_and_to_an_absolute_path() {
+    let world = World::new().await;
+    let (json, body) = ([("content-type", "application/json")], r#"{"to":"/backups/1"}"#);
+    let bob = world.user("bob", &["ml"]).await;
+    let refused = world.post(&bob, "/v1/backups", &json, body).await;
+    assert_eq!(refused.problem(), (403, "NOT_ENTITLED".to_owned()));
+    let relative = world.ask("/v1/backups", r#"{"to":"backups/1"}"#).await;
+    assert_eq!(relative.problem(), (422, "MALFORMED".to_owned()));
+    let refused = world.ask("/v1/backups", body).await;
+    assert_eq!(refused.problem(), (409, "BACKUP_EXISTS".to_owned()));
+    assert_eq!(refused.json()["hint"], "name another");
 }
 
 #[tokio::test]

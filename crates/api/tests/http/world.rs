@@ -14,7 +14,6 @@ use domain::model::Signature;
 use domain::name::Digest;
 use domain::time::{Millis, Timestamp};
 use domain::work::{Bundle, GatewayObserved, Order, Outcome, Packed, Planned, ServerLoaded};
-use engine::code::{Code, Stopped};
 use engine::embedded;
 use engine::partition::{self, Answer, Bounds, Redispatch, WorkOrder};
 use engine::port::clock;
@@ -105,6 +104,7 @@ impl World {
             clock,
             users,
             workflows: Arc::new(Workflows(vec![loaded])),
+            backups: Arc::new(NoBackups),
             parsers: wire::definitions::parsers(),
         };
         let api = Api::new(ports, config);
@@ -177,6 +177,17 @@ impl World {
         });
         let headers = [("content-type", "application/json"), ("idempotency-key", key)];
         self.post(token, &format!("/v1/runs/{run}/requests"), &headers, &body.to_string()).await
+    }
+}
+
+/// A disk that takes no backups.
+#[derive(Debug)]
+struct NoBackups;
+
+impl api::Backups for NoBackups {
+    fn take(&self, to: &std::path::Path) -> Result<api::view::BackupView, api::NotTaken> {
+        let text = format!("expected to make {}, but it is there already", to.display());
+        Err(api::NotTaken { code: "BACKUP_EXISTS", text, hint: Some("name another"), is_askers: true })
     }
 }
 
@@ -307,11 +318,8 @@ impl Engine for Driver {
         self.changes.subscribe()
     }
 
-    fn ready(&self) -> Result<(), Stopped> {
-        match &*self.broken.lock().unwrap() {
-            Some(_) => Err(Stopped::new(Code::WriteFailed, "the disk is gone")),
-            None => Ok(()),
-        }
+    fn ready(&self) -> Result<(), NotSubmitted> {
+        self.broken.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 
     fn metrics(&self) -> String {

@@ -3,6 +3,7 @@
 //! **Invariant:** it only looks: no file is made, no port is kept.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +16,9 @@ use crate::exit::{Exit, Failure};
 use crate::node;
 use crate::output::{Output, Table};
 
+/// Files of a data folder that only its owner may read.
+const SECRETS: [&str; 5] =
+    [api::auth::ADMIN_TOKEN_FILE, "users.json", "engine.key", "signing.key", "kill.token"];
 /// Before this moment (2026-01-01) a clock is certainly wrong.
 const CLOCK_LEAST: Duration = Duration::from_hours(490_896);
 
@@ -35,7 +39,7 @@ fn bad(at: &'static str, found: impl Into<String>, hint: impl Into<String>) -> L
 }
 
 pub(super) async fn doctor(global: &Global, output: Output) -> Result<Exit, Failure> {
-    let mut all = vec![clock()];
+    let mut all = vec![clock(), descriptors()];
     match config::load(global.config.as_deref(), global.data.as_deref()) {
         Ok((config, _)) => {
             all.push(good("configuration", "can be used"));
@@ -53,6 +57,8 @@ pub(super) async fn doctor(global: &Global, output: Output) -> Result<Exit, Fail
 
 async fn look(global: &Global, config: &Config) -> Vec<Looked> {
     let (running, mut all) = folder(&config.store.data);
+    all.push(room(&config.store.data, config.limits.disk_free_min_mib));
+    all.extend(rights(&config.store.data));
     all.push(workflows(&config.workflows.folder));
     all.extend(roots(&config.artifacts.roots));
     if running || global.server.is_some() {
@@ -73,6 +79,68 @@ fn clock() -> Looked {
         Ok(now) if now >= CLOCK_LEAST => good("clock", "is set"),
         Ok(_) | Err(_) => bad("clock", "is before 2026", "set the clock: recorded time never goes back"),
     }
+}
+
+/// Open files that a busy server needs: connections of three listeners, and RocksDB's tables.
+const DESCRIPTORS_LEAST: u64 = 4_096;
+
+fn descriptors() -> Looked {
+    // The soft bound is the first number of its line; another system has no such file, and other words for it.
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    match line.and_then(|line| line.split_whitespace().next()).map(str::parse::<u64>) {
+        Some(Ok(count)) if count < DESCRIPTORS_LEAST => bad(
+            "open files",
+            format!("{count} at most"),
+            format!(
+                "raise the bound to {DESCRIPTORS_LEAST} or more: `ulimit -n`, or LimitNOFILE of a service"
+            ),
+        ),
+        Some(Ok(count)) => good("open files", format!("{count} at most")),
+        Some(Err(_)) => good("open files", "without a bound"),
+        None => good("open files", "the bound is not known on this system"),
+    }
+}
+
+/// Of the disk that the data folder is on, or will be.
+fn room(data: &Path, reserve_mib: u64) -> Looked {
+    let absolute = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
+    let there = absolute.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+    match node::free_bytes(there) {
+        Ok(free) if free >> 20 < reserve_mib => bad(
+            "disk",
+            format!("{} MiB left, fewer than the reserve of {reserve_mib}", free >> 20),
+            "free some room: decisions are suspended below limits.disk_free_min_mib",
+        ),
+        Ok(free) => good("disk", format!("{} MiB left", free >> 20)),
+        Err(error) => bad("disk", error.to_string(), "see whether the disk is mounted"),
+    }
+}
+
+/// Whether we may write the folder, and others may not read its secrets.
+fn rights(data: &Path) -> Vec<Looked> {
+    if !data.is_dir() {
+        return vec![];
+    }
+    let access = rustix::fs::access(data, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK);
+    let mut all = vec![];
+    if let Err(error) = access {
+        let found = format!("{} cannot be read and written: {error}", data.display());
+        all.push(bad("rights", found, "run as the folder's owner, or give it to whom the server runs as"));
+    }
+    for secret in SECRETS {
+        let path = data.join(secret);
+        let Ok(meta) = std::fs::metadata(&path) else { continue };
+        let mode = meta.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            let found = format!("{} may be read by others (mode {mode:o})", path.display());
+            all.push(bad("rights", found, format!("chmod 600 {}", path.display())));
+        }
+    }
+    if all.is_empty() {
+        all.push(good("rights", "the folder is ours, and its secrets are"));
+    }
+    all
 }
 
 /// Whether a process has it open, and what was found.
@@ -185,6 +253,7 @@ fn text(all: &[Looked]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_taken_port_and_an_empty_folder_are_told_with_hints() {
@@ -198,6 +267,21 @@ mod tests {
         assert!(!running && !found[0].good, "{found:?}");
         let (_, found) = folder(&empty.path().join("later"));
         assert!(found[0].good);
+    }
+
+    #[test]
+    fn a_disk_below_the_reserve_and_secrets_that_others_read_are_told() {
+        let data = tempfile::tempdir().unwrap();
+        assert!(room(&data.path().join("not/there/yet"), 1).good);
+        let full = room(data.path(), u64::MAX);
+        assert!(!full.good && full.hint.is_some(), "{full:?}");
+        let token = data.path().join("kill.token");
+        std::fs::write(&token, "secret").unwrap();
+        std::fs::set_permissions(&token, PermissionsExt::from_mode(0o640)).unwrap();
+        let found = rights(data.path());
+        assert!(!found[0].good && found[0].found.contains("640"), "{found:?}");
+        std::fs::set_permissions(&token, PermissionsExt::from_mode(0o600)).unwrap();
+        assert!(rights(data.path())[0].good);
     }
 
     #[test]

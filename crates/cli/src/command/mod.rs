@@ -14,6 +14,9 @@ mod replay;
 mod target;
 mod verify;
 
+mod against;
+mod backup;
+
 mod bench;
 mod configured;
 mod doctor;
@@ -23,12 +26,15 @@ mod workflow;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
+
 use clap::CommandFactory as _;
 
 pub use bench::BenchCommand;
 
-use crate::argv::{Arguments, Command};
+use crate::argv::{Arguments, Command, Global};
 use crate::client::Client;
+use crate::config;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
@@ -72,7 +78,12 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Target(command) => target::one(&recorded()?, command, output).await,
         Command::Replay(replay) => replay::replay(&recorded()?, &replay, output).await,
         Command::Explain(explain) => show::explain(&recorded()?, &explain, output).await,
-        Command::Verify => verify::verify(&recorded()?, output).await,
+        Command::Verify(verify) => match &verify.against {
+            Some(other) => against::against(&global, other, output),
+            None => verify::verify(&recorded()?, output).await,
+        },
+        Command::Backup(backup) => backup::backup(&recorded()?, &backup, output).await,
+        Command::Restore(restore) => backup::restore(&global, &restore, output),
         Command::Workflow(command) => workflow::workflow(&global, command, output).await,
         Command::User(command) => user::user(&server()?, command, output).await,
         Command::Config(command) => configured::config(&global, &command, output),
@@ -84,6 +95,15 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
             Ok(Exit::Good)
         }
     }
+}
+
+/// The data folder of `--data`, else of the configuration.
+fn data_folder(global: &Global) -> Result<PathBuf, Failure> {
+    if let Some(data) = &global.data {
+        return Ok(data.clone());
+    }
+    let loaded = config::load(global.config.as_deref(), None);
+    loaded.map(|(config, _)| config.store.data).map_err(|error| Failure::of_config(&error))
 }
 
 /// A story that did not come true.

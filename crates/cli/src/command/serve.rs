@@ -1,24 +1,46 @@
 //! Runs the server until somebody interrupts it, then lets what is under way end.
+//!
+//! ```text
+//!  start -> serve -- signal --> drain (readyz 503) -- done, or drain_seconds --> stop: 0
+//!    ^        |                    `-- second signal --> 7, at once
+//!    |        +-- a write found no room on the disk: reading goes on .. room again --+
+//!    +---------------------------- stop <--------------------------------------------+
+//! ```
+//!
+//! After a write that failed nobody knows what landed, so the folder is closed and opened again inside of this
+//! process: the normal start, which reads it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::argv::{Global, ServeArguments};
-use crate::config;
+use crate::config::{self, Config};
 use crate::exit::{Exit, Failure};
-use crate::node::{Node, StartError};
+use crate::node::{self, Node, StartError};
 use crate::output::{Output, facts, say};
 use crate::telemetry;
 
 /// How often to see whether the engine still runs.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long threads of the former start may hold the data folder when it is opened again.
+const LET_GO_MAX: Duration = Duration::from_mins(1);
 
 #[derive(Serialize)]
 struct Serving {
     api: String,
     gateway: String,
     data: String,
+}
+
+/// Why a node is to stop.
+enum Ended {
+    Asked,
+    /// The engine stopped by itself.
+    Stopped,
+    /// There is room on the disk again.
+    Room,
 }
 
 pub(super) async fn serve(global: &Global, serve: &ServeArguments, output: Output) -> Result<Exit, Failure> {
@@ -29,13 +51,39 @@ pub(super) async fn serve(global: &Global, serve: &ServeArguments, output: Outpu
     }
     let _telemetry = telemetry::start(&config.telemetry)
         .map_err(|error| Failure::usage("TELEMETRY", error.to_string()).field("telemetry"))?;
-    let node = Node::start(&config).await.map_err(|error| not_started(&error))?;
     // Before anybody is told that it runs: whoever is told may interrupt it at once.
-    #[cfg(unix)]
-    let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .map_err(|error| no_signals(&error))?;
-    #[cfg(not(unix))]
-    let terminated = ();
+    let mut signals = Signals::new()?;
+    let mut node = Node::start(&config).await.map_err(|error| not_started(&error))?;
+    tell(&node, &config, output)?;
+    // Callers find it where it was.
+    config.server.listen = node.api;
+    config.gateway.listen = node.gateway_address;
+    config.model_server.listen = node.models;
+    loop {
+        match ended(&node, &mut signals).await {
+            Ended::Asked => return Ok(shut_down(node, &config, &mut signals).await),
+            Ended::Stopped => {
+                node.stop().await;
+                return Err(Failure::new(
+                    Exit::Failed,
+                    "ENGINE_STOPPED",
+                    "expected an engine that runs, but it stopped",
+                )
+                .hint("the log above says why; after that, start again: what was acknowledged is kept"));
+            }
+            Ended::Room => {
+                tracing::warn!("there is room on the disk again: the data folder is opened anew");
+                node.stop().await;
+                match start_again(&config, &mut signals).await? {
+                    Some(again) => node = again,
+                    None => return Ok(Exit::Good),
+                }
+            }
+        }
+    }
+}
+
+fn tell(node: &Node, config: &Config, output: Output) -> Result<(), Failure> {
     let serving = Serving {
         api: format!("http://{}", node.api),
         gateway: format!("http://{}", node.gateway_address),
@@ -47,48 +95,91 @@ pub(super) async fn serve(global: &Global, serve: &ServeArguments, output: Outpu
             ("gateway", Some(serving.gateway.clone())),
             ("data", Some(serving.data.clone())),
         ])
-    })?;
-    let stopped = until_interrupted(&node, terminated).await?;
-    say("shutting down: what is under way ends first");
-    node.stop().await;
-    if stopped {
-        return Err(Failure::new(
-            Exit::Failed,
-            "ENGINE_STOPPED",
-            "expected an engine that runs, but it stopped",
-        )
-        .hint("the log above says why; after that, start again: what was acknowledged is kept"));
-    }
-    Ok(Exit::Good)
+    })
 }
 
-#[cfg(unix)]
-type Terminated = tokio::signal::unix::Signal;
-#[cfg(not(unix))]
-type Terminated = ();
-
-fn no_signals(error: &std::io::Error) -> Failure {
-    Failure::new(Exit::Failed, "SIGNALS", "failed to listen for signals").cause(error)
-}
-
-/// Whether the engine stopped by itself.
-async fn until_interrupted(
-    node: &Node,
-    #[cfg_attr(not(unix), allow(unused_variables, unused_mut))] mut terminated: Terminated,
-) -> Result<bool, Failure> {
-    #[cfg(unix)]
-    let terminated = terminated.recv();
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<Option<()>>();
-    tokio::pin!(terminated);
+async fn ended(node: &Node, signals: &mut Signals) -> Ended {
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => return interrupted.map(|()| false).map_err(|error| no_signals(&error)),
-            _ = &mut terminated => return Ok(false),
-            _ = look.tick() => if !node.is_running() {
-                return Ok(true);
-            },
+            () = signals.next() => return Ended::Asked,
+            _ = look.tick() => {
+                if node.is_full() {
+                    if node.wants_reopening() {
+                        return Ended::Room;
+                    }
+                } else if !node.is_running() {
+                    return Ended::Stopped;
+                }
+            }
+        }
+    }
+}
+
+async fn shut_down(node: Node, config: &Config, signals: &mut Signals) -> Exit {
+    let within = Duration::from_secs(config.server.drain_seconds);
+    say(&format!(
+        "shutting down: what is under way ends first, within {} s; a second signal ends it at once",
+        within.as_secs()
+    ));
+    let ending = async {
+        if !node.drain(within).await {
+            tracing::warn!("some work has not ended in time; it is done again after the next start");
+        }
+        node.stop().await;
+    };
+    tokio::select! {
+        () = ending => Exit::Good,
+        () = signals.next() => {
+            say("cut short: what was acknowledged is kept, what is under way is done again after the next start");
+            // Threads of workers would be waited for.
+            std::process::exit(i32::from(Exit::CutShort.code()))
+        }
+    }
+}
+
+/// Nothing when it was interrupted meanwhile.
+async fn start_again(config: &Config, signals: &mut Signals) -> Result<Option<Node>, Failure> {
+    let began = Instant::now();
+    loop {
+        match Node::start(config).await {
+            Ok(node) => return Ok(Some(node)),
+            Err(error) => {
+                let held = matches!(error, StartError::Folder(rocks::Error::InUse { .. }));
+                let waits = node::is_full(&error) || (held && began.elapsed() < LET_GO_MAX);
+                if !waits {
+                    return Err(not_started(&error));
+                }
+                tracing::warn!(%error, "the data folder cannot be opened yet");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = signals.next() => return Ok(None),
+        }
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::new(Exit::Failed, "SIGNALS", "failed to listen for signals").cause(&error)
+            })
+        };
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }
@@ -96,6 +187,10 @@ async fn until_interrupted(
 /// A start that failed, with what to do.
 pub(super) fn not_started(error: &StartError) -> Failure {
     match error {
+        error if node::is_full(error) => Failure::new(Exit::Failed, node::DISK_FULL, error.to_string())
+            .cause(std::error::Error::source(error).unwrap_or(error))
+            .field("store.data")
+            .hint("free some room on the disk of the data folder, then start again"),
         StartError::Folder(error) => Failure::of_folder(error),
         StartError::Listen { address, source } => {
             Failure::usage("PORT", format!("failed to listen on {address}")).cause(source).hint(

@@ -66,7 +66,7 @@ fn over(run: &RunView, asked: &WatchArguments) -> Option<Exit> {
     let people = asked.until_people && run.waits.iter().any(|wait| wait.kind == "people");
     let over = run.ended || matches!(run.state.as_str(), "live" | "standby");
     match (over, people) {
-        (true, _) => Some(Exit::of_run(&run.state)),
+        (true, _) => Some(Exit::of_run(&run.state, run.stages.iter().map(|stage| stage.state.as_str()))),
         (false, true) => Some(Exit::Waiting),
         (false, false) => None,
     }

@@ -126,9 +126,10 @@ impl Effective {
         }
         at_least("store.partitions", 1);
         at_least("store.predictions_days", 1);
-        at_least("limits.lane_waiting_max", 1);
-        at_least("limits.backlog_max", 1);
-        at_least("limits.streams_cached_max", 16);
+        for (key, least) in super::limits::LEAST {
+            at_least(key, least);
+        }
+        at_least("server.drain_seconds", 0);
         match config {
             Ok(config) if problems.is_empty() => Ok(config),
             Ok(_) => Err(Error::Problems(problems)),

@@ -3,6 +3,7 @@
 //!
 //! Every problem is named at once, with the key, what was expected and the nearest key that exists.
 
+mod limits;
 mod merge;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use limits::Limits;
 pub use merge::{Effective, Origin, Problem};
 
 /// The defaults, as the file that documents them.
@@ -36,6 +38,7 @@ pub struct Server {
     pub listen: SocketAddr,
     pub exposed: String,
     pub wait_seconds: u64,
+    pub drain_seconds: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -95,15 +98,6 @@ pub struct Telemetry {
 pub enum LogFormat {
     Text,
     Json,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(clippy::struct_field_names, reason = "a bound says `max`")]
-pub struct Limits {
-    pub lane_waiting_max: usize,
-    pub backlog_max: usize,
-    pub streams_cached_max: usize,
 }
 
 /// Why there is no configuration.

@@ -10,6 +10,7 @@ use engine::port::store::{Embedded, Store};
 use rocks::{Folder, NewLog};
 
 use super::desks::{self, CarryOut};
+use super::disk::Disk;
 use super::engine_thread::{self, Message};
 use super::{Secrets, StartError, SystemClock, partition_config};
 use crate::config::Config;
@@ -34,9 +35,10 @@ impl Bare {
         let journal: Arc<dyn Journal> = Arc::clone(&database) as Arc<dyn Journal>;
         let embedded: Arc<dyn Embedded> = Arc::clone(&database) as Arc<dyn Embedded>;
         let opened = Engine::open(&partition_config(config, &folder, &secrets), embedded, new.log_id)?;
-        let (sender, receiver) = engine_thread::channel();
+        let (sender, receiver) = engine_thread::channel(config.limits.messages_max);
         let desks = desks::start(config, workers, &journal, &sender, &clock).map_err(StartError::Thread)?;
-        let engine = engine_thread::start(opened, sender, receiver, desks.orders(), clock)
+        let disk = Disk::new(path.to_owned(), 0);
+        let engine = engine_thread::start(opened, sender, receiver, desks.orders(), clock, disk)
             .map_err(StartError::Thread)?;
         Ok(Self { folder, engine, desks })
     }

@@ -50,8 +50,13 @@ impl CarryOut for Workers {
 pub enum DeskMessage {
     Order(Box<WorkOrder>),
     Cancel(AttemptId),
-    Finished { attempt: AttemptId, outcome: Box<Outcome> },
+    Finished {
+        attempt: AttemptId,
+        outcome: Box<Outcome>,
+    },
     Acknowledged(AttemptId),
+    /// Begins nothing more; what is given is dropped when nothing is under way.
+    Drain(tokio::sync::mpsc::Sender<()>),
     Stop,
 }
 
@@ -82,6 +87,17 @@ pub struct Running {
 impl Running {
     pub fn orders(&self) -> Orders {
         self.orders.clone()
+    }
+
+    /// Begins nothing more, and waits for what is under way. Whether all of it ended in time.
+    pub async fn drain(&self, within: Duration) -> bool {
+        let (busy, mut idle) = tokio::sync::mpsc::channel(1);
+        for desk in self.orders.0.values() {
+            drop(desk.send(DeskMessage::Drain(busy.clone())));
+        }
+        drop(busy);
+        // Nobody says anything: it ends when every desk has let go.
+        tokio::time::timeout(within, idle.recv()).await.is_ok()
     }
 
     pub fn stop(self) {
@@ -142,6 +158,8 @@ pub fn start(
             engine: engine.clone(),
             clock: Arc::clone(clock),
             cancelled: BTreeMap::new(),
+            draining: false,
+            busy: None,
         };
         let name = format!("desk-{}", stage.as_str());
         threads.push(std::thread::Builder::new().name(name).spawn(move || {
@@ -174,6 +192,9 @@ struct Host {
     clock: Arc<SystemClock>,
     /// What is under way, and whether it is still wanted.
     cancelled: BTreeMap<AttemptId, Arc<AtomicBool>>,
+    draining: bool,
+    /// Held while draining, for as long as something is under way.
+    busy: Option<tokio::sync::mpsc::Sender<()>>,
 }
 
 impl Host {
@@ -187,12 +208,12 @@ impl Host {
             };
             let mut signals = vec![];
             for message in first.into_iter().chain(messages.try_iter().take(MESSAGES_PER_STEP)) {
-                let Some(signal) = self.take(message) else {
+                if !self.take(message, &mut signals) {
                     // What is under way is done again after the next start, under the same attempt id.
                     self.cancelled.values().for_each(|cancelled| cancelled.store(true, Relaxed));
-                    return Ok(());
-                };
-                signals.push(signal);
+                    // What may be forgotten is.
+                    return self.desk.step(Signal::Tick(self.clock.wall())).map(drop);
+                }
             }
             let now = self.clock.monotonic_us();
             if now - ticked >= TICK.as_micros() as u64 {
@@ -201,24 +222,34 @@ impl Host {
             }
             let actions = self.desk.steps(signals)?;
             self.carry_out(actions);
+            if self.busy.is_some() && self.desk.is_idle() {
+                self.busy = None;
+            }
         }
     }
 
-    /// Nothing when the desk is to end.
-    fn take(&mut self, message: DeskMessage) -> Option<Signal> {
-        Some(match message {
-            DeskMessage::Order(order) => Signal::Command(order),
-            DeskMessage::Cancel(attempt) => Signal::Cancel(attempt),
+    /// False when the desk is to end.
+    fn take(&mut self, message: DeskMessage, signals: &mut Vec<Signal>) -> bool {
+        match message {
+            // It stays outstanding, and comes again after the next start.
+            DeskMessage::Order(_) if self.draining => {}
+            DeskMessage::Order(order) => signals.push(Signal::Command(order)),
+            DeskMessage::Cancel(attempt) => signals.push(Signal::Cancel(attempt)),
             DeskMessage::Finished { attempt, outcome } => {
                 self.cancelled.remove(&attempt);
-                Signal::Finished { attempt, outcome: *outcome }
+                signals.push(Signal::Finished { attempt, outcome: *outcome });
             }
             DeskMessage::Acknowledged(attempt) => {
                 self.workers.recorded(&attempt);
-                Signal::Acknowledged(attempt)
+                signals.push(Signal::Acknowledged(attempt));
             }
-            DeskMessage::Stop => return None,
-        })
+            DeskMessage::Drain(busy) => {
+                self.desk.drain();
+                (self.draining, self.busy) = (true, Some(busy));
+            }
+            DeskMessage::Stop => return false,
+        }
+        true
     }
 
     fn carry_out(&mut self, actions: Vec<Action>) {

@@ -22,15 +22,17 @@ use gateway::Gateway;
 use tokio::sync::{oneshot, watch};
 use wire::record::Lane;
 
+use super::StartError;
 use super::clock::SystemClock;
 use super::desks::{DeskMessage, Orders};
+use super::disk::{DISK_FULL, Disk, is_full};
 
-/// How many messages wait for the engine; beyond it callers are told to come back.
-const MESSAGES_MAX: usize = 4_096;
 /// How many messages one pass takes.
 const MESSAGES_PER_PASS: usize = 1_024;
 /// The longest sleep, so that a stop is noticed.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
+/// How long to wait for messages between looks at the disk while decisions are suspended.
+const SUSPENDED_SLEEP: Duration = Duration::from_millis(100);
 
 pub enum Message {
     Say { said: Said, origin: Origin, answer: oneshot::Sender<Answer> },
@@ -40,8 +42,9 @@ pub enum Message {
     Stop,
 }
 
-pub fn channel() -> (SyncSender<Message>, Receiver<Message>) {
-    sync_channel(MESSAGES_MAX)
+/// `messages_max` wait for the engine; beyond it callers are told to come back.
+pub fn channel(messages_max: usize) -> (SyncSender<Message>, Receiver<Message>) {
+    sync_channel(messages_max)
 }
 
 /// Who waits for the answer to an input.
@@ -76,6 +79,8 @@ pub struct Running {
     stopped: Arc<Mutex<Option<Stopped>>>,
     goes_on: Arc<AtomicBool>,
     counts: Arc<Counts>,
+    disk: Arc<Disk>,
+    closing: Arc<AtomicBool>,
 }
 
 pub fn start(
@@ -84,6 +89,7 @@ pub fn start(
     receiver: Receiver<Message>,
     orders: Orders,
     clock: Arc<SystemClock>,
+    disk: Arc<Disk>,
 ) -> std::io::Result<Running> {
     let (changed, changes) = watch::channel(0);
     let stopped = Arc::new(Mutex::new(None));
@@ -99,13 +105,15 @@ pub fn start(
         changed,
         stopped: Arc::clone(&stopped),
         counts: Arc::clone(&counts),
+        disk: Arc::clone(&disk),
     };
     let is_running = Arc::clone(&running);
     let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
         driver.drive(&receiver);
         is_running.store(false, Relaxed);
     })?;
-    Ok(Running { sender, thread: Some(thread), changes, stopped, goes_on: running, counts })
+    let closing = Arc::default();
+    Ok(Running { sender, thread: Some(thread), changes, stopped, goes_on: running, counts, disk, closing })
 }
 
 struct Driver {
@@ -118,6 +126,7 @@ struct Driver {
     changed: watch::Sender<u64>,
     stopped: Arc<Mutex<Option<Stopped>>>,
     counts: Arc<Counts>,
+    disk: Arc<Disk>,
 }
 
 impl Driver {
@@ -130,6 +139,13 @@ impl Driver {
             };
             for message in messages.try_iter().take(MESSAGES_PER_PASS) {
                 stops |= self.take(message);
+            }
+            if self.disk.is_low() {
+                // What waits is decided when there is room.
+                if stops {
+                    return;
+                }
+                continue;
             }
             let began = self.clock.monotonic_us();
             let passed = self.engine.pass(clock::read(&*self.clock)).and_then(|passed| {
@@ -147,6 +163,9 @@ impl Driver {
                 Err(error) => {
                     // Whether the write landed is known after a restart, which is the normal start.
                     tracing::error!(error = &error as &dyn std::error::Error, "the engine stops");
+                    if is_full(&error) {
+                        self.disk.fail();
+                    }
                     self.stop(Stopped::new(Code::WriteFailed, error.to_string()));
                     return;
                 }
@@ -158,6 +177,9 @@ impl Driver {
     }
 
     fn sleep(&self) -> Duration {
+        if self.disk.is_low() {
+            return SUSPENDED_SLEEP;
+        }
         if self.engine.is_waiting() {
             return Duration::ZERO;
         }
@@ -299,6 +321,11 @@ impl Running {
         self.goes_on.load(Relaxed)
     }
 
+    /// Takes no new requests; what workers say is taken on.
+    pub fn close(&self) {
+        self.closing.store(true, Relaxed);
+    }
+
     /// What the API sees of the engine.
     pub fn handle(&self, gateway: Gateway) -> Handle {
         Handle {
@@ -307,25 +334,31 @@ impl Running {
             stopped: Arc::clone(&self.stopped),
             goes_on: Arc::clone(&self.goes_on),
             counts: Arc::clone(&self.counts),
+            disk: Arc::clone(&self.disk),
+            closing: Arc::clone(&self.closing),
             gateway,
         }
     }
 
-    /// Records a definition in every partition.
-    pub async fn define(&self, define: Define) -> Result<(), String> {
+    /// Records a definition in every partition; in front of what is said after this call.
+    pub fn define(
+        &self,
+        define: Define,
+    ) -> Result<impl Future<Output = Result<(), StartError>> + Send + 'static, StartError> {
+        let ended = || StartError::Roles("the engine has ended".to_owned());
         let (answer, answered) = oneshot::channel();
         let origin = Origin { input_id: uuid::Uuid::new_v4().to_string(), traceparent: None };
         let said = Said::Request(Box::new(Request::Define(define)));
-        self.sender
-            .send(Message::Say { said, origin, answer })
-            .map_err(|_| "the engine has ended".to_owned())?;
-        match answered.await {
-            Ok(Answer::Refused(refusal) | Answer::Recorded { refused: Some(refusal), .. }) => {
-                Err(refusal.to_string())
+        self.sender.send(Message::Say { said, origin, answer }).map_err(|_| ended())?;
+        Ok(async move {
+            match answered.await {
+                Ok(Answer::Refused(refusal) | Answer::Recorded { refused: Some(refusal), .. }) => {
+                    Err(StartError::Roles(refusal.to_string()))
+                }
+                Ok(Answer::Recorded { .. } | Answer::Repeat { .. }) => Ok(()),
+                Err(_) => Err(ended()),
             }
-            Ok(Answer::Recorded { .. } | Answer::Repeat { .. }) => Ok(()),
-            Err(_) => Err("the engine has ended".to_owned()),
-        }
+        })
     }
 
     pub fn stop(mut self) {
@@ -339,6 +372,14 @@ impl Running {
     }
 }
 
+/// Never waits: a caller is told at once that there is no room.
+fn send(sender: &SyncSender<Message>, message: Message) -> Result<(), NotSubmitted> {
+    sender.try_send(message).map_err(|error| match error {
+        TrySendError::Full(_) => NotSubmitted::Busy,
+        TrySendError::Disconnected(_) => NotSubmitted::Closing,
+    })
+}
+
 /// The engine as the API sees it.
 #[derive(Debug)]
 pub struct Handle {
@@ -347,19 +388,17 @@ pub struct Handle {
     stopped: Arc<Mutex<Option<Stopped>>>,
     goes_on: Arc<AtomicBool>,
     counts: Arc<Counts>,
+    disk: Arc<Disk>,
+    closing: Arc<AtomicBool>,
     gateway: Gateway,
 }
 
 #[async_trait]
 impl api::Engine for Handle {
     async fn submit(&self, said: Said, origin: Origin, wait: Duration) -> Result<Submitted, NotSubmitted> {
-        self.ready().map_err(NotSubmitted::Stopped)?;
+        self.ready()?;
         let (answer, answered) = oneshot::channel();
-        match self.sender.try_send(Message::Say { said, origin, answer }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => return Err(NotSubmitted::Busy),
-            Err(TrySendError::Disconnected(_)) => return Err(NotSubmitted::Closing),
-        }
+        send(&self.sender, Message::Say { said, origin, answer })?;
         match tokio::time::timeout(wait, answered).await {
             Ok(Ok(answer)) => Ok(Submitted::Decided(answer)),
             Ok(Err(_)) => Err(NotSubmitted::Closing),
@@ -371,12 +410,18 @@ impl api::Engine for Handle {
         self.changes.clone()
     }
 
-    fn ready(&self) -> Result<(), Stopped> {
+    fn ready(&self) -> Result<(), NotSubmitted> {
+        if self.closing.load(Relaxed) {
+            return Err(NotSubmitted::Closing);
+        }
+        if let Some(suspended) = self.disk.suspended() {
+            return Err(suspended);
+        }
         let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match stopped {
-            Some(stopped) => Err(stopped),
+            Some(stopped) => Err(NotSubmitted::Stopped(stopped)),
             None if !self.goes_on.load(Relaxed) => {
-                Err(Stopped::new(Code::WriteFailed, "the engine has ended"))
+                Err(NotSubmitted::Stopped(Stopped::new(Code::WriteFailed, "the engine has ended")))
             }
             None => Ok(()),
         }
@@ -398,7 +443,25 @@ impl api::Engine for Handle {
         let seconds = counts.pass_us.load(Relaxed) as f64 / 1e6;
         write!(text, "# TYPE modelrail_pass_seconds counter\nmodelrail_pass_seconds_total {seconds}\n")
             .expect("writing to a string");
+        let (free, suspended) = (self.disk.free_bytes(), u8::from(self.disk.is_low()));
+        write!(text, "# TYPE modelrail_disk_free_bytes gauge\nmodelrail_disk_free_bytes {free}\n# TYPE modelrail_suspended gauge\nmodelrail_suspended{{code=\"{DISK_FULL}\"}} {suspended}\n")
+            .expect("writing to a string");
         text.push_str(&self.gateway.render_openmetrics("modelrail_"));
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_beyond_the_bound_are_refused_at_once() {
+        let (sender, receiver) = channel(2);
+        let sent = (0..4).map(|_| send(&sender, Message::Stop).is_ok());
+        assert_eq!(sent.collect::<Vec<_>>(), [true, true, false, false]);
+        assert_eq!(send(&sender, Message::Stop), Err(NotSubmitted::Busy));
+        drop(receiver);
+        assert_eq!(send(&sender, Message::Stop), Err(NotSubmitted::Closing));
     }
 }

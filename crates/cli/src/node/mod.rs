@@ -14,9 +14,11 @@
 //! waits for a worker.
 
 mod backend;
+mod backups;
 mod bare;
 mod clock;
 mod desks;
+mod disk;
 mod engine_thread;
 mod observe;
 mod routers;
@@ -46,9 +48,11 @@ use tokio::sync::watch;
 use crate::config::Config;
 
 pub use backend::of as in_process;
+pub use backups::{FolderBackups, heads};
 pub use bare::Bare;
 pub use clock::SystemClock;
 pub use desks::CarryOut;
+pub use disk::{DISK_FULL, free_bytes, is_full};
 pub use engine_thread::Message;
 pub use secrets::Secrets;
 pub use workflows::load as load_workflows;
@@ -58,6 +62,7 @@ pub use workflows::load as load_workflows;
 pub struct Node {
     pub api: SocketAddr,
     pub gateway_address: SocketAddr,
+    pub models: SocketAddr,
     pub gateway: Gateway,
     engine: engine_thread::Running,
     desks: desks::Running,
@@ -66,6 +71,8 @@ pub struct Node {
     closing: watch::Sender<bool>,
     serving: Vec<tokio::task::JoinHandle<()>>,
     folder: Folder,
+    disk: Arc<disk::Disk>,
+    watch: disk::Watch,
 }
 
 /// Why a node did not start.
@@ -110,6 +117,8 @@ impl Node {
         let path = &config.store.data;
         let new = NewLog { log_id: uuid::Uuid::new_v4().into_bytes(), partitions: config.store.partitions };
         let folder = Folder::open_or_create(path, &new)?;
+        let disk = disk::Disk::new(path.clone(), config.limits.disk_free_min_mib);
+        let watch = disk::Watch::start(Arc::clone(&disk), folder.database()).map_err(StartError::Thread)?;
         let secrets = Secrets::open(path)?;
         let users = Arc::new(Users::open(path)?);
         users.create_admin_if_absent()?;
@@ -122,10 +131,11 @@ impl Node {
         let journal: Arc<dyn Journal> = Arc::clone(&database) as Arc<dyn Journal>;
         let embedded: Arc<dyn Embedded> = Arc::clone(&database) as Arc<dyn Embedded>;
         let blobs: Arc<dyn Blobs> = folder.blobs();
-        let predictions: Arc<dyn Predictions> = folder.predictions();
+        let predictions: Arc<dyn Predictions> =
+            Arc::new(disk::WithinReserve { inner: folder.predictions(), disk: Arc::clone(&disk) });
 
-        let production = model_server::Server::new(model_server::Limits::default());
-        let staging = model_server::Server::new(model_server::Limits::default());
+        let production = model_server::Server::new(config.limits.model_server());
+        let staging = model_server::Server::new(config.limits.model_server());
         let (closing, closed) = watch::channel(false);
         let mut tasks = vec![];
         let listener = bind(config.model_server.listen).await?;
@@ -141,7 +151,7 @@ impl Node {
             backend: Arc::new(backend::of(production.clone())),
             predictions: Arc::clone(&predictions),
             kill: Some(Credential::new(&secrets.kill)),
-            limits: gateway::Limits::default(),
+            limits: config.limits.gateway(),
         })?;
         let listener = bind(config.gateway.listen).await?;
         let gateway_address = listener.local_addr().expect("a bound listener has an address");
@@ -152,6 +162,7 @@ impl Node {
             embedded,
             new.log_id,
         )?;
+        folder.restored_is_recorded()?;
         let environment = |name: &str| Environment::parse(name).expect("a plain name");
         let serving: Arc<serving::InProcess> =
             Arc::new(serving::InProcess::new(NAME, production, production_at));
@@ -175,14 +186,20 @@ impl Node {
             },
         });
 
-        let (engine_sender, engine_receiver) = engine_thread::channel();
+        let (engine_sender, engine_receiver) = engine_thread::channel(config.limits.messages_max);
         let workers = workers as Arc<dyn desks::CarryOut>;
         let desks =
             desks::start(config, &workers, &journal, &engine_sender, &clock).map_err(StartError::Thread)?;
-        let engine =
-            engine_thread::start(engine, engine_sender, engine_receiver, desks.orders(), Arc::clone(&clock))
-                .map_err(StartError::Thread)?;
-        record_roles(&engine, &users).await?;
+        let engine = engine_thread::start(
+            engine,
+            engine_sender,
+            engine_receiver,
+            desks.orders(),
+            Arc::clone(&clock),
+            Arc::clone(&disk),
+        )
+        .map_err(StartError::Thread)?;
+        record_roles(&engine, &users, &disk).await?;
         let observer = observe::start(
             engine.sender(),
             Arc::clone(&store),
@@ -210,10 +227,11 @@ impl Node {
             clock,
             users,
             workflows,
+            backups: Arc::new(FolderBackups(folder.backups())),
             parsers: wire::definitions::parsers(),
         };
         let wait_default = Duration::from_secs(config.server.wait_seconds);
-        let http = api::Api::new(ports, api::Config { wait_default, ..api::Config::default() });
+        let http = api::Api::new(ports, api::Config { wait_default, ..config.limits.api() });
         let listener = bind(config.server.listen).await?;
         let address = listener.local_addr().expect("a bound listener has an address");
         tasks.push(tokio::spawn({
@@ -227,6 +245,7 @@ impl Node {
         Ok(Self {
             api: address,
             gateway_address,
+            models: production_at,
             gateway,
             engine,
             desks,
@@ -235,6 +254,8 @@ impl Node {
             closing,
             serving: tasks,
             folder,
+            disk,
+            watch,
         })
     }
 
@@ -243,7 +264,23 @@ impl Node {
         self.engine.is_running()
     }
 
-    /// Drains: no new requests, what is under way ends, everything is durable.
+    /// Whether a write found no room on the disk: nothing is decided until the folder was opened again.
+    pub fn is_full(&self) -> bool {
+        self.disk.has_failed() || self.folder.database().is_full()
+    }
+
+    /// Whether the folder is to be opened again, and there is room for it.
+    pub fn wants_reopening(&self) -> bool {
+        self.disk.wants_reopening()
+    }
+
+    /// Takes no new work and waits for what is under way; reading and serving go on. Whether all of it ended in time.
+    pub async fn drain(&self, within: Duration) -> bool {
+        self.engine.close();
+        self.desks.drain(within).await
+    }
+
+    /// Ends: connections are drained, everything is durable.
     pub async fn stop(self) {
         self.http.close();
         self.closing.send_replace(true);
@@ -252,11 +289,12 @@ impl Node {
             let _ended = task.await;
         }
         self.gateway.flush().await;
-        let (observer, desks, engine) = (self.observer, self.desks, self.engine);
+        let (observer, desks, engine, watch) = (self.observer, self.desks, self.engine, self.watch);
         let joined = tokio::task::spawn_blocking(move || {
             observer.stop();
             desks.stop();
             engine.stop();
+            watch.stop();
         });
         if let Err(error) = joined.await {
             tracing::error!(%error, "a thread did not end as it should");
@@ -308,18 +346,25 @@ fn partition_config(config: &Config, folder: &Folder, secrets: &Secrets) -> Part
     let bounds = Bounds {
         lane_waiting_max: config.limits.lane_waiting_max,
         streams_cached_max: config.limits.streams_cached_max,
+        request_memory_records: config.limits.request_memory_records,
         ..Bounds::default()
     };
     PartitionConfig {
         log_id: folder.log_id(),
         partition: 0,
         partitions: folder.partitions(),
-        binary: format!("modelrail {}", env!("CARGO_PKG_VERSION")),
+        binary: claimant(folder),
         parsers: wire::definitions::parsers(),
         key: engine::token::Key(secrets.engine),
         redispatch: Redispatch::All,
         bounds,
     }
+}
+
+/// Who claims: after a restore with the words for it, so that the log says where it went on from a copy.
+fn claimant(folder: &Folder) -> String {
+    let binary = backups::binary();
+    folder.restored().map_or(binary.clone(), |words| format!("{binary}, {words}"))
 }
 
 fn worker_config(config: &Config, secrets: &Secrets) -> stages::Config {
@@ -346,9 +391,23 @@ fn worker_config(config: &Config, secrets: &Secrets) -> stages::Config {
 }
 
 /// The users' roles are the role map in force, in every partition, before anything is decided.
-async fn record_roles(engine: &engine_thread::Running, users: &Users) -> Result<(), StartError> {
-    let define = users.define();
-    engine.define(define).await.map_err(StartError::Roles)
+///
+/// On a full disk nothing is decided: they wait in front of everything else then, and the start goes on.
+async fn record_roles(
+    engine: &engine_thread::Running,
+    users: &Users,
+    disk: &disk::Disk,
+) -> Result<(), StartError> {
+    let defined = engine.define(users.define())?;
+    if disk.is_low() {
+        tokio::spawn(async move {
+            if let Err(error) = defined.await {
+                tracing::error!(%error, "the roles could not be recorded");
+            }
+        });
+        return Ok(());
+    }
+    defined.await
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {

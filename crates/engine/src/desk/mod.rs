@@ -153,6 +153,16 @@ impl Desk {
         self.under_way.len()
     }
 
+    /// Forgets what is not begun: the engine gives it again to whoever comes next. What is under way ends.
+    pub fn drain(&mut self) {
+        self.backlog.clear();
+    }
+
+    /// Whether nothing is under way, and every answer is where it cannot get lost.
+    pub fn is_idle(&self) -> bool {
+        self.backlog.is_empty() && self.under_way.is_empty() && self.unacknowledged.is_empty()
+    }
+
     pub fn step(&mut self, signal: Signal) -> Result<Vec<Action>, journal::Error> {
         self.steps([signal])
     }

@@ -101,6 +101,21 @@ fn the_pool_is_bounded_and_the_backlog_handed_back() {
 }
 
 #[test]
+fn a_draining_desk_ends_what_is_under_way_and_begins_nothing_more() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut desk = small(&journal);
+    command(&mut desk, 1);
+    command(&mut desk, 2);
+    desk.drain();
+    assert!(!desk.is_idle());
+    assert_eq!(finish(&mut desk, 1), [report(1, WorkerAnswer::Done(outcome()))], "the second is not begun");
+    assert!(!desk.is_idle(), "its answer may still get lost");
+    desk.step(Signal::Acknowledged(attempt(1))).unwrap();
+    assert!(desk.is_idle());
+    assert_eq!(command(&mut small(&journal), 2), [begin(2)], "the next start begins it");
+}
+
+#[test]
 fn what_is_not_begun_in_time_is_handed_back() {
     let journal = Arc::new(memory::Journal::default());
     let mut desk = small(&journal);

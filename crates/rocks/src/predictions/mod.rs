@@ -79,6 +79,10 @@ impl Predictions {
         Ok(Self { db, names: Mutex::new(names), horizon, _lock: lock })
     }
 
+    pub(crate) fn db(&self) -> &DB {
+        &self.db
+    }
+
     pub(crate) fn flush(&self) -> Result<(), error::Error> {
         let families = [PREDICTIONS, LABELS, REQUESTS, NAMES].map(|name| self.family(name));
         self.db.flush_cfs_opt(&families, &rocksdb::FlushOptions::default()).map_err(error::Error::Write)

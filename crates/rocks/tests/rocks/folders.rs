@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::port::log::{Append, Log as _};
-use engine::port::store::Embedded as _;
+use engine::port::store::{Batch, Embedded as _, Store as _};
 use rocks::{Error, Folder, Kind, NewLog};
 
 use crate::samples;
@@ -90,6 +90,44 @@ fn wrong_folders_are_refused_with_a_code_and_a_hint() {
         assert_eq!(error.code(), code, "case {number}: {error:?}");
         assert_eq!(refusal(folder.path()).code(), code, "case {number}: refusing changed nothing");
     }
+}
+
+#[test]
+fn a_folder_of_a_newer_release_names_it_and_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path(), 0..3);
+    let path = folder.path().join("FORMAT");
+    let ours = fs::read_to_string(&path).unwrap();
+    assert!(ours.contains("\nby modelrail "), "{ours}");
+    let newer =
+        ours.replace("modelrail-data 1", "modelrail-data 2").replace("by modelrail ", "by modelrail 9");
+    fs::write(&path, &newer).unwrap();
+    for error in [refusal(folder.path()), Folder::open(folder.path()).unwrap_err()] {
+        assert_eq!((error.code(), error.kind()), ("DATA_VERSION", Kind::Mend));
+        assert!(error.to_string().contains("written by modelrail 9"), "{error}");
+        assert!(error.hint().unwrap().contains("newer release"), "{error}");
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), newer);
+    fs::write(&path, ours).unwrap();
+    assert_eq!(samples::open(folder.path()).database().end(0).unwrap(), samples::end_after(3));
+}
+
+#[test]
+fn a_view_of_another_version_is_deleted_and_the_log_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path(), 0..3);
+    assert!(samples::open(folder.path()).database().head(0).unwrap().is_some());
+    let families = ["default", "meta", "log", "view", "journal"];
+    let raw =
+        rocksdb::DB::open_cf(&rocksdb::Options::default(), folder.path().join("log"), families).unwrap();
+    raw.put_cf(raw.cf_handle("meta").unwrap(), b"view", 99_u32.to_be_bytes()).unwrap();
+    drop(raw);
+    let database = samples::open(folder.path()).database();
+    assert_eq!(database.head(0).unwrap(), None, "to be built again from the log");
+    assert_eq!(database.end(0).unwrap(), samples::end_after(3));
+    // Building it again begins at the first record.
+    database.write_sync(&Batch { appends: vec![], commits: samples::pass(0).commits }).unwrap();
+    assert!(database.head(0).unwrap().is_some());
 }
 
 #[test]

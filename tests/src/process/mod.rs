@@ -9,3 +9,7 @@ mod commands;
 mod kills;
 mod ledger;
 mod place;
+mod power;
+mod random;
+mod report;
+mod workload;

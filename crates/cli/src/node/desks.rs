@@ -11,6 +11,7 @@ use domain::name::AttemptId;
 use domain::work::Outcome;
 use domain::workflow::StageKind;
 use engine::desk::{Action, Bounds, Desk, Signal};
+use engine::fail::{self, Point};
 use engine::partition::WorkOrder;
 use engine::port::clock::Clock as _;
 use engine::port::journal::{self, Journal};
@@ -172,6 +173,7 @@ impl Host {
                         self.engine
                             .send(Message::Report { report: Box::new(report), desk: self.own.clone() }),
                     );
+                    fail::at(Point::E5);
                 }
                 Action::Heartbeat(beat) => {
                     drop(self.engine.try_send(Message::Heard { attempt: beat.attempt, at: beat.at }));
@@ -192,6 +194,7 @@ impl Host {
             let span = telemetry::attempt_span(command);
             let _entered = span.enter();
             let heard = |words: &str| {
+                fail::at(Point::E3);
                 tracing::debug!(attempt = %command.attempt, words, "progress");
                 // A lost sign of life is followed by the next.
                 drop(engine.try_send(Message::Heard { attempt: command.attempt.clone(), at: clock.wall() }));

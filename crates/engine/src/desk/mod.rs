@@ -24,6 +24,7 @@ use std::sync::Arc;
 use domain::name::AttemptId;
 use domain::time::{Millis, Timestamp};
 
+use crate::fail::{self, Point};
 use crate::partition::WorkOrder;
 use crate::port::journal::{self, Entry, Journal, State};
 use crate::request::{Report, WorkerAnswer};
@@ -169,6 +170,7 @@ impl Desk {
                 format!("{} commands wait or are under way", self.under_way.len() + self.backlog.len());
             return self.answer(&order, WorkerAnswer::Declined(reason.into()), actions);
         }
+        fail::at(Point::E1);
         self.journal.put(&[self.entry(attempt, State::Taken)])?;
         self.backlog.push_back((order, self.now));
         Ok(())
@@ -180,6 +182,7 @@ impl Desk {
         {
             let attempt = order.command.attempt.clone();
             self.journal.put(&[self.entry(&attempt, State::Begun)])?;
+            fail::at(Point::E2);
             let (order, _) = self.backlog.pop_front().expect("it was just looked at");
             actions.push(Action::Begin(Box::new(order.clone())));
             self.under_way.insert(attempt, order);
@@ -209,6 +212,7 @@ impl Desk {
         actions: &mut Vec<Action>,
     ) -> Result<(), journal::Error> {
         let attempt = &order.command.attempt;
+        fail::at(Point::E4);
         self.journal.put(&[self.entry(attempt, State::Answered(answer::encode(&answer)))])?;
         let report = Report { attempt: attempt.clone(), token: order.token, answer };
         self.unacknowledged.insert(attempt.clone(), (report.clone(), self.now));
@@ -218,6 +222,7 @@ impl Desk {
 
     fn close(&mut self, attempt: &AttemptId) -> Result<(), journal::Error> {
         if let Some((report, _)) = self.unacknowledged.remove(attempt) {
+            fail::at(Point::E6);
             self.journal.put(&[self.entry(attempt, State::Closed(answer::encode(&report.answer)))])?;
         }
         Ok(())

@@ -6,6 +6,8 @@ mod asking;
 mod bad_input;
 mod callers;
 mod commands;
+mod flips;
+mod folder;
 mod kills;
 mod ledger;
 mod place;

@@ -16,7 +16,7 @@ use super::place::{Place, Server, event};
 /// Deliveries side by side, each of three versions of a model of its own.
 const LANES: usize = 2;
 /// How long a run may take, harm included.
-const RUN_MAX: Duration = Duration::from_secs(120);
+const RUN_MAX: Duration = Duration::from_mins(2);
 
 /// What the lanes share with whoever does harm.
 pub(super) struct Shared {
@@ -46,12 +46,6 @@ impl Shared {
         if let Some(addresses) = server.addresses() {
             *self.current.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
         }
-    }
-
-    /// How much was acknowledged so far: events and votes.
-    pub(super) fn acknowledged(&self) -> usize {
-        let ledger = self.ledger.lock().unwrap();
-        ledger.published.len() + ledger.accepted.len()
     }
 }
 

@@ -55,7 +55,9 @@ impl Powered {
         place.set("LD_PRELOAD", shim(built.path()).display().to_string());
         place.set("POWER_ROOT", root);
         place.set("POWER_JOURNAL", journal.display().to_string());
-        variables.iter().for_each(|(name, value)| place.set(name, value.clone()));
+        for (name, value) in variables {
+            place.set(name, value.clone());
+        }
         let disk = Disk::of(place.root(), DATA);
         Self { place, journal, disk, _built: built }
     }

@@ -88,19 +88,21 @@ impl Problem {
 
     /// A defect or a broken disk: the cause is logged, not shown.
     pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
-        let mut causes = vec![cause.to_string()];
-        let mut source = cause.source();
-        while let Some(next) = source {
-            causes.push(next.to_string());
-            source = next.source();
-        }
-        tracing::error!(error = causes.join(": "), "failed to answer a request");
+        tracing::error!(error = causes(cause), "failed to answer a request");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "INTERNAL",
             "failed to answer; the log of this server says why",
         )
         .hint("look at the server's log, then try again")
+    }
+
+    /// What is kept cannot be read: its code says what, its text why.
+    fn damaged(code: &'static str, cause: &(dyn std::error::Error + 'static)) -> Self {
+        let causes = causes(cause);
+        tracing::error!(code, error = causes, "failed to read what is kept");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, causes)
+            .hint("look at the disk; run `modelrail verify`, and restore the data folder from a copy if it is broken")
     }
 
     /// All that is wrong with a text.
@@ -136,6 +138,18 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+/// An error with all that led to it.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut causes = error.to_string();
+    let mut source = error.source();
+    while let Some(next) = source {
+        causes.push_str(": ");
+        causes.push_str(&next.to_string());
+        source = next.source();
+    }
+    causes
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal.kind {
@@ -170,13 +184,23 @@ impl From<NotSubmitted> for Problem {
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
-        Self::internal(&error)
+        let code = match &error {
+            store::Error::Foreign { .. } | store::Error::OutOfOrder { .. } | store::Error::Corrupt(_) => {
+                "VIEW_DAMAGED"
+            }
+            store::Error::Io(_) => "STORE_FAILED",
+        };
+        Self::damaged(code, &error)
     }
 }
 
 impl From<log::Error> for Problem {
     fn from(error: log::Error) -> Self {
-        Self::internal(&error)
+        let code = match &error {
+            log::Error::NoSuchPartition { .. } => "WRONG_PARTITION",
+            log::Error::Io(_) => "LOG_UNREADABLE",
+        };
+        Self::damaged(code, &error)
     }
 }
 
@@ -187,7 +211,8 @@ impl From<blobs::Error> for Problem {
                 Self::not_found("MISSING", format!("expected bytes of {digest}, but there are none"))
                     .hint("evidence expires; the digest stays in the log")
             }
-            blobs::Error::Corrupt(_) | blobs::Error::Io(_) => Self::internal(&error),
+            blobs::Error::Corrupt(_) => Self::damaged("BLOB_CORRUPT", &error),
+            blobs::Error::Io(_) => Self::damaged("BLOBS_UNREACHABLE", &error),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod chain;
 pub mod code;
 pub mod desk;
 pub mod embedded;
+pub mod fail;
 pub mod fold;
 pub mod placement;
 pub mod replay;

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::name::Digest;
+use engine::fail::{self, Point};
 use engine::port::blobs::{self, Error};
 
 use crate::error;
@@ -54,7 +55,10 @@ impl Blobs {
         let path =
             self.folder.join("incoming").join(self.incoming.fetch_add(1, Ordering::Relaxed).to_string());
         let mut file = File::create_new(&path)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        let written = file.write_all(bytes).and_then(|()| {
+            fail::at(Point::B1);
+            file.sync_all()
+        });
         if written.is_err() {
             // A full disk gets its room back at once; what cannot be removed now goes at the next opening.
             let _ = fs::remove_file(&path);
@@ -78,6 +82,7 @@ impl blobs::Blobs for Blobs {
             sync_folder(&self.folder.join("sha256"))?;
         }
         fs::rename(self.receive(bytes)?, &place)?;
+        fail::at(Point::B2);
         sync_folder(shard)?;
         Ok(digest)
     }

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use domain::name::Digest;
+use engine::fail::{self, Point, Safety};
 use engine::port::log::Append;
 use engine::port::store::{self, Commit};
 use rocksdb::statistics::{StatsLevel, Ticker};
@@ -125,8 +126,10 @@ impl Database {
         guard.note(&acknowledged)?;
         guard.sync()?;
 
-        if db.get_cf(meta, VIEW_KEY).map_err(Error::Read)?.as_deref() != Some(&view::VERSION.to_be_bytes()) {
+        let shape = db.get_cf(meta, VIEW_KEY).map_err(Error::Read)?;
+        if shape.as_deref() != Some(&view::VERSION.to_be_bytes()) || fail::is_off(Safety::View) {
             forget_view(&db)?;
+            fail::at(Point::M1);
         }
         let ends = acknowledged.iter().map(|partition| AtomicU64::new(partition.end)).collect();
         let view = view::Standing::read(&db, family(&db, VIEW))?;
@@ -195,6 +198,7 @@ impl Database {
         let mut batch = WriteBatch::default();
         let ends = log::put(&mut batch, self.log_family(), &writing.acknowledged, appends);
         self.write_view(&mut writing, batch, false)?;
+        fail::at(Point::K4);
 
         for (partition, (end, last)) in &ends {
             let hash = Digest::of(last);
@@ -341,7 +345,7 @@ pub(crate) fn failed(error: Error) -> store::Error {
 
 fn synced() -> WriteOptions {
     let mut options = WriteOptions::default();
-    options.set_sync(true);
+    options.set_sync(!fail::is_off(Safety::Sync));
     options
 }
 

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use engine::fail::{self, Point};
+
 use crate::backup;
 use crate::blobs::Blobs;
 use crate::database::{self, Database};
@@ -45,13 +47,14 @@ impl Folder {
             return Err(unusable(std::io::Error::new(std::io::ErrorKind::InvalidInput, message)));
         }
         refuse_copies(path)?;
-        fs::create_dir_all(path).map_err(unusable)?;
+        make(path).map_err(unusable)?;
         let lock = lock(path)?;
         if let Some(log) = format::read(path)? {
             return Self::open_locked(path, log, lock);
         }
         // FORMAT comes last: a crash before it leaves an empty database, which the next call completes.
         database::create(&path.join("log"), new)?;
+        fail::at(Point::F1);
         format::write(path, new)?;
         Self::open_locked(path, *new, lock)
     }
@@ -116,6 +119,20 @@ fn refuse_copies(path: &Path) -> Result<(), Error> {
         Err(Error::Restoring { path })
     } else {
         Ok(())
+    }
+}
+
+/// Makes the folder and those above it, so that a power cut leaves their names: the names in a folder are durable by
+/// a sync of the folder around it.
+fn make(path: &Path) -> std::io::Result<()> {
+    let around =
+        |path: &Path| path.parent().filter(|parent| !parent.as_os_str().is_empty()).map(Path::to_owned);
+    if let Some(parent) = around(path).filter(|parent| !parent.is_dir()) {
+        make(&parent)?;
+    }
+    match fs::create_dir(path) {
+        Err(error) if !path.is_dir() => Err(error),
+        _ => format::sync_folder(&around(path).unwrap_or_else(|| PathBuf::from("."))),
     }
 }
 

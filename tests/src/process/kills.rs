@@ -1,236 +1,198 @@
-//! `kill -9` at random moments of the demo's workload: nothing accepted is lost, decided differently, applied twice
-//! or stuck.
+//! The kill matrix: the process ends at each named point of `engine::fail`, and at random moments, under the demo's
+//! workload. Nothing accepted is lost, decided differently, applied twice or stuck.
 //!
-//! The moments come from a seed, which is printed; `MODELRAIL_SEED` repeats it.
+//! 200 kills in the test command; `MODELRAIL_KILLS=10000` for the long round, in rounds of 200.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::asking::{Client, Current, Person, asked};
-use super::callers::{Asked, Seen, call};
-use super::ledger::{Ledger, Published};
-use super::place::{Place, Server, event};
+use engine::fail::{Point, Safety};
 
-const KILLS: usize = 50;
-/// So many of them must come while a run is under way.
-const KILLS_UNDER_WAY_MIN: usize = 40;
-/// Deliveries side by side, each of three versions of a model of its own.
-const LANES: usize = 2;
-/// From one kill to the next at most; one in five comes while the server still starts.
-const GAP_MS: u64 = 3_000;
-const GAP_START_MS: u64 = 150;
-/// How long a run may take, kills included.
-const RUN_MAX: Duration = Duration::from_secs(90);
+use super::place::{Pace, Place, Server};
+use super::random::{Random, asked_for, seed};
+use super::report::Report;
+use super::workload::{Shared, during};
 
-/// SplitMix64: enough for moments.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
-
-fn seed() -> u64 {
-    let given = std::env::var("MODELRAIL_SEED").ok().and_then(|text| text.parse().ok());
-    given.unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        u64::from(now.subsec_nanos())
-    })
-}
-
-/// What the lanes share with whoever kills.
-struct Shared {
-    client: Client,
-    people: Vec<Person>,
-    ledger: Mutex<Ledger>,
-    /// How many lanes have a run under way now.
-    under_way: AtomicUsize,
-    calm: AtomicBool,
-}
+/// Servers side by side, each with a folder and a workload of its own.
+const PLACES: usize = 2;
+const KILLS_PER_PLACE: usize = 100;
+/// Of each ten, so many must come while a run is under way.
+const UNDER_WAY_OF_TEN_MIN: usize = 7;
+/// From a start to the kill; one in five comes while the server still starts.
+const GAP_MS: u64 = 1_200;
+const GAP_START_MS: u64 = 300;
+/// How long a point is waited for before the server is killed anyhow, and the point tried again later.
+const POINT_MAX: Duration = Duration::from_secs(20);
+const RANDOM: &str = "random";
 
 #[test]
-fn fifty_kills_lose_nothing_change_nothing_and_leave_nothing_stuck() {
+fn kills_at_named_points_and_random_moments_lose_nothing_change_nothing_and_leave_nothing_stuck() {
     let seed = seed();
-    println!("MODELRAIL_SEED={seed}");
-    let place = Place::new();
-    let mut server = place.serve();
-    let current: Current = Arc::new(Mutex::new(server.listening(&place)));
-    let client = Client::new(Arc::clone(&current), &place.data());
-    let people = vec![client.add("ada", &["ml"]), client.add("bea", &["business"])];
-    let shared = Shared {
-        client,
-        people,
-        ledger: Mutex::default(),
-        under_way: AtomicUsize::new(0),
-        calm: AtomicBool::new(false),
-    };
-    let (stop, seen) = (AtomicBool::new(false), Mutex::new(Seen::default()));
-    let asked: Vec<Asked> = (0..LANES).map(|_| Asked::default()).collect();
-    let (killed, server) = std::thread::scope(|scope| {
-        // Callers end with the lanes, also when one of these panics.
-        let _ends = Ends(&stop, &shared.calm);
-        for asked in &asked {
-            let (current, stop, seen) = (&current, &stop, &seen);
-            scope.spawn(move || call(current, asked, stop, seen));
+    let kills = asked_for("MODELRAIL_KILLS", PLACES * KILLS_PER_PLACE);
+    let rounds = kills.div_ceil(PLACES * KILLS_PER_PLACE);
+    Report::of("kills", seed, |report| {
+        for round in 0..rounds {
+            let seeds = (0..PLACES).map(|place| seed.wrapping_add((round * PLACES + place) as u64));
+            let places: Vec<Killed> = std::thread::scope(|scope| {
+                let threads: Vec<_> = seeds.map(|seed| scope.spawn(move || one_place(seed))).collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                    .collect()
+            });
+            for killed in places {
+                println!("round {round}: {killed:?}");
+                report.runs += killed.runs;
+                report.effects_checked += killed.checked;
+                for (fault, times) in killed.by_fault {
+                    *report.faults.entry(fault).or_default() += times;
+                }
+                *report.outcomes.entry("while a run was under way".into()).or_default() += killed.under_way;
+                *report.outcomes.entry("while starting".into()).or_default() += killed.while_starting;
+            }
         }
-        let lanes: Vec<_> = asked
-            .iter()
-            .enumerate()
-            .map(|(lane, asked)| {
-                let shared = &shared;
-                scope.spawn(move || deliver(shared, lane, asked))
-            })
-            .collect();
-        let (killed, server) = kill_often(&place, server, &current, &shared, &mut Random(seed));
-        shared.calm.store(true, Relaxed);
-        for lane in lanes {
-            lane.join().unwrap();
+        let planned = rounds * PLACES * KILLS_PER_PLACE;
+        assert!(report.faults_all() >= planned, "{} kills of {planned}", report.faults_all());
+        for point in Point::ALL {
+            let times = report.faults.get(point.as_str()).copied().unwrap_or_default();
+            assert!(times >= rounds * PLACES, "{} was hit {times} times", point.as_str());
         }
-        (killed, server)
+        let under_way = report.outcomes["while a run was under way"];
+        assert!(under_way * 10 >= planned * UNDER_WAY_OF_TEN_MIN, "{under_way} of {planned} under way");
     });
-    let seen = seen.into_inner().unwrap();
-    let mut ledger = shared.ledger.into_inner().unwrap();
-    println!(
-        "{killed:?}; {} runs, {} votes, {} answers in {} generations, {} while down, failed {:?}, {} of these at a target that had served",
-        ledger.published.len(),
-        ledger.accepted.len(),
-        seen.answered,
-        seen.versions.len(),
-        seen.unreachable,
-        seen.failed,
-        seen.failed_later,
-    );
-    ledger.settle(&shared.client, &seen);
-    assert_eq!(killed.all, KILLS);
-    // A target that served is routed again before callers are let in. Without that every tenth answer is a 503; on a
-    // machine so slow that the wait for it ends, a few may be.
-    assert!(
-        seen.failed_later * 200 <= seen.answered,
-        "{} of {}: {:?}",
-        seen.failed_later,
-        seen.answered,
-        seen.failed
-    );
-    assert!(killed.under_way >= KILLS_UNDER_WAY_MIN, "{killed:?}");
-    server.kill();
-    let said = place.run(&["verify", "--data", &place.data().display().to_string()]);
-    assert_eq!(said.code, Some(0), "{said:?}");
-}
-
-/// Ends what runs beside, when this goes.
-struct Ends<'a>(&'a AtomicBool, &'a AtomicBool);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-        self.1.store(true, Relaxed);
-    }
 }
 
 #[derive(Debug, Default)]
 struct Killed {
-    all: usize,
+    by_fault: BTreeMap<String, usize>,
     under_way: usize,
     while_starting: usize,
+    runs: usize,
+    checked: usize,
+}
+
+impl Killed {
+    fn all(&self) -> usize {
+        self.by_fault.values().sum()
+    }
+
+    fn note(&mut self, fault: &str) {
+        *self.by_fault.entry(fault.to_owned()).or_default() += 1;
+    }
+}
+
+/// Every point once, in random order, among kills at random moments.
+fn one_place(seed: u64) -> Killed {
+    let mut random = Random::new(seed);
+    let place = Place::of(Pace::Quick);
+    let mut killed = Killed::default();
+    // Only a folder that is being made passes there.
+    assert!(ends_at(&place, &mut armed(&place, Point::F1, 1)), "{}", place.errors());
+    killed.note(Point::F1.as_str());
+    let (mut killed, server, told) =
+        during(&place, |server, shared| kill_often(&place, server, shared, &mut random, killed));
+    killed.runs = told.ledger.published.len();
+    killed.checked = told.settle(&place, server);
+    killed
+}
+
+/// A server that ends by itself at a point.
+fn armed(place: &Place, point: Point, passing: u64) -> Server {
+    let mut given = vec![("MODELRAIL_FAIL_AT", format!("{}:{passing}", point.as_str()))];
+    if matches!(point, Point::M1 | Point::K6) {
+        given.push(("MODELRAIL_FAIL_OFF", Safety::View.as_str().to_owned()));
+    }
+    place.serve_with(&given)
+}
+
+/// At which passing of a point the process may end: where many are passed, deep within one of them.
+fn passings(point: Point) -> u64 {
+    match point {
+        Point::F1 | Point::M1 | Point::K6 | Point::B3 | Point::A1 => 1,
+        Point::B1 | Point::B2 | Point::G1 => 2,
+        Point::T1 | Point::T2 => 3,
+        Point::E1 | Point::E2 | Point::E4 | Point::E5 | Point::E6 => 4,
+        Point::E3 => 8,
+        Point::K1 | Point::K2 | Point::K3 | Point::K4 | Point::K5 | Point::K7 | Point::K8 => 25,
+    }
+}
+
+/// Waits until the server ended by itself; true when it did so at its point.
+fn ends_at(place: &Place, server: &mut Server) -> bool {
+    let began = Instant::now();
+    while !server.has_ended() {
+        if began.elapsed() > POINT_MAX {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    was_at_point(place, server)
+}
+
+fn was_at_point(place: &Place, server: &mut Server) -> bool {
+    let errors = place.errors_of(server);
+    assert!(
+        server.was_aborted() && errors.contains("fail point"),
+        "the server ended by itself, and not at its point: {errors}"
+    );
+    true
 }
 
 /// Kills and starts again at once; gives the last server, which lives.
 fn kill_often(
     place: &Place,
     mut server: Server,
-    current: &Current,
     shared: &Shared,
     random: &mut Random,
+    mut killed: Killed,
 ) -> (Killed, Server) {
-    let mut killed = Killed::default();
-    while killed.all < KILLS {
-        let starting = random.below(5) == 0;
-        let gap = Duration::from_millis(random.below(if starting { GAP_START_MS } else { GAP_MS }));
-        if !starting {
-            follow(place, &mut server, current);
+    let mut points: Vec<Point> = Point::ALL.into_iter().filter(|point| *point != Point::F1).collect();
+    let mut armed_for: Option<Point> = None;
+    while killed.all() < KILLS_PER_PLACE || !points.is_empty() {
+        assert!(killed.all() < 2 * KILLS_PER_PLACE, "some points are never passed: {points:?}");
+        let starting = armed_for.is_none() && random.below(5) == 0;
+        let gap = match armed_for {
+            Some(_) => POINT_MAX,
+            None => Duration::from_millis(random.below(if starting { GAP_START_MS } else { GAP_MS })),
+        };
+        if armed_for.is_none() && !starting {
+            server.listening(place);
         }
         let due = Instant::now() + gap;
-        while Instant::now() < due {
+        while Instant::now() < due && !(armed_for.is_some() && server.has_ended()) {
             // A kill is at its moment whatever the server does; callers must know where it is, though.
-            if let Some(addresses) = server.addresses() {
-                *current.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
-            }
+            shared.look(&server);
             std::thread::sleep(Duration::from_millis(2));
         }
-        assert!(!server.has_ended(), "the server ended by itself: {}", place.errors());
-        killed.under_way += usize::from(shared.under_way.load(Relaxed) > 0);
+        let fault = match armed_for {
+            Some(point) if server.has_ended() => {
+                was_at_point(place, &mut server);
+                points.retain(|left| *left != point);
+                point.as_str()
+            }
+            Some(_) => RANDOM,
+            None => {
+                assert!(!server.has_ended(), "the server ended by itself: {}", place.errors_of(&server));
+                RANDOM
+            }
+        };
+        killed.note(fault);
+        killed.under_way += usize::from(shared.is_under_way());
         killed.while_starting += usize::from(server.addresses().is_none());
-        killed.all += 1;
+        server.kill();
+        // Points as often as are left for the kills that are left.
+        let left = KILLS_PER_PLACE.saturating_sub(killed.all()).max(1) as u64;
+        let next =
+            (!points.is_empty() && random.below(left) < points.len() as u64).then(|| *random.one_of(&points));
+        armed_for = next;
+        server = match next {
+            Some(point) => armed(place, point, 1 + random.below(passings(point))),
+            None => place.serve(),
+        };
+    }
+    if armed_for.is_some() {
         server.kill();
         server = place.serve();
     }
-    follow(place, &mut server, current);
     (killed, server)
-}
-
-fn follow(place: &Place, server: &mut Server, current: &Current) {
-    let addresses = server.listening(place);
-    *current.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
-}
-
-/// Delivers three versions of one model after the other, until it is calm.
-fn deliver(shared: &Shared, lane: usize, asked: &Asked) {
-    let mut round = 0;
-    while round == 0 || !shared.calm.load(Relaxed) {
-        let model = format!("flights-{lane}-{round}");
-        for version in ["v1", "v2", "v3"] {
-            let event = event(version, &model, &format!("{model}-{version}"));
-            shared.under_way.fetch_add(1, Relaxed);
-            let answer = shared.client.publish(&event).unwrap();
-            let again = shared.client.publish(&event).unwrap();
-            assert_eq!((&answer.run, true), (&again.run, again.repeated), "the same event again");
-            let target = answer.target.clone();
-            let published = Published { run: answer.run.clone(), version: version.to_owned(), target };
-            shared.ledger.lock().unwrap().published.push(published);
-            follow_run(shared, &answer.run, || asked.set(Some(&model)));
-            shared.under_way.fetch_sub(1, Relaxed);
-        }
-        asked.set(None);
-        round += 1;
-    }
-}
-
-/// Votes where the run asks for it, until it is settled.
-fn follow_run(shared: &Shared, run: &str, serves: impl Fn()) {
-    let began = Instant::now();
-    let mut accepted: BTreeSet<&str> = BTreeSet::new();
-    for turn in 0.. {
-        let view = shared.client.run(run);
-        let transitions = shared.client.transitions(run);
-        shared.ledger.lock().unwrap().note(run, &transitions);
-        if view.generation.is_some() || view.live.is_some() {
-            serves();
-        }
-        assert!(!["blocked", "failed", "refused"].contains(&view.state.as_str()), "run {run}: {view:#?}");
-        if view.ended || ["live", "standby"].contains(&view.state.as_str()) {
-            return;
-        }
-        let voter = shared.people.iter().find(|person| !accepted.contains(person.name));
-        if let (Some(_), Some(person)) = (asked(&view), voter) {
-            let key = format!("{run}-{}-{turn}", person.name);
-            match shared.client.approve(&view, person, &key) {
-                Some(Ok(answer)) => {
-                    accepted.insert(person.name);
-                    let seq = answer.seq.expect("an accepted vote stands in a record");
-                    shared.ledger.lock().unwrap().accepted.push((run.to_owned(), key, seq));
-                }
-                Some(Err(problem)) => assert_eq!(problem.status, 409, "{problem:?}"),
-                None => {}
-            }
-        }
-        assert!(began.elapsed() < RUN_MAX, "run {run} is stuck: {view:#?}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }

@@ -50,8 +50,9 @@ impl Ledger {
         *before = now;
     }
 
-    /// Holds the book against the log.
-    pub(super) fn settle(&mut self, client: &Client, seen: &Seen) {
+    /// Holds the book against the log; gives how many answers and effects were looked at.
+    pub(super) fn settle(&mut self, client: &Client, seen: &Seen) -> usize {
+        let mut checked = 0;
         let listed: BTreeMap<String, String> =
             client.runs().into_iter().map(|line| (line.run, line.state)).collect();
         for published in self.published.clone() {
@@ -60,7 +61,7 @@ impl Ledger {
             assert!(good_ends(&published.version).contains(&state.as_str()), "{published:?} is {state}");
             let transitions = client.transitions(&published.run);
             self.note(&published.run, &transitions);
-            once_each(&published.run, &transitions);
+            checked += 1 + once_each(&published.run, &transitions);
             for (_, key, seq) in self.accepted.iter().filter(|(run, ..)| *run == published.run) {
                 let taken: Vec<u64> = transitions
                     .iter()
@@ -69,21 +70,24 @@ impl Ledger {
                     .map(|it| it.seq)
                     .collect();
                 assert_eq!(taken, [*seq], "request {key} of run {}", published.run);
+                checked += 1;
             }
         }
         assert_eq!(listed.len(), self.published.len(), "there are runs that nobody published");
         let targets: BTreeSet<&String> = self.published.iter().map(|published| &published.target).collect();
         for target in targets {
-            one_table_each(target, &history(client, target), seen);
+            checked += one_table_each(target, &history(client, target), seen);
         }
         assert!(seen.went_back.is_empty(), "callers saw generations go back: {:?}", seen.went_back);
         let verified = client.verify();
         assert!(verified.good, "{verified:#?}");
+        checked
     }
 }
 
-/// Each attempt is issued once, has at most one accepted outcome, and the run is packed once.
-fn once_each(run: &str, transitions: &[TransitionView]) {
+/// Each attempt is issued once, has at most one accepted outcome, and the run is packed once. Gives how many attempts
+/// and outcomes there are.
+fn once_each(run: &str, transitions: &[TransitionView]) -> usize {
     let mut issued = BTreeSet::new();
     let mut closed: BTreeMap<String, u64> = BTreeMap::new();
     let mut bundles = BTreeSet::new();
@@ -112,6 +116,7 @@ fn once_each(run: &str, transitions: &[TransitionView]) {
     assert_eq!(bundles.len(), 1, "run {run} was packed to {bundles:?}");
     let twice: Vec<_> = closed.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty(), "run {run}: outcomes were taken twice: {twice:?}");
+    issued.len() + closed.len()
 }
 
 fn history(client: &Client, target: &str) -> Vec<api::view::HistoryLine> {
@@ -125,7 +130,7 @@ fn history(client: &Client, target: &str) -> Vec<api::view::HistoryLine> {
 }
 
 /// Generations rise one by one, each with one table, and callers were answered by that table only.
-fn one_table_each(target: &str, history: &[api::view::HistoryLine], seen: &Seen) {
+fn one_table_each(target: &str, history: &[api::view::HistoryLine], seen: &Seen) -> usize {
     let raised: Vec<_> = history.iter().filter(|line| line.what == "generation_raised").collect();
     let generations: Vec<u64> = raised.iter().filter_map(|line| line.generation).collect();
     let dense: Vec<u64> = (1..=generations.len() as u64).collect();
@@ -143,4 +148,5 @@ fn one_table_each(target: &str, history: &[api::view::HistoryLine], seen: &Seen)
             "{target}: generation {generation} is {table:?}, but {versions:?} answered"
         );
     }
+    generations.len()
 }

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -88,8 +89,31 @@ stages:
         - { check: error-rate, max: 50%, on: { fail: alert } }
 "#;
 
+/// How long the stages of a run take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Seconds.
+    Usual,
+    /// As little as still is one: where much happens to many runs.
+    Quick,
+}
+
+impl Pace {
+    fn of(self, workflow: &str) -> String {
+        match self {
+            Self::Usual => workflow.to_owned(),
+            Self::Quick => workflow
+                .replace("        - { check: latency, rate: 800/s, for: 500ms, p99_max: 5s }\n", "")
+                .replace("bake: 1s", "bake: 300ms")
+                .replace("samples: 20", "samples: 10")
+                .replace("attempts: 5", "attempts: 50"),
+        }
+    }
+}
+
 /// How long a server may take to say where it listens.
 const START_MAX: Duration = Duration::from_secs(30);
+const SIGABRT: i32 = 6;
 
 /// The binary under test, beside the one that tests it.
 fn binary() -> PathBuf {
@@ -117,21 +141,33 @@ pub(super) fn event(version: &str, model: &str, id: &str) -> Value {
 }
 
 /// Where a server lives.
+#[derive(Clone)]
 pub(super) struct Place {
-    folder: TempDir,
+    folder: Arc<TempDir>,
+    /// What servers have in their environment besides.
+    variables: Vec<(String, String)>,
 }
 
 impl Place {
     pub(super) fn new() -> Self {
+        Self::of(Pace::Usual)
+    }
+
+    pub(super) fn of(pace: Pace) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         fs::create_dir_all(root.join("workflows")).unwrap();
         fs::create_dir_all(root.join("artifacts")).unwrap();
-        fs::write(root.join("workflows/quick-blue-green.yaml"), BLUE_GREEN).unwrap();
-        fs::write(root.join("workflows/quick-canary.yaml"), CANARY).unwrap();
-        let place = Self { folder };
+        fs::write(root.join("workflows/quick-blue-green.yaml"), pace.of(BLUE_GREEN)).unwrap();
+        fs::write(root.join("workflows/quick-canary.yaml"), pace.of(CANARY)).unwrap();
+        let place = Self { folder: Arc::new(folder), variables: vec![] };
         fs::write(place.config(), place.settings()).unwrap();
         place
+    }
+
+    /// Servers that are started from now on have this in their environment.
+    pub(super) fn set(&mut self, name: &str, value: String) {
+        self.variables.push((name.to_owned(), value));
     }
 
     fn settings(&self) -> String {
@@ -191,10 +227,21 @@ impl Place {
 
     /// Starts a server on another data folder.
     pub(super) fn serve_on(&self, data: &Path) -> Server {
-        let errors =
-            fs::File::options().create(true).append(true).open(self.root().join("stderr.txt")).unwrap();
+        self.start(data, &[])
+    }
+
+    /// Starts a server with these variables in its environment.
+    pub(super) fn serve_with(&self, variables: &[(&str, String)]) -> Server {
+        self.start(&self.data(), variables)
+    }
+
+    fn start(&self, data: &Path, variables: &[(&str, String)]) -> Server {
+        let path = self.root().join("stderr.txt");
+        let errors = fs::File::options().create(true).append(true).open(path).unwrap();
+        let errors_from = errors.metadata().unwrap().len() as usize;
         let mut command = self.command(&["serve", "--output", "jsonl"]);
         command.arg("--data").arg(data);
+        command.envs(self.variables.clone()).envs(variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let line = Arc::new(Mutex::new(None));
         let (stdout, told) = (child.stdout.take().unwrap(), Arc::clone(&line));
@@ -207,7 +254,12 @@ impl Place {
                 }
             }
         });
-        Server { child, addresses: line }
+        Server { child, addresses: line, errors_from }
+    }
+
+    /// What a server logged.
+    pub(super) fn errors_of(&self, server: &Server) -> String {
+        self.errors().split_off(server.errors_from)
     }
 
     /// What servers logged so far.
@@ -227,6 +279,8 @@ pub(super) struct Addresses {
 pub(super) struct Server {
     child: Child,
     addresses: Arc<Mutex<Option<Addresses>>>,
+    /// Where its own lines begin among those of all servers.
+    errors_from: usize,
 }
 
 impl Server {
@@ -251,12 +305,27 @@ impl Server {
 
     /// Whether it ended by itself.
     pub(super) fn has_ended(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
+        self.ended().is_some()
+    }
+
+    /// How it ended, if it did.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Whether it ended by itself, at once.
+    pub(super) fn was_aborted(&mut self) -> bool {
+        self.ended().is_some_and(|status| status.signal() == Some(SIGABRT))
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// `kill -9`.
     pub(super) fn kill(mut self) {
-        self.child.kill().unwrap();
+        // It may have ended already.
+        let _gone = self.child.kill();
         self.child.wait().unwrap();
     }
 

@@ -17,6 +17,8 @@ const VERSION: u32 = 1;
 struct Listed {
     version: u32,
     users: Vec<Entry>,
+    /// SHA-256 of `users`: a role or a token that a bad disk changed must not count. Absent in older files.
+    check: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -43,6 +45,12 @@ fn parse(bytes: &[u8]) -> Result<Vec<User>, Box<dyn std::error::Error + Send + S
     if listed.version != VERSION {
         return Err(format!("expected version {VERSION}, but found {}", listed.version).into());
     }
+    let check = check(&listed.users);
+    if listed.check.is_some_and(|kept| kept != check) {
+        return Err(
+            "expected users that fit the file's `check`: they were changed, by hand or by a bad disk".into(),
+        );
+    }
     let user = |entry: Entry| -> Result<User, domain::name::BadName> {
         Ok(User {
             subject: Subject::parse(&entry.subject)?,
@@ -63,9 +71,15 @@ pub(super) fn write(path: &Path, users: &[User]) -> Result<(), Error> {
         tool: user.tool,
         token_sha256: user.token_sha256.to_string(),
     };
-    let listed = Listed { version: VERSION, users: users.iter().map(entry).collect() };
+    let users: Vec<Entry> = users.iter().map(entry).collect();
+    let listed = Listed { version: VERSION, check: Some(check(&users)), users };
     let json = serde_json::to_vec_pretty(&listed).expect("texts and flags can be written as JSON");
     write_private(path, &json)
+}
+
+fn check(users: &[Entry]) -> String {
+    let json = serde_json::to_vec(users).expect("texts and flags can be written as JSON");
+    Digest::of(&json).to_string()
 }
 
 /// Replaces a file at once, durably, with mode 0600: a reader sees the old bytes or the new ones.

@@ -61,7 +61,9 @@ fn one(api: &Api, partition: u32) -> Result<PartitionVerified, Problem> {
             let rows_differing = report.rows_differing(partition, &*api.ports.store)?;
             Ok(verified(partition, &report, rows_differing))
         }
-        Err(error) => broken(partition, &error),
+        // A log that cannot be reached is an error; one that breaks is a finding.
+        Err(ReadError::Source(error)) => Err(error.into()),
+        Err(error) => Ok(broken(partition, &error)),
     }
 }
 
@@ -92,10 +94,9 @@ fn verified(partition: u32, report: &Report, rows_differing: Vec<String>) -> Par
     }
 }
 
-/// A log that cannot be reached is an error; one that breaks is a finding.
-fn broken(partition: u32, error: &ReadError) -> Result<PartitionVerified, Problem> {
+fn broken(partition: u32, error: &ReadError) -> PartitionVerified {
     let (records, code, hint) = match error {
-        ReadError::Source(_) => return Err(Problem::internal(error)),
+        ReadError::Source(_) => (0, "LOG_UNREADABLE", "look at the disk"),
         ReadError::Broken { after, source } => (*after, source.code.as_str(), source.code.hint()),
         ReadError::Unreadable { after, .. } => {
             let code = engine::code::Code::RecordUnreadable;
@@ -118,7 +119,7 @@ fn broken(partition: u32, error: &ReadError) -> Result<PartitionVerified, Proble
         line: None,
         column: None,
     };
-    Ok(PartitionVerified {
+    PartitionVerified {
         partition,
         records,
         losers: 0,
@@ -131,5 +132,5 @@ fn broken(partition: u32, error: &ReadError) -> Result<PartitionVerified, Proble
         head: None,
         state: None,
         broken: Some(fault),
-    })
+    }
 }

@@ -184,6 +184,36 @@ impl Signals {
     }
 }
 
+/// The code and the hint of what led to it, if that has its own.
+fn known(error: &StartError) -> Option<(&'static str, Option<&'static str>)> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut found = None;
+    while let Some(error) = next {
+        // The deepest one says most.
+        found = if let Some(error) = error.downcast_ref::<rocks::Error>() {
+            Some((error.code(), error.hint()))
+        } else if let Some(stopped) = error.downcast_ref::<engine::code::Stopped>() {
+            Some((stopped.code.as_str(), Some(stopped.code.hint())))
+        } else if let Some(error) = error.downcast_ref::<api::auth::Error>() {
+            Some((error.code(), Some("restore the file from a copy")))
+        } else if let Some(engine::port::store::Error::Corrupt(_)) = error.downcast_ref() {
+            Some(("VIEW_DAMAGED", Some("restore the data folder from a copy")))
+        } else {
+            found
+        };
+        next = error.source();
+    }
+    found
+}
+
+fn code_of(error: &StartError) -> &'static str {
+    match error {
+        StartError::Secret { .. } => "SECRET",
+        StartError::Gateway(_) => "GATEWAY",
+        other => known(other).map_or("START", |(code, _)| code),
+    }
+}
+
 /// A start that failed, with what to do.
 pub(super) fn not_started(error: &StartError) -> Failure {
     match error {
@@ -204,10 +234,14 @@ pub(super) fn not_started(error: &StartError) -> Failure {
             Failure::usage("EXPOSED", refused.to_string()).field("server.listen")
         }
         other => {
-            let failure = Failure::new(Exit::Failed, "START", other.to_string());
-            match std::error::Error::source(other) {
+            let failure = Failure::new(Exit::Failed, code_of(other), other.to_string());
+            let failure = match std::error::Error::source(other) {
                 Some(source) => failure.cause(source),
                 None => failure,
+            };
+            match known(other) {
+                Some((_, Some(hint))) => failure.hint(hint),
+                _ => failure,
             }
         }
     }

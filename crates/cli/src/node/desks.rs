@@ -17,6 +17,7 @@ use domain::name::AttemptId;
 use domain::work::{Command, Outcome};
 use domain::workflow::StageKind;
 use engine::desk::{Action, Bounds, Desk, Redelivery, Signal};
+use engine::fail::{self, Point};
 use engine::partition::WorkOrder;
 use engine::port::clock::Clock as _;
 use engine::port::journal::{self, Journal};
@@ -272,6 +273,7 @@ impl Host {
                         self.engine
                             .send(Message::Report { report: Box::new(report), desk: self.own.clone() }),
                     );
+                    fail::at(Point::E5);
                 }
                 Action::Heartbeat(beat) => {
                     drop(self.engine.try_send(Message::Heard { attempt: beat.attempt, at: beat.at }));
@@ -306,6 +308,7 @@ impl Worker {
         let span = telemetry::attempt_span(command);
         let _entered = span.enter();
         let heard = |words: &str| {
+            fail::at(Point::E3);
             tracing::debug!(attempt = %command.attempt, words, "progress");
             // A lost sign of life is followed by the next.
             drop(

@@ -15,6 +15,7 @@ use domain::name::{AttemptId, TargetId};
 use domain::time::Timestamp;
 use engine::code::{Code, Stopped};
 use engine::embedded::{Engine, Passed, Ticket, is_busy};
+use engine::fail::{self, Point};
 use engine::partition::Answer;
 use engine::port::clock::{self, Clock as _};
 use engine::request::{Observation, Report, Request, Said};
@@ -147,6 +148,9 @@ impl Driver {
                 }
                 continue;
             }
+            if self.engine.is_waiting() {
+                fail::at(Point::K2);
+            }
             let began = self.clock.monotonic_us();
             let passed = self.engine.pass(clock::read(&*self.clock)).and_then(|passed| {
                 if passed.records == 0 {
@@ -158,7 +162,14 @@ impl Driver {
                 Ok(passed) => {
                     self.counts.passes.fetch_add(1, Relaxed);
                     self.counts.pass_us.fetch_add(self.clock.monotonic_us() - began, Relaxed);
+                    let records = passed.records;
+                    if records > 0 {
+                        fail::at(Point::K7);
+                    }
                     self.release(passed);
+                    if records > 0 {
+                        fail::at(Point::K8);
+                    }
                 }
                 Err(error) => {
                     // Whether the write landed is known after a restart, which is the normal start.
@@ -189,6 +200,7 @@ impl Driver {
 
     /// True when the thread is to end.
     fn take(&mut self, message: Message) -> bool {
+        fail::at(Point::K1);
         self.counts.inputs.fetch_add(1, Relaxed);
         match message {
             Message::Stop => return true,
@@ -272,6 +284,9 @@ impl Driver {
         for (partition, reply) in passed.replies {
             let ticket = Ticket { partition, lane: reply.lane, offset: reply.offset };
             if let Some(waiter) = self.waiting.remove(&ticket) {
+                if reply.lane == Lane::Requests && matches!(waiter, Waiter::Caller(_)) {
+                    fail::at(Point::A1);
+                }
                 self.reply(waiter, reply.answer);
             }
         }

@@ -1,4 +1,5 @@
-//! Secrets of a data folder: made once, readable by their owner only, never shown.
+//! Secrets of a data folder: made once, readable by their owner only, never shown. Keys have a check beside them,
+//! for a key that a bad disk changed signs what nobody can verify.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -29,22 +30,41 @@ impl std::fmt::Debug for Secrets {
 
 impl Secrets {
     pub fn open(folder: &Path) -> Result<Self, StartError> {
-        let engine = key(&folder.join(ENGINE_KEY_FILE))?;
-        let signing = key(&folder.join(SIGNING_KEY_FILE))?;
-        let kill = hex::encode(key(&folder.join(KILL_TOKEN_FILE))?);
+        let engine = key(&folder.join(ENGINE_KEY_FILE), Check::Beside)?;
+        let signing = key(&folder.join(SIGNING_KEY_FILE), Check::Beside)?;
+        // People read this one, and copy it whole.
+        let kill = hex::encode(key(&folder.join(KILL_TOKEN_FILE), Check::None)?);
         Ok(Self { engine, signing, kill })
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    /// On a second line. Older files have none.
+    Beside,
+    None,
+}
+
+fn check(key: [u8; 32]) -> String {
+    format!("check {}", &domain::name::Digest::of(&key).hex()[..16])
+}
+
+/// The key of a file's text, unless its check does not fit.
+fn parse(text: &str) -> Option<[u8; 32]> {
+    let mut lines = text.trim().lines();
+    let key = hex::decode(lines.next()?).ok()?.try_into().ok()?;
+    lines.next().is_none_or(|line| line == check(key)).then_some(key)
+}
+
 /// 32 bytes as hexadecimal text; drawn and written when there is no such file.
-fn key(path: &Path) -> Result<[u8; 32], StartError> {
+fn key(path: &Path, checked: Check) -> Result<[u8; 32], StartError> {
     let failed = |source| StartError::Secret { path: path.to_owned(), source };
     let invalid = || {
-        let text = "expected 64 hexadecimal digits; restore the file from a copy";
+        let text = "expected 64 hexadecimal digits and the check of them; restore the file from a copy";
         failed(std::io::Error::new(std::io::ErrorKind::InvalidData, text))
     };
     match fs::read_to_string(path) {
-        Ok(text) => hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(invalid),
+        Ok(text) => parse(&text).ok_or_else(invalid),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let drawn: [u8; 32] = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()]
                 .concat()
@@ -60,10 +80,35 @@ fn key(path: &Path) -> Result<[u8; 32], StartError> {
                 .mode(0o600)
                 .open(&part)
                 .map_err(failed)?;
-            file.write_all(hex::encode(drawn).as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+            let text = match checked {
+                Check::Beside => format!("{}\n{}\n", hex::encode(drawn), check(drawn)),
+                Check::None => hex::encode(drawn),
+            };
+            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
             fs::rename(&part, path).map_err(failed)?;
+            path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all()).map_err(failed)?;
             Ok(drawn)
         }
         Err(error) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_was_changed_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = Secrets::open(folder.path()).unwrap();
+        assert_eq!(Secrets::open(folder.path()).unwrap().signing, made.signing);
+        let path = folder.path().join(SIGNING_KEY_FILE);
+        let text = fs::read_to_string(&path).unwrap();
+        let other = if text.starts_with('0') { "1" } else { "0" };
+        fs::write(&path, format!("{other}{}", &text[1..])).unwrap();
+        assert!(matches!(Secrets::open(folder.path()), Err(StartError::Secret { .. })));
+        // As former releases wrote it.
+        fs::write(&path, &text[..64]).unwrap();
+        assert_eq!(Secrets::open(folder.path()).unwrap().signing, made.signing);
     }
 }

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use domain::name::AttemptId;
 use domain::time::{Millis, Timestamp};
 
+use crate::fail::{self, Point};
 use crate::partition::WorkOrder;
 use crate::port::journal::{self, Entry, Journal, State};
 use crate::request::{Report, WorkerAnswer};
@@ -178,6 +179,9 @@ impl Desk {
             self.take_signal(signal, &mut actions)?;
         }
         self.write()?;
+        if actions.iter().any(|action| matches!(action, Action::Begin(_))) {
+            fail::at(Point::E2);
+        }
         Ok(actions)
     }
 
@@ -236,6 +240,7 @@ impl Desk {
             self.answer(&order, WorkerAnswer::Declined(reason.into()), actions);
             return Ok(());
         }
+        fail::at(Point::E1);
         self.note(attempt, State::Taken);
         self.backlog.push_back((order, self.now));
         Ok(())
@@ -270,6 +275,7 @@ impl Desk {
 
     fn answer(&mut self, order: &WorkOrder, answer: WorkerAnswer, actions: &mut Vec<Action>) {
         let attempt = &order.command.attempt;
+        fail::at(Point::E4);
         self.note(attempt, State::Answered(answer::encode(&answer)));
         let report = Report { attempt: attempt.clone(), token: order.token, answer };
         self.unacknowledged.insert(attempt.clone(), (report.clone(), self.now));
@@ -278,6 +284,7 @@ impl Desk {
 
     fn close(&mut self, attempt: &AttemptId) {
         if let Some((report, _)) = self.unacknowledged.remove(attempt) {
+            fail::at(Point::E6);
             self.note(attempt, State::Closed(answer::encode(&report.answer)));
         }
     }

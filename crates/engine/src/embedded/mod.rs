@@ -27,6 +27,7 @@ use wire::record::Lane;
 
 use self::gathered::Gathered;
 use crate::code::{Code, Stopped, refused};
+use crate::fail::{self, Point};
 use crate::partition::{
     Action, Alarm, Answer, Config, LaneInput, OpenError, Partition, Reply, Role, Signal, WorkOrder,
 };
@@ -167,6 +168,7 @@ impl Engine {
                 if let Some((_, source)) = pass.passed.stopped.pop() {
                     return Err(stopped(source));
                 }
+                fail::at(Point::K6);
                 self.write(&pass.batch())?;
                 self.settled(partition);
             }
@@ -308,7 +310,15 @@ impl Engine {
             }
         }
         let touched: Vec<u32> = pass.commits.keys().copied().collect();
-        self.write(&pass.batch())?;
+        let batch = pass.batch();
+        if !batch.is_empty() {
+            fail::at(Point::K3);
+        }
+        self.write(&batch)?;
+        if !batch.is_empty() {
+            fail::at(Point::K5);
+            fail::at_after(Point::T2, Point::T1);
+        }
         for partition in touched {
             self.settled(partition);
         }

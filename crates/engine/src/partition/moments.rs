@@ -14,6 +14,7 @@ use domain::{run, target};
 use super::decide::{Keep, Origin};
 use super::{Partition, stopped};
 use crate::code::{Stopped, refused};
+use crate::fail::{self, Point};
 use crate::fold;
 
 /// A moment of a stream.
@@ -57,6 +58,7 @@ impl Partition {
         now: Timestamp,
         records: &mut Vec<Vec<u8>>,
     ) -> Result<(), Stopped> {
+        fail::at(Point::T1);
         let name = moment.given.name();
         self.spent.entry(stream.clone()).or_default().push((moment.at, moment.asked));
         let decided = self.decide_one(moment.given, Origin::moment(), Keep::UnlessRefused, now, records)?;

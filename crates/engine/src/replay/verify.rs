@@ -46,19 +46,29 @@ impl Report {
         self.differences.iter().all(|difference| difference.decide_revision != DECIDE_REVISION)
     }
 
-    /// The rows of the view that are not what the log folds to, by what they are of.
+    /// The rows of the view that are not what the log folds to, by what they are of; the head among them, when the
+    /// view has taken another record for the last accepted one. What was written since the log was read is not compared.
     pub fn rows_differing(&self, partition: u32, store: &dyn Store) -> Result<Vec<String>, store::Error> {
         let mut differing = vec![];
+        let head = store.head(partition)?;
+        // One that stands elsewhere was written while the log was read.
+        let comparable = head.filter(|head| head.next_offset == self.head.next_offset);
+        if comparable.is_some_and(|head| head.hash != self.head.hash) {
+            differing.push(format!("the head of partition {partition}"));
+        }
+        let is_newer = |last_seq: u64| last_seq > self.head.seq;
         for (run, folded) in &self.states.runs {
             let (run, row): (&RunId, Option<RunRow>) = (run, crate::fold::run_row(partition, folded));
-            if store.run(*run)? != row {
+            let found = store.run(*run)?;
+            if found != row && !found.is_some_and(|found| is_newer(found.last_seq)) {
                 differing.push(run.to_string());
             }
         }
         for (target, folded) in &self.states.targets {
             let (target, row): (&TargetId, Option<TargetRow>) =
                 (target, crate::fold::target_row(partition, target, folded));
-            if store.target(target)? != row {
+            let found = store.target(target)?;
+            if found != row && !found.is_some_and(|found| is_newer(found.last_seq)) {
                 differing.push(target.to_string());
             }
         }

@@ -21,6 +21,7 @@ use domain::evidence::{Arm, Finding, MEASUREMENTS_MAX, Measurement};
 use domain::model::TestFile;
 use domain::name::{CheckName, Digest};
 use domain::work::{self, Outcome, Packed};
+use engine::fail::{self, Point};
 
 use crate::bundle::Draft;
 use crate::evidence::{Gathered, blob, check_name, finding, set};
@@ -46,6 +47,7 @@ pub(crate) fn carry_out(
         Err(Stop::Trouble(trouble)) => return Err(trouble),
     };
     let evidence = gathered.seal(workers.ports.blobs.as_ref(), MEASUREMENTS_MAX)?;
+    fail::at(Point::B3);
     Ok(Outcome::Packed(Packed { evidence, bundle }))
 }
 

@@ -8,7 +8,7 @@ use domain::work::Order;
 use domain::workflow::StageKind;
 use engine::desk::{self, Action, Desk, Signal};
 use engine::embedded::{Engine, Error, Passed};
-use engine::partition::{Bounds, Config, Redispatch, WorkOrder};
+use engine::partition::{Bounds, Config, Format, Redispatch, WorkOrder};
 use engine::port::memory;
 use engine::port::store::Embedded;
 use engine::request::{Report, WorkerAnswer};
@@ -33,6 +33,7 @@ fn config() -> Config {
         parsers: wire::definitions::parsers(),
         key: Key([7; 32]),
         redispatch: Redispatch::All,
+        format: Format::default(),
         bounds: Bounds { streams_cached_max: 4, ..Bounds::default() },
     }
 }

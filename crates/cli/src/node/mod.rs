@@ -296,6 +296,7 @@ fn partition_config(config: &Config, folder: &Folder, secrets: &Secrets) -> Part
         parsers: wire::definitions::parsers(),
         key: engine::token::Key(secrets.engine),
         redispatch: Redispatch::All,
+        format: engine::partition::Format::default(),
         bounds,
     }
 }

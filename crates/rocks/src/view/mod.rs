@@ -20,7 +20,7 @@ use crate::database::Database;
 use crate::error;
 
 /// Rises when keys or rows change their shape: an older view is then deleted at opening, and built again.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 type Snapshot<'a> = SnapshotWithThreadMode<'a, rocksdb::DB>;
 

@@ -99,7 +99,7 @@ impl World {
             self.note(Fault::JournalLost, "");
             self.journal = Arc::new(memory::Journal::default());
         }
-        for target in self.targets.clone() {
+        for target in self.cast.targets.clone() {
             let (gateways, servers) = (self.chance.one_in(3), self.chance.one_in(3));
             self.lose_outside(&target, gateways, servers);
         }
@@ -314,7 +314,7 @@ impl World {
             return Ok(());
         }
         let quality = match &attempt.owner {
-            domain::name::StreamId::Run(run) => self.qualities.get(run).copied().unwrap_or(Quality::Healthy),
+            domain::name::StreamId::Run(run) => self.cast.quality(*run),
             _ => Quality::Healthy,
         };
         let (is_calm, now) = (self.is_calm, self.wall());

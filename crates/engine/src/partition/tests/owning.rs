@@ -336,7 +336,9 @@ fn a_lane_that_was_created_anew_is_taken_from_its_beginning_and_the_claim_says_s
     let stopped = shared.processes[0].actions.last();
     assert!(matches!(stopped, Some(Action::Stop(Stopped { code: Code::PositionBroken, .. }))), "{stopped:?}");
     if let Body::Claimed { lanes, .. } = &mut body {
-        lanes.iter_mut().for_each(|lane| lane.rebased_to = None);
+        for lane in lanes {
+            lane.rebased_to = None;
+        }
     }
     let plain = record::encode(&Record { seq: head.seq + 1, prev: head.hash, body });
     shared.processes[1].signal(Signal::RecordRead(Landed { offset: head.next_offset, bytes: plain }));

@@ -13,7 +13,7 @@ const SEEDS: u64 = 2_000;
 /// One of so many is of a cluster.
 const CLUSTER_SHARE: u64 = 2;
 /// So many seeds suffice to find out that a guard is missing.
-const SABOTAGED_SEEDS: u64 = 120;
+const SABOTAGED_SEEDS: u64 = 60;
 
 type World = fn(u64, &Options) -> Result<Report, Box<Violation>>;
 
@@ -244,4 +244,64 @@ fn an_acknowledgement_before_the_sync_is_found_out() {
 #[test]
 fn duplicates_that_are_not_recognised_are_found_out() {
     assert_found_out(Sabotage::DuplicatesNotRecognised, &["decided twice", "has two runs"]);
+}
+
+#[test]
+fn acting_on_an_acknowledgement_is_found_out() {
+    assert_found_out(Sabotage::ActOnAcknowledgement, &["accepts a record"]);
+}
+
+#[test]
+fn recognising_own_records_by_seq_is_found_out() {
+    assert_found_out(Sabotage::OwnBySeq, &["accepts a record"]);
+}
+
+#[test]
+fn lanes_not_read_again_after_a_doubt_are_found_out() {
+    assert_found_out(Sabotage::LanesNotReadAgain, &["which is lost"]);
+}
+
+#[test]
+fn lane_positions_from_the_group_are_found_out() {
+    assert_found_out(Sabotage::PositionsFromGroup, &["which is lost"]);
+}
+
+#[test]
+fn a_reader_of_committed_records_only_is_found_out() {
+    assert_found_out(Sabotage::ReadCommitted, &["accepts a record", "HISTORY_GAP", "stuck"]);
+}
+
+#[test]
+fn a_hash_without_the_claim_is_found_out() {
+    assert_found_out(Sabotage::HashWithoutClaim, &["accepts a record"]);
+}
+
+#[test]
+fn a_deleted_record_is_found_out() {
+    assert_found_out(Sabotage::RecordDeleted, &["HISTORY_GAP"]);
+}
+
+#[test]
+fn a_gap_that_nobody_minds_is_found_out() {
+    assert_found_out(Sabotage::GapRuleOff, &["accepts a record", "stuck"]);
+}
+
+#[test]
+fn dispatched_dropped_at_takeover_is_found_out() {
+    assert_found_out(Sabotage::DispatchedDroppedAtTakeover, &["is in no topic"]);
+}
+
+#[test]
+fn dispatched_before_the_acknowledgement_is_found_out() {
+    assert_found_out(Sabotage::DispatchedBeforeAcknowledged, &["is in no topic"]);
+}
+
+#[test]
+fn two_records_for_a_run_and_its_target_are_found_out() {
+    assert_found_out(Sabotage::SplitTransition, &["invariant", "does not fit"]);
+}
+
+#[test]
+fn workers_without_a_journal_are_found_out() {
+    assert_found_out(Sabotage::NoJournal, &["which it has written down"]);
 }

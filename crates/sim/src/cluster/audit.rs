@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::name::{AttemptId, Digest, StreamId};
+use domain::transition::Step;
 use domain::work::Command;
 use engine::partition::{Answer, Reply, WorkOrder};
 use engine::port::row::{RunRow, TargetRow};
@@ -64,6 +65,11 @@ impl Audit {
         (chain.len() as u64, chain.last().and_then(|known| known.hash))
     }
 
+    pub(super) fn is_accepted(&self, partition: u32, seq: u64, hash: Digest) -> bool {
+        let known = (seq as usize).checked_sub(1).and_then(|at| self.chains[partition as usize].get(at));
+        known.is_some_and(|known| known.hash == Some(hash))
+    }
+
     pub(super) fn positions(&self, partition: u32) -> Positions {
         self.positions[partition as usize]
     }
@@ -97,7 +103,7 @@ impl Audit {
                 self.expect_dispatched(&place, partition, recorded, &outstanding)?;
                 self.expect_inputs(&place, partition, recorded, &skipped, broker)?;
                 let streams: BTreeSet<StreamId> =
-                    recorded.transition.steps.iter().map(|step| step.stream()).collect();
+                    recorded.transition.steps.iter().map(Step::stream).collect();
                 (known.runs, known.targets) = self.checker.rows(partition, &streams);
                 for stream in &streams {
                     for command in self.checker.commands(stream) {

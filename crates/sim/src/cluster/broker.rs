@@ -66,7 +66,7 @@ impl Broker {
     /// The next record from the offset on that is shown.
     pub(super) fn read(&self, partition: u32, from: u64, committed_only: bool) -> Option<Landed> {
         let log = &self.logs[partition as usize];
-        let shown = |record: &Lying| !record.is_deleted && !(committed_only && record.is_aborted);
+        let shown = |record: &Lying| !(record.is_deleted || committed_only && record.is_aborted);
         let offset = (from..log.len() as u64).find(|offset| shown(&log[*offset as usize]))?;
         Some(Landed { offset, bytes: log[offset as usize].bytes.clone() })
     }

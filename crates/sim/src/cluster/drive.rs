@@ -210,9 +210,10 @@ impl Cluster {
     }
 
     fn append(&mut self, number: usize, partition: u32, records: Vec<Vec<u8>>) -> Result<(), String> {
-        let (records, is_split) = match self.is_sabotaged(Sabotage::SplitTransition) {
-            true => self.split(partition, records),
-            false => (records, false),
+        let (records, is_split) = if self.is_sabotaged(Sabotage::SplitTransition) {
+            self.split(partition, records)
+        } else {
+            (records, false)
         };
         let node = &mut self.nodes[number];
         let seat = &mut node.seats[partition as usize];
@@ -249,7 +250,7 @@ impl Cluster {
         let line = self.audit.read(from.partition, &bytes, &self.broker)?;
         self.line(&line);
         if self.is_sabotaged(Sabotage::ActOnAcknowledgement) && self.is_alive(from) {
-            self.act_on_acknowledgement(from, offset, bytes)?;
+            self.act_on_acknowledgement(from, offset, bytes);
         }
         self.wake_all();
         Ok(())
@@ -292,7 +293,7 @@ impl Cluster {
         seat.unacknowledged.entry(seq).or_default().extend(attempts);
         for order in orders {
             self.audit.expect_order(partition, &order).map_err(|text| format!("process {number} {text}"))?;
-            self.send_order(from, seq, order)?;
+            self.send_order(from, seq, order);
         }
         if self.is_sabotaged(Sabotage::DispatchedBeforeAcknowledged) {
             self.step(number, partition, Signal::Dispatched { seq });
@@ -302,7 +303,7 @@ impl Cluster {
     }
 
     /// Gives a command to its topic; what is not acknowledged is given again.
-    pub(super) fn send_order(&mut self, from: Sender, seq: u64, order: WorkOrder) -> Result<(), String> {
+    pub(super) fn send_order(&mut self, from: Sender, seq: u64, order: WorkOrder) {
         let attempt = order.command.attempt.clone();
         let node = &self.nodes[from.node];
         let is_here = node.life == from.life
@@ -311,7 +312,7 @@ impl Cluster {
                     && seat.unacknowledged.get(&seq).is_some_and(|waiting| waiting.contains(&attempt))
             });
         if !is_here {
-            return Ok(());
+            return;
         }
         let fate = if self.is_calm { 99 } else { self.chance.below(16) };
         if fate == 0 {
@@ -330,25 +331,18 @@ impl Cluster {
         } else {
             self.push_in(wait, Event::Acknowledge(from, seq, attempt));
         }
-        Ok(())
     }
 
-    pub(super) fn acknowledged(
-        &mut self,
-        from: Sender,
-        seq: u64,
-        attempt: &domain::name::AttemptId,
-    ) -> Result<(), String> {
+    pub(super) fn acknowledged(&mut self, from: Sender, seq: u64, attempt: &domain::name::AttemptId) {
         let node = &mut self.nodes[from.node];
-        let Some(seat) = node.seats.get_mut(from.partition as usize) else { return Ok(()) };
+        let Some(seat) = node.seats.get_mut(from.partition as usize) else { return };
         if node.life != from.life || seat.producer != from.producer {
-            return Ok(());
+            return;
         }
         if let Some(waiting) = seat.unacknowledged.get_mut(&seq) {
             waiting.remove(attempt);
         }
         self.settle_dispatched(from.node, from.partition);
-        Ok(())
     }
 
     /// Tells how far everything is acknowledged, without a hole.

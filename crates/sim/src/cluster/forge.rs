@@ -5,7 +5,7 @@ use engine::partition::Signal;
 use engine::port::log::Landed;
 use wire::record::{self, Body, Kind, Record};
 
-use super::{Cluster, Sender};
+use super::{Cluster, PARTITIONS, Sender};
 use crate::options::Sabotage;
 
 impl Cluster {
@@ -67,20 +67,14 @@ impl Cluster {
     }
 
     /// Takes its record for accepted, where the log says that it has landed.
-    pub(super) fn act_on_acknowledgement(
-        &mut self,
-        from: Sender,
-        offset: u64,
-        bytes: Vec<u8>,
-    ) -> Result<(), String> {
+    pub(super) fn act_on_acknowledgement(&mut self, from: Sender, offset: u64, bytes: Vec<u8>) {
         let seat = &mut self.nodes[from.node].seats[from.partition as usize];
         if !seat.queue.is_empty() || offset < seat.next {
-            return Ok(());
+            return;
         }
         seat.next = offset + 1;
         self.step(from.node, from.partition, Signal::RecordRead(Landed { offset, bytes }));
         self.wake(from.node, 1);
-        Ok(())
     }
 
     /// The last record in two, when it is of a run and of its target.
@@ -105,13 +99,25 @@ impl Cluster {
         (records, true)
     }
 
-    /// Deletes an accepted record that some process has not read yet. Gives whether there was one.
+    /// Deletes an accepted record that some process has not read yet, and after which a claim was accepted: that it
+    /// cannot follow shows the gap. Gives whether there was one.
     pub(super) fn delete_unread(&mut self) -> bool {
-        for partition in 0..super::PARTITIONS {
-            let behind = self.nodes.iter().filter_map(|node| node.seats.get(partition as usize));
-            let Some(from) = behind.map(|seat| seat.next).min() else { continue };
-            // Not the last: what comes after it shows the gap.
-            if from + 1 < self.broker.end(partition) {
+        for partition in 0..PARTITIONS {
+            let seats = self.nodes.iter().filter_map(|node| node.seats.get(partition as usize));
+            let mut places = seats.map(|seat| (seat.next, seat.machine.head().clone()));
+            let found = places.find_map(|(from, head)| {
+                let records = self.broker.records(partition).skip(from as usize);
+                let mut records = records.filter_map(|bytes| Some((record::peek(bytes).ok()?, bytes)));
+                let (first, _) = records.next()?;
+                let follows = first.prev == head.hash && first.seq == head.seq + 1;
+                let shows = |(peek, bytes): (record::Peek, &Vec<u8>)| {
+                    matches!(peek.kind, Kind::Claimed { .. })
+                        && peek.seq > head.seq + 1
+                        && self.audit.is_accepted(partition, peek.seq, record::hash(bytes))
+                };
+                (follows && records.any(shows)).then_some(from)
+            });
+            if let Some(from) = found {
                 self.broker.delete(partition, from);
                 self.line(&format!("record at {from} of {partition} is deleted"));
                 return true;

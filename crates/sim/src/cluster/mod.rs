@@ -192,8 +192,14 @@ impl Cluster {
                 Ok(())
             }
             Event::Answer(answering) => self.answered(answering),
-            Event::Send(from, seq, order) => self.send_order(from, seq, *order),
-            Event::Acknowledge(from, seq, attempt) => self.acknowledged(from, seq, &attempt),
+            Event::Send(from, seq, order) => {
+                self.send_order(from, seq, *order);
+                Ok(())
+            }
+            Event::Acknowledge(from, seq, attempt) => {
+                self.acknowledged(from, seq, &attempt);
+                Ok(())
+            }
             Event::Deliver(worker, order) => self.deliver(worker, *order),
             Event::Cancel(worker, attempt) => self.cancel(worker, attempt),
             Event::DeskTick(worker) => self.desk_tick(worker),
@@ -204,7 +210,10 @@ impl Cluster {
                 self.assign(node, partition);
                 Ok(())
             }
-            Event::Revoke(node, partition) => self.revoke(node, partition),
+            Event::Revoke(node, partition) => {
+                self.revoke(node, partition);
+                Ok(())
+            }
             Event::Oracle => {
                 self.look_after_owners();
                 Ok(())

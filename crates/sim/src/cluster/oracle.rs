@@ -62,21 +62,20 @@ impl Cluster {
         }
     }
 
-    pub(super) fn revoke(&mut self, number: usize, partition: u32) -> Result<(), String> {
+    pub(super) fn revoke(&mut self, number: usize, partition: u32) {
         if !self.nodes[number].is_up {
-            return Ok(());
+            return;
         }
         if !self.nodes[number].is_awake() || self.has_rest(number, partition) {
             // It hears of it when it can.
             self.push_in(300, Event::Revoke(number, partition));
-            return Ok(());
+            return;
         }
         let seat = &mut self.nodes[number].seats[partition as usize];
         (seat.is_wanted, seat.is_told) = (false, false);
         self.line(&format!("process {number} is no longer to own {partition}"));
         self.step(number, partition, Signal::Revoked);
         self.wake(number, 1);
-        Ok(())
     }
 
     fn has_rest(&self, number: usize, partition: u32) -> bool {

@@ -115,6 +115,7 @@ impl Cluster {
             }
             if let Some(left) = &mut node.dies_in {
                 if *left == 0 {
+                    node.dies_in = None;
                     self.note(Fault::CrashBetweenActions, &format!("process {number}"));
                     self.crash(number)?;
                     return Ok(Goes::No);
@@ -218,9 +219,11 @@ impl Cluster {
         let node = &mut self.nodes[number];
         let seat = &mut node.seats[partition as usize];
         let from = Sender { node: number, life: node.life, partition, producer: seat.producer };
-        for bytes in &records {
-            let peek = record::peek(bytes).map_err(|error| error.to_string())?;
-            seat.own.insert(peek.seq, bytes.clone());
+        if self.options.sabotage == Some(Sabotage::OwnBySeq) {
+            for bytes in &records {
+                let peek = record::peek(bytes).map_err(|error| error.to_string())?;
+                seat.own.insert(peek.seq, bytes.clone());
+            }
         }
         let mut fate = self.broker.fate(records.len(), &mut self.chance);
         if is_split && self.chance.one_in(3) {

@@ -28,21 +28,21 @@ impl Cluster {
 
     /// As it is, unless a guard is missing; nothing for what is passed over.
     fn as_read(&mut self, number: usize, partition: u32, landed: Landed) -> Option<Landed> {
-        let sabotage = self.options.sabotage;
+        let Some(sabotage) = self.options.sabotage else { return Some(landed) };
         let Ok(peek) = record::peek(&landed.bytes) else { return Some(landed) };
         let known = self.audit.checker.known(partition);
         let seat = &mut self.nodes[number].seats[partition as usize];
         let head = seat.machine.head().clone();
         match sabotage {
-            Some(Sabotage::GapRuleOff) => {
+            Sabotage::GapRuleOff => {
                 let fits = chain::fits(&head, &peek).is_ok();
                 fits.then_some(landed)
             }
-            Some(Sabotage::OwnBySeq) => {
+            Sabotage::OwnBySeq => {
                 let bytes = seat.own.get(&peek.seq).filter(|_| peek.seq == head.seq + 1);
                 Some(Landed { bytes: bytes.cloned().unwrap_or(landed.bytes), ..landed })
             }
-            Some(Sabotage::HashWithoutClaim) => {
+            Sabotage::HashWithoutClaim => {
                 if peek.prev == head.hash {
                     seat.before_claims = match peek.kind {
                         Kind::Claimed { .. } => Some(seat.before_claims.unwrap_or(head.hash)),

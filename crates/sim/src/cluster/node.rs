@@ -167,9 +167,12 @@ impl Cluster {
     pub(super) fn crash(&mut self, number: usize) -> Result<(), String> {
         self.line(&format!("process {number} dies"));
         self.retire(number);
+        // What was still to befall it will befall another.
         if self.nodes[number].sleeps_in.is_some() {
-            // It was to fall asleep: another will.
             self.push_in(1_000, Event::Fail(Fault::Paused));
+        }
+        if self.nodes[number].dies_in.is_some() {
+            self.push_in(1_000, Event::Fail(Fault::CrashBetweenActions));
         }
         let node = &mut self.nodes[number];
         node.is_up = false;

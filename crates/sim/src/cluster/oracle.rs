@@ -9,11 +9,18 @@ impl Cluster {
     /// From time to time: a partition that nobody is to own gets somebody.
     pub(super) fn look_after_owners(&mut self) {
         for partition in 0..PARTITIONS {
-            let owned = self.nodes.iter().any(|node| {
+            let is_owner = |number: &usize| {
+                let node = &self.nodes[*number];
                 node.is_awake() && node.seats.get(partition as usize).is_some_and(|seat| seat.is_wanted)
-            });
-            if !owned {
+            };
+            let owners: Vec<usize> = (0..self.nodes.len()).filter(is_owner).collect();
+            if owners.is_empty() {
                 self.rebalance(partition);
+            } else if self.is_calm {
+                // In the end the group settles on one.
+                for number in owners.into_iter().skip(1) {
+                    self.push_in(1, Event::Revoke(number, partition));
+                }
             }
         }
         self.push_in(3_000, Event::Oracle);

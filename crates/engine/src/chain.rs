@@ -11,7 +11,7 @@
 
 use domain::name::Digest;
 use domain::time::Timestamp;
-use wire::record::{Body, FORMAT, Kind, NO_PREV, Peek, Record, Recorded};
+use wire::record::{Body, FORMAT, Kind, LaneClaim, NO_PREV, Peek, Record, Recorded};
 
 use crate::code::{Code, Stopped};
 use crate::port::store::Head;
@@ -38,6 +38,7 @@ pub fn before_first(identity: Identity) -> Head {
         in_flight_records_max: 0,
         now: Timestamp(0),
         positions: [0; 3],
+        topics: [NO_TOPIC; 3],
         dispatched: 0,
         losers: 0,
     }
@@ -84,7 +85,6 @@ pub fn follow(head: &Head, identity: Identity, record: &Record, hash: Digest) ->
                 );
                 return Err(Stopped::new(Code::ForeignLog, text));
             }
-            readable(*format)?;
             next.log_id = *log_id;
             next.format = *format;
             next.in_flight_records_max = *in_flight_records_max;
@@ -95,12 +95,14 @@ pub fn follow(head: &Head, identity: Identity, record: &Record, hash: Digest) ->
         Body::Claimed { lanes, .. } => {
             next.epoch = record.seq;
             for claim in lanes {
-                let position = &mut next.positions[claim.lane.index()];
-                *position = claim.rebased_to.unwrap_or(*position);
+                claimed(&mut next, claim)?;
             }
         }
         Body::FormatRaised { format } => {
-            readable(*format)?;
+            if *format <= head.format {
+                let text = format!("record {} raises format {} to {format}", record.seq, head.format);
+                return Err(Stopped::new(Code::FormatBroken, text));
+            }
             next.format = *format;
         }
         Body::Transition(recorded) => transition(&mut next, head, recorded)?,
@@ -108,10 +110,33 @@ pub fn follow(head: &Head, identity: Identity, record: &Record, hash: Digest) ->
     Ok(next)
 }
 
-fn readable(format: u32) -> Result<(), Stopped> {
-    if format > FORMAT {
-        return Err(Stopped::new(Code::FormatUnknown, format!("the log has format {format}, not {FORMAT}")));
+/// Of a lane without a topic.
+pub const NO_TOPIC: u64 = 0;
+
+/// Tells one topic of a lane from another.
+pub fn topic_mark(topic: &str) -> u64 {
+    if topic.is_empty() {
+        return NO_TOPIC;
     }
+    let digest = Digest::of(topic.as_bytes());
+    u64::from_be_bytes(std::array::from_fn(|index| digest.0[index]))
+}
+
+/// Only a topic that is another than before may begin elsewhere.
+fn claimed(next: &mut Head, claim: &LaneClaim) -> Result<(), Stopped> {
+    let lane = claim.lane.index();
+    let (mark, known) = (topic_mark(&claim.topic), next.topics[lane]);
+    if let Some(begins_at) = claim.rebased_to {
+        if mark == known {
+            let text = format!(
+                "record {} moves lane {:?} from {} to {begins_at}, but its topic is the same",
+                next.seq, claim.lane, next.positions[lane]
+            );
+            return Err(Stopped::new(Code::PositionBroken, text));
+        }
+        next.positions[lane] = begins_at;
+    }
+    next.topics[lane] = mark;
     Ok(())
 }
 

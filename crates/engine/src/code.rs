@@ -21,8 +21,10 @@ pub enum Code {
     ForeignLog,
     /// The view is of another log, or ahead of this one.
     ForeignStore,
-    /// The log's format is newer than this binary.
+    /// The log's format is newer than this binary, which reads it and does not claim.
     FormatUnknown,
+    /// A fitting record lowers the log's format, or repeats it.
+    FormatBroken,
     /// A fitting record cannot be read.
     RecordUnreadable,
     /// The view cannot be read.
@@ -32,7 +34,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::HistoryGap,
         Self::SeqBroken,
         Self::PositionBroken,
@@ -42,6 +44,7 @@ impl Code {
         Self::ForeignLog,
         Self::ForeignStore,
         Self::FormatUnknown,
+        Self::FormatBroken,
         Self::RecordUnreadable,
         Self::StoreFailed,
         Self::WriteFailed,
@@ -58,6 +61,7 @@ impl Code {
             Self::ForeignLog => "FOREIGN_LOG",
             Self::ForeignStore => "FOREIGN_STORE",
             Self::FormatUnknown => "FORMAT_UNKNOWN",
+            Self::FormatBroken => "FORMAT_BROKEN",
             Self::RecordUnreadable => "RECORD_UNREADABLE",
             Self::StoreFailed => "STORE_FAILED",
             Self::WriteFailed => "WRITE_FAILED",
@@ -67,7 +71,11 @@ impl Code {
     pub fn hint(self) -> &'static str {
         match self {
             Self::HistoryGap => "records are missing: restore the log from a copy, and look at its retention",
-            Self::SeqBroken | Self::PositionBroken | Self::EpochBroken | Self::TimeBroken => {
+            Self::SeqBroken
+            | Self::PositionBroken
+            | Self::EpochBroken
+            | Self::TimeBroken
+            | Self::FormatBroken => {
                 "the log was written by something else than this engine: run `modelrail verify`"
             }
             Self::DispatchedBroken => "the log was written by a defect: run `modelrail verify`",
@@ -104,6 +112,10 @@ impl Stopped {
 pub mod refused {
     /// The clock cannot be trusted: nothing is decided until it can.
     pub const CLOCK_SUSPECT: &str = "CLOCK_SUSPECT";
+    /// The view cannot be written: nothing is decided until there is room.
+    pub const DISK_FULL: &str = "DISK_FULL";
+    /// The log cannot be reached: nothing is decided until it can.
+    pub const LOG_AWAY: &str = "LOG_AWAY";
     /// The same identity with another content.
     pub const CONFLICT: &str = "CONFLICT";
     /// The stream is quarantined.

@@ -21,7 +21,7 @@ use domain::workflow::{
 };
 use wire::codec::Parsers;
 
-use crate::partition::{Bounds, Config, Redispatch};
+use crate::partition::{Bounds, Config, Format, Redispatch};
 use crate::request::{Request, RunAsk, Said, TargetAsk, Trigger};
 use crate::token::Key;
 
@@ -38,6 +38,7 @@ pub(crate) fn config(partitions: u32) -> Config {
         parsers: Parsers { workflow: |_| Ok(workflow()), roles: |_| Ok(roles()) },
         key: Key([3; 32]),
         redispatch: Redispatch::All,
+        format: Format::default(),
         bounds: Bounds::default(),
     }
 }

@@ -160,6 +160,7 @@ fn head(end: u64) -> Head {
         in_flight_records_max: 256,
         now: Timestamp(end),
         positions: [end; 3],
+        topics: [0; 3],
         dispatched: end,
         losers: 0,
     }

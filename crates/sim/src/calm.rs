@@ -1,13 +1,9 @@
 //! The calm phase: no faults, workers that can tell, people who approve. Whatever the storm left must come to an
 //! end, within bounded time.
 
-use domain::name::{Role, RunId};
 use domain::run::{self, Phase};
-use engine::request::{Request, RunAsk, Said, TargetAsk};
 
 use crate::options::Fault;
-use crate::people::gate_of;
-use crate::script::{self, APPROVERS, OPERATOR};
 use crate::world::{Event, STORM_MS, World};
 
 /// The interval at which people look.
@@ -21,15 +17,14 @@ impl World {
         self.push_in(LOOK_MS, Event::Calm);
         let storming = self.armed.is_some() || self.engine.is_none() || self.planned_left();
         if storming && !self.is_calm {
-            self.provoke();
+            let deed = self.cast.provoke(0);
+            self.carry_out(deed);
             return Ok(false);
         }
         if !self.is_calm {
             self.is_calm = true;
             self.line("calm");
-            for quality in self.qualities.values_mut() {
-                *quality = script::Quality::Healthy;
-            }
+            self.cast.heal();
         }
         if self.is_at_rest() {
             return Ok(true);
@@ -37,10 +32,8 @@ impl World {
         if self.now_ms > STORM_MS + CALM_MAX_MS {
             return Err(self.what_is_stuck());
         }
-        self.help_targets();
-        let runs: Vec<RunId> = self.checker.runs().map(|(run, _)| run).collect();
-        for run in runs {
-            self.help_run(run);
+        for deed in self.cast.help(&self.checker) {
+            self.carry_out(deed);
         }
         Ok(false)
     }
@@ -48,18 +41,7 @@ impl World {
     /// Crashes that were planned and have not happened.
     fn planned_left(&self) -> bool {
         let injected: u64 = Fault::CRASHES.iter().filter_map(|fault| self.faults.get(fault)).sum();
-        injected < self.options.crashes
-    }
-
-    /// Says something that must be recorded, for a planned fault waits for a write.
-    fn provoke(&mut self) {
-        let (target, reason) = (self.targets[0].clone(), self.request_id().as_str().into());
-        let request = Request::Target {
-            target,
-            actor: script::actor(script::NOBODY),
-            ask: TargetAsk::Unfreeze { reason },
-        };
-        self.request(Said::Request(Box::new(request)));
+        injected < self.options.faults
     }
 
     fn is_at_rest(&self) -> bool {
@@ -92,41 +74,5 @@ impl World {
             stuck.push("somebody was never answered".into());
         }
         format!("stuck after {CALM_MAX_MS} ms of calm: {}", stuck.join("; "))
-    }
-
-    fn help_targets(&mut self) {
-        let frozen: Vec<_> = self
-            .checker
-            .targets()
-            .filter(|(_, target)| target.frozen.is_some())
-            .map(|(id, _)| id.clone())
-            .collect();
-        for target in frozen {
-            let ask = TargetAsk::Unfreeze { reason: self.request_id().as_str().into() };
-            self.line(&format!("unfreeze {target}"));
-            let request = Request::Target { target, actor: script::actor(OPERATOR), ask };
-            self.request(Said::Request(Box::new(request)));
-        }
-    }
-
-    fn help_run(&mut self, id: RunId) {
-        let Some(run) = self.checker.run(id) else { return };
-        let is_paused = run.paused_at.is_some();
-        let is_held =
-            run.phase == Phase::Active && run.stages.iter().any(|stage| stage.rollout.held.is_some());
-        let gate = gate_of(run).filter(|_| run.waits_for_people());
-        let reason = self.request_id().as_str().into();
-        if is_paused {
-            self.ask(id, OPERATOR, RunAsk::Resume { reason });
-        } else if is_held {
-            self.ask(id, OPERATOR, RunAsk::Promote { to: None, reason });
-        } else if let Some((stage, evidence)) = gate {
-            for (who, role) in APPROVERS {
-                let (role, rationale) =
-                    (Role::parse(role).expect("plain"), self.request_id().as_str().into());
-                let ask = RunAsk::Approve { stage: stage.clone(), role, rationale, evidence };
-                self.ask(id, who, ask);
-            }
-        }
     }
 }

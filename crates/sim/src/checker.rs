@@ -10,14 +10,16 @@ use domain::routes::{Generation, RouteTable};
 use domain::time::Timestamp;
 use domain::transition::{Input, Step};
 use domain::weight::Weight;
+use domain::work::Command;
 use domain::{run, target};
 use engine::chain::Identity;
 use engine::fold;
 use engine::port::log::Log as _;
-use engine::port::store::Store as _;
-use engine::replay::{self, Reader, States};
+use engine::port::row::{RunRow, TargetRow};
+use engine::port::store::Store;
+use engine::replay::{self, ReadError, Reader, States};
 use engine::request::Request;
-use wire::record::{Body, Lane, Recorded};
+use wire::record::{Body, Lane, Record, Recorded};
 
 use crate::disk::Disk;
 
@@ -97,6 +99,47 @@ impl Checker {
         self.outstanding.values().flatten()
     }
 
+    /// The commands of a stream that are outstanding.
+    pub(crate) fn commands(&self, stream: &StreamId) -> Vec<Command> {
+        let find = |part: &Part| match stream {
+            StreamId::Definitions => None,
+            StreamId::Run(run) => {
+                let folded = part.states.runs.get(run)?;
+                Some(fold::commands(&folded.effects).cloned().collect())
+            }
+            StreamId::Target(target) => {
+                let folded = part.states.targets.get(target)?;
+                Some(fold::commands(&folded.effects).cloned().collect())
+            }
+        };
+        self.parts.iter().find_map(find).unwrap_or_default()
+    }
+
+    /// The rows of some streams, sorted.
+    pub(crate) fn rows(&self, partition: u32, streams: &BTreeSet<StreamId>) -> (Vec<RunRow>, Vec<TargetRow>) {
+        let states = &self.parts[partition as usize].states;
+        let (mut runs, mut targets) = (vec![], vec![]);
+        for stream in streams {
+            match stream {
+                StreamId::Definitions => {}
+                StreamId::Run(run) => runs.extend(fold::run_row(partition, &states.runs[run])),
+                StreamId::Target(target) => {
+                    targets.extend(fold::target_row(partition, target, &states.targets[target]));
+                }
+            }
+        }
+        (runs, targets)
+    }
+
+    pub(crate) fn has_roles(&self, partition: u32) -> bool {
+        self.parts[partition as usize].states.definitions.roles.is_some()
+    }
+
+    /// The texts that a partition's records have defined.
+    pub(crate) fn known(&self, partition: u32) -> &wire::codec::Definitions {
+        self.parts[partition as usize].reader.known()
+    }
+
     /// Reads what is new on the disk, and looks at everything it touches. Gives a line of each record for the trace.
     pub(crate) fn catch_up(&mut self, disk: &Disk) -> Result<Vec<String>, String> {
         let mut lines = vec![];
@@ -111,29 +154,31 @@ impl Checker {
             }
             let mut touched = BTreeSet::new();
             for landed in disk.read(partition, next, usize::MAX).map_err(|error| error.to_string())? {
-                let part = &mut self.parts[index];
-                part.next = landed.offset + 1;
-                let read = part.reader.read(&landed.bytes).map_err(|error| chain_of(&error))?;
-                let replay::Step::Accepted(record) = read else {
+                self.parts[index].next = landed.offset + 1;
+                let Some(record) = self.read(partition, &landed.bytes)? else {
                     return Err(format!("record at {} of partition {partition} does not fit", landed.offset));
                 };
                 let Body::Transition(recorded) = record.body else { continue };
-                let names: Vec<_> = recorded.transition.steps.iter().map(in_words).collect();
-                lines.push(format!("{partition}/{} {} {}", record.seq, recorded.now.0, names.join("; ")));
-                self.take(index, record.seq, &recorded, &mut touched)?;
+                touched.extend(recorded.transition.steps.iter().map(Step::stream));
+                lines.push(format!("{partition}/{} {}", record.seq, in_words(&recorded)));
             }
             self.compare_rows(index, disk, &touched)?;
         }
         Ok(lines)
     }
 
-    fn take(
-        &mut self,
-        index: usize,
-        seq: u64,
-        recorded: &Recorded,
-        touched: &mut BTreeSet<StreamId>,
-    ) -> Result<(), String> {
+    /// Reads one more record by the rule of every reader, and looks at all that it changes; nothing for a loser.
+    pub(crate) fn read(&mut self, partition: u32, bytes: &[u8]) -> Result<Option<Record>, String> {
+        let index = partition as usize;
+        let read = self.parts[index].reader.read(bytes).map_err(|error| chain_of(&error))?;
+        let replay::Step::Accepted(record) = read else { return Ok(None) };
+        if let Body::Transition(recorded) = &record.body {
+            self.take(index, record.seq, recorded)?;
+        }
+        Ok(Some(*record))
+    }
+
+    fn take(&mut self, index: usize, seq: u64, recorded: &Recorded) -> Result<(), String> {
         self.transitions += 1;
         self.expect_once(recorded)?;
         self.expect_lease(index, recorded)?;
@@ -185,7 +230,6 @@ impl Checker {
                 }
             }
         }
-        touched.extend(streams);
         match broken.first() {
             None => Ok(()),
             Some(Broken { number, text }) => Err(format!("invariant {number} at record {seq}: {text}")),
@@ -195,12 +239,7 @@ impl Checker {
     /// Nothing is decided twice: a request, a trigger, an attempt.
     fn expect_once(&mut self, recorded: &Recorded) -> Result<(), String> {
         let refused = recorded.transition.refused.is_some();
-        let input = recorded.transition.steps.first().map(|step| match step {
-            Step::Definitions { input, .. } => Input::Define(input.clone()),
-            Step::Run { run, input, .. } => Input::Run(*run, input.clone()),
-            Step::Target { target, input, .. } => Input::Target(target.clone(), input.clone()),
-        });
-        let Some(input) = input else { return Ok(()) };
+        let Some(input) = Self::outside(recorded) else { return Ok(()) };
         if recorded.lane == Some(Lane::Requests)
             && let Some(request) = Request::of(&input)
             && !matches!(request, Request::Define(_))
@@ -222,6 +261,15 @@ impl Checker {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The input that a transition began with.
+    pub(crate) fn outside(recorded: &Recorded) -> Option<Input> {
+        recorded.transition.steps.first().map(|step| match step {
+            Step::Definitions { input, .. } => Input::Define(input.clone()),
+            Step::Run { run, input, .. } => Input::Run(*run, input.clone()),
+            Step::Target { target, input, .. } => Input::Target(target.clone(), input.clone()),
+        })
     }
 
     /// A lease ends only when nothing was heard of its attempt for all of it.
@@ -339,18 +387,29 @@ impl Checker {
 
     /// At the end: the whole log read again from its first record, every input decided again.
     pub(crate) fn verify(&self, disk: &Disk) -> Result<(), String> {
-        for (index, part) in self.parts.iter().enumerate() {
-            let partition = index as u32;
-            let reader = Reader::new(Identity { partition, ..self.identity }, wire::definitions::parsers());
-            let report = replay::verify(replay::from_log(disk, partition), reader)
-                .map_err(|error| chain_of(&error))?;
-            if let Some(difference) = report.differences.first() {
-                return Err(format!("decided differently when decided again: {difference:?}"));
-            }
-            if report.state != part.states.hash() {
-                return Err(format!("partition {partition} folds to another state the second time"));
-            }
-            let rows = report.rows_differing(partition, disk).map_err(|error| error.to_string())?;
+        for partition in 0..self.parts.len() as u32 {
+            self.verify_partition(partition, replay::from_log(disk, partition), &[disk])?;
+        }
+        Ok(())
+    }
+
+    /// A partition's records, from its first, and the views that were made of them.
+    pub(crate) fn verify_partition<E: Into<ReadError>>(
+        &self,
+        partition: u32,
+        records: impl IntoIterator<Item = Result<Vec<u8>, E>>,
+        views: &[&dyn Store],
+    ) -> Result<(), String> {
+        let reader = Reader::new(Identity { partition, ..self.identity }, wire::definitions::parsers());
+        let report = replay::verify(records, reader).map_err(|error| chain_of(&error))?;
+        if let Some(difference) = report.differences.first() {
+            return Err(format!("decided differently when decided again: {difference:?}"));
+        }
+        if report.state != self.parts[partition as usize].states.hash() {
+            return Err(format!("partition {partition} folds to another state the second time"));
+        }
+        for view in views {
+            let rows = report.rows_differing(partition, *view).map_err(|error| error.to_string())?;
             if let Some(row) = rows.first() {
                 return Err(format!("the row of {row} is not what the log folds to"));
             }
@@ -359,8 +418,11 @@ impl Checker {
     }
 }
 
-fn in_words(step: &Step) -> String {
-    format!("{}({}) {:?}", step.input_name(), step.stream(), step.event_names())
+/// A record as a line of the trace.
+pub(crate) fn in_words(recorded: &Recorded) -> String {
+    let step = |step: &Step| format!("{}({}) {:?}", step.input_name(), step.stream(), step.event_names());
+    let steps: Vec<_> = recorded.transition.steps.iter().map(step).collect();
+    format!("{} {}", recorded.now.0, steps.join("; "))
 }
 
 /// An error with its causes.

@@ -41,16 +41,6 @@ impl World {
         }
     }
 
-    /// The next request's id; it stands in the reason too.
-    pub(crate) fn request_id(&self) -> String {
-        format!("r{}", self.clients.len())
-    }
-
-    pub(crate) fn request(&mut self, said: Said) {
-        let id = Some(self.request_id());
-        self.client(said, Lane::Requests, id, None);
-    }
-
     pub(crate) fn client(
         &mut self,
         said: Said,
@@ -153,7 +143,7 @@ impl World {
     /// What the machines of every target do, as news to the engine.
     pub(crate) fn observe(&mut self) {
         let at = self.wall();
-        for target in self.targets.clone() {
+        for target in self.cast.targets.clone() {
             let Some(state) = self.checker.target(&target) else { continue };
             let (gateways, servers) = (self.outside.gateways(&target, at), self.outside.servers(&target, at));
             let routes = state.table.is_some();

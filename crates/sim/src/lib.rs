@@ -17,6 +17,7 @@ mod calm;
 mod chance;
 mod checker;
 mod clients;
+mod cluster;
 mod disk;
 mod options;
 mod outside;
@@ -31,7 +32,12 @@ mod tests;
 
 pub use options::{Fault, Options, Report, Sabotage, Violation};
 
-/// Plays the story of a seed, and says what happened in it, or what did not hold.
-pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Violation>> {
+/// Plays the story of a seed with one embedded process, and says what happened in it, or what did not hold.
+pub fn embedded(seed: u64, options: &Options) -> Result<Report, Box<Violation>> {
     world::World::new(seed, *options).play()
+}
+
+/// The same with several processes over one log.
+pub fn cluster(seed: u64, options: &Options) -> Result<Report, Box<Violation>> {
+    cluster::Cluster::new(seed, *options).play()
 }

@@ -8,20 +8,27 @@ use domain::name::Digest;
 pub struct Options {
     /// How many things people and training do in the stormy phase.
     pub acts: u64,
-    /// How many crashes and failed writes are planned, at least one.
-    pub crashes: u64,
+    /// How many faults are planned: crashes and failed writes of one process, or those of [`Fault::CLUSTER`].
+    pub faults: u64,
     pub sabotage: Option<Sabotage>,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { acts: 9, crashes: 3, sabotage: None }
+impl Options {
+    /// Of a story of one embedded process.
+    pub fn embedded() -> Self {
+        Self { acts: 9, faults: 3, sabotage: None }
+    }
+
+    /// Of a story of several processes over one log.
+    pub fn cluster() -> Self {
+        Self { acts: 8, faults: 6, sabotage: None }
     }
 }
 
 /// A guard taken away in the simulated world, to see that its absence is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sabotage {
+    // In one process.
     /// A start finds summary rows that do not say what is outstanding.
     RowWithoutEffects,
     /// What a start sends out again gets lost.
@@ -36,10 +43,35 @@ pub enum Sabotage {
     AcknowledgedBeforeSync,
     /// Whoever asks again does so under another identity.
     DuplicatesNotRecognised,
+    // In a cluster.
+    /// A process takes its record for accepted when the log acknowledges it.
+    ActOnAcknowledgement,
+    /// A process takes whatever comes under the `seq` of its own record for that.
+    OwnBySeq,
+    /// After a doubt the lanes are read on from where they were.
+    LanesNotReadAgain,
+    /// An owner begins to read the lanes where the consumer group says.
+    PositionsFromGroup,
+    /// One process does not see records of foreign transactions that were given up.
+    ReadCommitted,
+    /// A record follows the last one that is no claim.
+    HashWithoutClaim,
+    /// A record is deleted from the middle of the log.
+    RecordDeleted,
+    /// The same, and nobody minds a gap.
+    GapRuleOff,
+    /// A new owner sends nothing out again.
+    DispatchedDroppedAtTakeover,
+    /// Commands count as dispatched when they are sent.
+    DispatchedBeforeAcknowledged,
+    /// What is decided on a run and on its target are two records.
+    SplitTransition,
+    /// Workers write nothing down.
+    NoJournal,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 7] = [
+    pub const EMBEDDED: [Self; 7] = [
         Self::RowWithoutEffects,
         Self::OrdersLostAtStart,
         Self::ClockWithoutMax,
@@ -48,11 +80,27 @@ impl Sabotage {
         Self::AcknowledgedBeforeSync,
         Self::DuplicatesNotRecognised,
     ];
+
+    pub const CLUSTER: [Self; 12] = [
+        Self::ActOnAcknowledgement,
+        Self::OwnBySeq,
+        Self::LanesNotReadAgain,
+        Self::PositionsFromGroup,
+        Self::ReadCommitted,
+        Self::HashWithoutClaim,
+        Self::RecordDeleted,
+        Self::GapRuleOff,
+        Self::DispatchedDroppedAtTakeover,
+        Self::DispatchedBeforeAcknowledged,
+        Self::SplitTransition,
+        Self::NoJournal,
+    ];
 }
 
 /// What went wrong on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
+    // Of one process; each seed plans some of them.
     CrashBeforePass,
     /// During a write of which nothing landed.
     CrashWriteLost,
@@ -64,6 +112,42 @@ pub enum Fault {
     CrashAtWork,
     WriteErrorLost,
     WriteErrorLanded,
+    // Of a cluster; each seed plans some of them.
+    /// Between two actions of a process.
+    CrashBetweenActions,
+    /// A process stands still between two actions, and goes on with them much later.
+    Paused,
+    AppendLost,
+    /// Much later, perhaps after others' claims.
+    AppendLate,
+    /// Twice.
+    AppendDoubled,
+    /// In another order.
+    AppendReordered,
+    /// Within a foreign transaction that was given up.
+    AppendAborted,
+    /// Landed, and the process does not know.
+    AppendUnseen,
+    /// Somebody else is to own as well.
+    TwoOwners,
+    DiskFull,
+    LogAway,
+    ClockSuspect,
+    WorkerCrash,
+    // Whatever else may happen.
+    /// What a process wrote last into its view is lost in a crash.
+    ViewUnsynced,
+    ViewLost,
+    /// Told late, or never, that somebody else is to own.
+    RevokedLate,
+    CommandLost,
+    CommandUnacknowledged,
+    CancelLost,
+    OutcomeLost,
+    HeartbeatLost,
+    GatewaySilent,
+    /// A binary that knows an older format than the log.
+    OldBinary,
     JournalLost,
     DuplicateInput,
     DuplicateOrder,
@@ -82,7 +166,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Those that end the process; each seed plans some of them.
+    /// Those that end the one process.
     pub const CRASHES: [Self; 7] = [
         Self::CrashBeforePass,
         Self::CrashWriteLost,
@@ -91,6 +175,23 @@ impl Fault {
         Self::CrashAtWork,
         Self::WriteErrorLost,
         Self::WriteErrorLanded,
+    ];
+
+    /// Those that a story of several processes plans.
+    pub const CLUSTER: [Self; 13] = [
+        Self::CrashBetweenActions,
+        Self::Paused,
+        Self::AppendLost,
+        Self::AppendLate,
+        Self::AppendDoubled,
+        Self::AppendReordered,
+        Self::AppendAborted,
+        Self::AppendUnseen,
+        Self::TwoOwners,
+        Self::DiskFull,
+        Self::LogAway,
+        Self::ClockSuspect,
+        Self::WorkerCrash,
     ];
 }
 
@@ -101,13 +202,21 @@ pub struct Report {
     /// How many events the driver took from its queue.
     pub steps: u64,
     pub faults: BTreeMap<Fault, u64>,
-    /// How many crashes and failed writes were planned.
-    pub planned: u64,
+    /// How often each fault was planned.
+    pub planned: BTreeMap<Fault, u64>,
     pub runs: u64,
     /// How the runs stand at the end, counted.
     pub ends: BTreeMap<&'static str, u64>,
     pub transitions: u64,
+    /// Records that were read and did not fit.
     pub losers: u64,
+    /// Appends of which a process did not know whether they landed.
+    pub doubts: u64,
+    pub claims: u64,
+    pub claims_lost: u64,
+    /// How often an owner gave way to another's record, or to a loser of its own.
+    pub displaced: u64,
+    pub formats_raised: u64,
     /// Of everything that happened, in order.
     pub trace_hash: Digest,
 }
@@ -115,11 +224,6 @@ pub struct Report {
 impl Report {
     pub fn count(&self, fault: Fault) -> u64 {
         self.faults.get(&fault).copied().unwrap_or(0)
-    }
-
-    /// How many of the planned faults happened.
-    pub fn injected(&self) -> u64 {
-        Fault::CRASHES.into_iter().map(|fault| self.count(fault)).sum()
     }
 }
 

@@ -9,6 +9,7 @@ use domain::name::{Digest, TargetId};
 use domain::routes::{Generation, RouteTable};
 use domain::time::Timestamp;
 use domain::work::{Command, GatewayObserved, Order, ServerLoaded};
+use engine::request::{Observation, Said};
 
 use crate::checker::Checker;
 
@@ -144,6 +145,13 @@ impl Outside {
             heard_at: at,
         };
         site.servers.iter().enumerate().map(loaded).collect()
+    }
+
+    /// What gateways (when they are `routed`) and servers of the target say of themselves.
+    pub(crate) fn observations(&self, target: &TargetId, at: Timestamp, routed: bool) -> Vec<Said> {
+        let said = |what| Said::Observed { target: target.clone(), what };
+        let routes = routed.then(|| said(Observation::Routes(self.gateways(target, at))));
+        routes.into_iter().chain([said(Observation::Loaded(self.servers(target, at)))]).collect()
     }
 
     /// Whether every gateway of the target obeys this generation.

@@ -1,126 +1,225 @@
-//! What training and people do in the storm, at random moments, entitled and not.
+//! What training and people do: in the storm at random moments, entitled and not; in the calm what is left to do.
+//!
+//! Says what is done; a world carries it out.
 
-use domain::name::{Digest, Role, RunId, StageName};
+use std::collections::BTreeMap;
+
+use domain::name::{Digest, Role, RunId, StageName, TargetId};
 use domain::run::{Phase, Run};
+use domain::time::{Millis, Timestamp};
 use domain::weight::Weight;
 use engine::request::{Request, RunAsk, Said, TargetAsk};
-use wire::record::Lane;
 
-use crate::options::Fault;
+use crate::chance::Chance;
+use crate::checker::Checker;
 use crate::script::{self, APPROVERS, NOBODY, OPERATOR, Quality};
-use crate::world::{Event, World};
 
 /// The most versions that are trained in one story.
 const VERSIONS_MAX: u64 = 5;
 
-impl World {
-    pub(crate) fn act(&mut self) {
-        let runs: Vec<RunId> = self.checker.runs().map(|(run, _)| run).collect();
+/// Whom the story is about.
+#[derive(Debug)]
+pub(crate) struct Cast {
+    pub(crate) targets: Vec<TargetId>,
+    texts: Vec<String>,
+    qualities: BTreeMap<RunId, Quality>,
+    asked: u64,
+}
+
+/// Something that is done.
+#[derive(Debug)]
+pub(crate) enum Deed {
+    /// A request under this id.
+    Ask { said: Said, id: String, words: String },
+    /// A model was trained; the bus may deliver it twice, without knowing.
+    Train { said: Said, version: String, is_doubled: bool },
+    /// Machines of the target start again, empty.
+    Lose { target: TargetId, gateways: bool, servers: bool },
+    /// Somebody does something more after this.
+    ActIn(u64),
+}
+
+impl Cast {
+    pub(crate) fn new(chance: &mut Chance) -> Self {
+        Self {
+            targets: (0..chance.between(2, 3)).map(script::target).collect(),
+            texts: (0..2).map(|number| script::workflow_text(number, chance)).collect(),
+            qualities: BTreeMap::new(),
+            asked: 0,
+        }
+    }
+
+    pub(crate) fn quality(&self, run: RunId) -> Quality {
+        self.qualities.get(&run).copied().unwrap_or(Quality::Healthy)
+    }
+
+    /// From now on every model does well.
+    pub(crate) fn heal(&mut self) {
+        self.qualities.values_mut().for_each(|quality| *quality = Quality::Healthy);
+    }
+
+    pub(crate) fn act(&mut self, chance: &mut Chance, checker: &Checker, wall: Timestamp) -> Vec<Deed> {
+        let runs: Vec<RunId> = checker.runs().map(|(run, _)| run).collect();
         let trained = self.qualities.len() as u64;
-        if runs.is_empty() || trained < VERSIONS_MAX && self.chance.one_in(2) {
-            if trained < VERSIONS_MAX {
-                self.train();
-            }
-            return;
+        if runs.is_empty() || trained < VERSIONS_MAX && chance.one_in(2) {
+            return if trained < VERSIONS_MAX { self.train(chance) } else { vec![] };
         }
         // People look at what goes on, and at a gate most of all.
-        let run = self.chance.pick(&runs);
-        let gate = runs.iter().copied().find(|run| self.checker.run(*run).is_some_and(Run::waits_for_people));
-        match (gate, self.chance.below(4)) {
-            (Some(run), 0..2) => self.vote(run),
-            (_, 0 | 2) => self.ask_run(run),
-            (_, 1) => self.ask_target(run),
+        let run = chance.pick(&runs);
+        let gate = runs.iter().copied().find(|run| checker.run(*run).is_some_and(Run::waits_for_people));
+        let asked = match (gate, chance.below(4)) {
+            (Some(run), 0..2) => self.vote(run, chance, checker),
+            (_, 0 | 2) => Some(self.ask_run(run, chance)),
+            (_, 1) => self.ask_target(run, chance, checker, wall),
             _ => {
-                let number = self.chance.below(self.targets.len() as u64) as usize;
-                let target = self.targets[number].clone();
-                let (gateways, servers) = (self.chance.one_in(2), self.chance.one_in(2));
-                self.lose_outside(&target, gateways, servers);
-                self.push_in(200, Event::Observe);
+                let target = self.any_target(chance);
+                let (gateways, servers) = (chance.one_in(2), chance.one_in(2));
+                Some(Deed::Lose { target, gateways, servers })
+            }
+        };
+        asked.into_iter().collect()
+    }
+
+    /// Whatever waits for people.
+    pub(crate) fn help(&mut self, checker: &Checker) -> Vec<Deed> {
+        let frozen = checker.targets().filter(|(_, target)| target.frozen.is_some());
+        let frozen: Vec<TargetId> = frozen.map(|(id, _)| id.clone()).collect();
+        let mut deeds: Vec<Deed> = frozen
+            .into_iter()
+            .map(|target| self.of_target(target, OPERATOR, |reason| TargetAsk::Unfreeze { reason }))
+            .collect();
+        for (id, run) in checker.runs() {
+            let is_held =
+                run.phase == Phase::Active && run.stages.iter().any(|stage| stage.rollout.held.is_some());
+            if run.paused_at.is_some() {
+                deeds.push(self.of_run(id, OPERATOR, |reason| RunAsk::Resume { reason }));
+            } else if is_held {
+                deeds.push(self.of_run(id, OPERATOR, |reason| RunAsk::Promote { to: None, reason }));
+            } else if let Some((stage, evidence)) = gate_of(run).filter(|_| run.waits_for_people()) {
+                for (who, role) in APPROVERS {
+                    let (stage, role) = (stage.clone(), Role::parse(role).expect("plain"));
+                    deeds.push(self.of_run(id, who, |rationale| RunAsk::Approve {
+                        stage,
+                        role,
+                        rationale,
+                        evidence,
+                    }));
+                }
             }
         }
+        deeds
     }
 
-    fn train(&mut self) {
-        let number = self.chance.below(self.targets.len() as u64) as usize;
-        let target = self.targets[number].clone();
+    /// Something that is recorded whatever the state, so that a record is written.
+    pub(crate) fn provoke(&mut self, number: u64) -> Deed {
+        let target = self.targets[number as usize % self.targets.len()].clone();
+        self.of_target(target, NOBODY, |reason| TargetAsk::Unfreeze { reason })
+    }
+
+    fn any_target(&self, chance: &mut Chance) -> TargetId {
+        self.targets[chance.below(self.targets.len() as u64) as usize].clone()
+    }
+
+    fn train(&mut self, chance: &mut Chance) -> Vec<Deed> {
+        let target = self.any_target(chance);
         let version = format!("v{}", self.qualities.len() + 1);
-        let text = self.texts[self.chance.below(2) as usize].clone();
+        let text = self.texts[chance.below(2) as usize].clone();
         let trigger = script::trigger(&target, &version, &text);
-        self.qualities.insert(trigger.run(), Quality::any(&mut self.chance));
+        self.qualities.insert(trigger.run(), Quality::any(chance));
         let said = Said::Trigger(Box::new(trigger));
-        if self.chance.one_in(3) {
-            // The bus delivers it twice, without knowing.
-            self.note(Fault::DuplicateInput, &version);
-            self.client(said.clone(), Lane::Triggers, None, None);
+        let mut deeds = vec![Deed::Train { said, version, is_doubled: chance.one_in(3) }];
+        if chance.one_in(2) {
+            deeds.push(Deed::ActIn(30_000));
         }
-        self.client(said, Lane::Triggers, None, None);
-        if self.chance.one_in(2) {
-            self.push_in(30_000, Event::Act);
-        }
+        deeds
     }
 
-    fn person(&mut self) -> &'static str {
-        if self.chance.one_in(5) { NOBODY } else { OPERATOR }
-    }
-
-    fn vote(&mut self, run: RunId) {
-        let Some((stage, evidence)) = self.checker.run(run).and_then(gate_of) else { return };
-        let (mut who, role) = self.chance.pick(&APPROVERS);
+    fn vote(&mut self, run: RunId, chance: &mut Chance, checker: &Checker) -> Option<Deed> {
+        let (stage, evidence) = checker.run(run).and_then(gate_of)?;
+        let (mut who, role) = chance.pick(&APPROVERS);
         let mut digest = evidence;
-        match self.chance.below(8) {
+        match chance.below(8) {
             0 => who = NOBODY,
             1 => digest = Digest::of(b"something else"),
             _ => {}
         }
         let role = Role::parse(role).expect("a plain name");
-        let rationale = self.request_id().as_str().into();
-        let ask = if self.chance.one_in(5) {
-            RunAsk::Reject { stage, role, rationale, evidence: digest }
-        } else {
-            RunAsk::Approve { stage, role, rationale, evidence: digest }
-        };
-        self.ask(run, who, ask);
+        let rejects = chance.one_in(5);
+        Some(self.of_run(run, who, |rationale| {
+            if rejects {
+                RunAsk::Reject { stage, role, rationale, evidence: digest }
+            } else {
+                RunAsk::Approve { stage, role, rationale, evidence: digest }
+            }
+        }))
     }
 
-    pub(crate) fn ask(&mut self, run: RunId, who: &str, ask: RunAsk) {
-        self.line(&format!("{who} asks of {run}: {ask:?}"));
-        let request = Request::Run { run, actor: script::actor(who), ask };
-        self.request(Said::Request(Box::new(request)));
-    }
-
-    fn ask_run(&mut self, run: RunId) {
-        let (who, reason) = (self.person(), self.request_id().as_str().into());
-        let ask = match self.chance.below(6) {
+    fn ask_run(&mut self, run: RunId, chance: &mut Chance) -> Deed {
+        let (who, which) = (person(chance), chance.below(6));
+        self.of_run(run, who, |reason| match which {
             0 | 1 => RunAsk::Pause { reason },
             2 => RunAsk::Resume { reason },
             3 => RunAsk::Abort { reason },
             4 => RunAsk::Promote { to: Some(Weight::ALL), reason },
             _ => RunAsk::Promote { to: None, reason },
-        };
-        self.ask(run, who, ask);
+        })
     }
 
-    fn ask_target(&mut self, run: RunId) {
-        let (who, reason) = (self.person(), self.request_id().as_str().into());
-        let Some(state) = self.checker.run(run) else { return };
-        let (Some(start), release) = (&state.start, state.release()) else { return };
-        let target = start.target.clone();
-        let until = domain::time::Millis(self.chance.between(5_000, 60_000));
-        let ask = match (self.chance.below(5), release) {
+    fn ask_target(
+        &mut self,
+        run: RunId,
+        chance: &mut Chance,
+        checker: &Checker,
+        wall: Timestamp,
+    ) -> Option<Deed> {
+        let who = person(chance);
+        let state = checker.run(run)?;
+        let (start, release) = (state.start.as_ref()?, state.release());
+        let until = wall + Millis(chance.between(5_000, 60_000));
+        let which = chance.below(5);
+        Some(self.of_target(start.target.clone(), who, |reason| match (which, release) {
             (0, Some(release)) => TargetAsk::Kill { bundle: release.bundle, reason },
             (1, Some(release)) => TargetAsk::RollBack { to: Some(release.bundle), reason },
             (0..=2, _) => TargetAsk::RollBack { to: None, reason },
-            (3, _) => TargetAsk::Freeze { until: Some(self.wall() + until), reason },
+            (3, _) => TargetAsk::Freeze { until: Some(until), reason },
             _ => TargetAsk::Unfreeze { reason },
-        };
-        self.line(&format!("{who} asks of {target}: {ask:?}"));
+        }))
+    }
+
+    /// The id of a request stands in its reason too, so that no two ask the same.
+    fn next_id(&mut self) -> String {
+        self.asked += 1;
+        format!("r{}", self.asked)
+    }
+
+    fn of_run(&mut self, run: RunId, who: &str, ask: impl FnOnce(domain::evidence::Text) -> RunAsk) -> Deed {
+        let id = self.next_id();
+        let ask = ask(id.as_str().into());
+        let words = format!("{who} asks of {run}: {ask:?}");
+        let request = Request::Run { run, actor: script::actor(who), ask };
+        Deed::Ask { said: Said::Request(Box::new(request)), id, words }
+    }
+
+    fn of_target(
+        &mut self,
+        target: TargetId,
+        who: &str,
+        ask: impl FnOnce(domain::evidence::Text) -> TargetAsk,
+    ) -> Deed {
+        let id = self.next_id();
+        let ask = ask(id.as_str().into());
+        let words = format!("{who} asks of {target}: {ask:?}");
         let request = Request::Target { target, actor: script::actor(who), ask };
-        self.request(Said::Request(Box::new(request)));
+        Deed::Ask { said: Said::Request(Box::new(request)), id, words }
     }
 }
 
+fn person(chance: &mut Chance) -> &'static str {
+    if chance.one_in(5) { NOBODY } else { OPERATOR }
+}
+
 /// The gate that waits for people, and the evidence that a vote must name.
-pub(crate) fn gate_of(run: &Run) -> Option<(StageName, Digest)> {
+fn gate_of(run: &Run) -> Option<(StageName, Digest)> {
     let start = run.start.as_ref().filter(|_| run.phase == Phase::Active)?;
     let mut stages = start.workflow.stages.iter().zip(&run.stages);
     stages

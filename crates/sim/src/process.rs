@@ -8,7 +8,7 @@ use domain::work::Order;
 use domain::workflow::StageKind;
 use engine::desk::{self, Action, Desk, Signal};
 use engine::embedded::{Engine, Error, Passed};
-use engine::partition::{Bounds, Config, Redispatch, WorkOrder};
+use engine::partition::{Bounds, Config, Format, Redispatch, WorkOrder};
 use engine::port::memory;
 use engine::port::store::Embedded;
 use engine::request::{Report, WorkerAnswer};
@@ -33,6 +33,7 @@ fn config() -> Config {
         parsers: wire::definitions::parsers(),
         key: Key([7; 32]),
         redispatch: Redispatch::All,
+        format: Format::default(),
         bounds: Bounds { streams_cached_max: 4, ..Bounds::default() },
     }
 }
@@ -98,7 +99,7 @@ impl World {
             self.note(Fault::JournalLost, "");
             self.journal = Arc::new(memory::Journal::default());
         }
-        for target in self.targets.clone() {
+        for target in self.cast.targets.clone() {
             let (gateways, servers) = (self.chance.one_in(3), self.chance.one_in(3));
             self.lose_outside(&target, gateways, servers);
         }
@@ -313,7 +314,7 @@ impl World {
             return Ok(());
         }
         let quality = match &attempt.owner {
-            domain::name::StreamId::Run(run) => self.qualities.get(run).copied().unwrap_or(Quality::Healthy),
+            domain::name::StreamId::Run(run) => self.cast.quality(*run),
             _ => Quality::Healthy,
         };
         let (is_calm, now) = (self.is_calm, self.wall());

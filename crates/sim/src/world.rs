@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use domain::name::{AttemptId, Digest, RunId, TargetId};
+use domain::name::{AttemptId, Digest};
 use domain::time::{Millis, Timestamp};
 use domain::workflow::StageKind;
 use engine::desk::Desk;
@@ -12,6 +12,7 @@ use engine::partition::WorkOrder;
 use engine::port::clock::Reading;
 use engine::port::memory;
 use engine::request::Report as Answered;
+use wire::record::Lane;
 
 use crate::chance::Chance;
 use crate::checker::Checker;
@@ -19,7 +20,7 @@ use crate::clients::{Client, Source};
 use crate::disk::Disk;
 use crate::options::{Fault, Options, Report, Sabotage, Violation};
 use crate::outside::Outside;
-use crate::script::{self, Quality};
+use crate::people::{Cast, Deed};
 
 pub(crate) const LOG_ID: [u8; 16] = [5; 16];
 pub(crate) const PARTITIONS: u32 = 2;
@@ -88,11 +89,10 @@ pub(crate) struct World {
     pub(crate) checker: Checker,
     pub(crate) clients: Vec<Client>,
     pub(crate) tickets: BTreeMap<Ticket, Source>,
-    pub(crate) targets: Vec<TargetId>,
-    pub(crate) texts: Vec<String>,
-    pub(crate) qualities: BTreeMap<RunId, Quality>,
+    pub(crate) cast: Cast,
     // The record.
     pub(crate) faults: BTreeMap<Fault, u64>,
+    planned: BTreeMap<Fault, u64>,
     trace: Digest,
     tail: VecDeque<String>,
 }
@@ -100,8 +100,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, options: Options) -> Self {
         let mut chance = Chance::new(seed);
-        let targets = (0..chance.between(2, 3)).map(script::target).collect();
-        let texts = (0..2).map(|number| script::workflow_text(number, &mut chance)).collect();
+        let cast = Cast::new(&mut chance);
         let outside = match options.sabotage {
             Some(Sabotage::NoGenerationCheck) => Outside::gullible(),
             _ => Outside::default(),
@@ -131,10 +130,9 @@ impl World {
             checker: Checker::new(LOG_ID, PARTITIONS),
             clients: vec![],
             tickets: BTreeMap::new(),
-            targets,
-            texts,
-            qualities: BTreeMap::new(),
+            cast,
             faults: BTreeMap::new(),
+            planned: BTreeMap::new(),
             trace: Digest([0; 32]),
             tail: VecDeque::new(),
             chance,
@@ -179,8 +177,9 @@ impl World {
             let at = self.chance.below(STORM_MS);
             self.push(at, Event::Act);
         }
-        for _ in 0..self.options.crashes {
+        for _ in 0..self.options.faults {
             let (at, fault) = (self.chance.between(2_000, STORM_MS), self.chance.pick(&Fault::CRASHES));
+            *self.planned.entry(fault).or_default() += 1;
             self.push(at, Event::Fail(fault));
         }
         for _ in 0..3 {
@@ -229,6 +228,34 @@ impl World {
                 Ok(())
             }
             Event::Calm => Ok(()),
+        }
+    }
+
+    fn act(&mut self) {
+        let wall = self.wall();
+        for deed in self.cast.act(&mut self.chance, &self.checker, wall) {
+            self.carry_out(deed);
+        }
+    }
+
+    pub(crate) fn carry_out(&mut self, deed: Deed) {
+        match deed {
+            Deed::Ask { said, id, words } => {
+                self.line(&words);
+                self.client(said, Lane::Requests, Some(id), None);
+            }
+            Deed::Train { said, version, is_doubled } => {
+                if is_doubled {
+                    self.note(Fault::DuplicateInput, &version);
+                    self.client(said.clone(), Lane::Triggers, None, None);
+                }
+                self.client(said, Lane::Triggers, None, None);
+            }
+            Deed::Lose { target, gateways, servers } => {
+                self.lose_outside(&target, gateways, servers);
+                self.push_in(200, Event::Observe);
+            }
+            Deed::ActIn(wait) => self.push_in(wait, Event::Act),
         }
     }
 
@@ -288,11 +315,16 @@ impl World {
         Report {
             seed: self.seed,
             steps: self.steps,
-            planned: self.options.crashes,
+            planned: self.planned,
             runs: ends.values().sum(),
             ends,
             transitions: self.checker.transitions,
             losers: self.checker.losers(),
+            doubts: 0,
+            claims: 0,
+            claims_lost: 0,
+            displaced: 0,
+            formats_raised: 0,
             faults: self.faults,
             trace_hash: self.trace,
         }

@@ -225,6 +225,7 @@ impl Driver {
             parsers: wire::definitions::parsers(),
             key: engine::token::Key([3; 32]),
             redispatch: Redispatch::All,
+            format: partition::Format::default(),
             bounds: Bounds::default(),
         };
         let database = Arc::clone(database) as Arc<dyn engine::port::store::Embedded>;

@@ -336,6 +336,7 @@ pub fn complete_view(folder: &Folder) -> Result<(), engine::embedded::Error> {
         parsers: wire::definitions::parsers(),
         // Nothing is sent out, so nothing is signed.
         key: engine::token::Key([0; 32]),
+        format: engine::partition::Format::default(),
         redispatch: Redispatch::All,
         bounds: Bounds::default(),
     };
@@ -357,6 +358,7 @@ fn partition_config(config: &Config, folder: &Folder, secrets: &Secrets) -> Part
         parsers: wire::definitions::parsers(),
         key: engine::token::Key(secrets.engine),
         redispatch: Redispatch::All,
+        format: engine::partition::Format::default(),
         bounds,
     }
 }

@@ -47,6 +47,8 @@ impl Gathered {
                     passed.orders.extend(orders);
                 }
                 Action::Reply(reply) => self.passed.replies.push((partition, reply)),
+                // The lanes are in memory, and one process has the log.
+                Action::DropProducer | Action::ReadLanes(_) => {}
                 Action::Alarm(alarm) => self.passed.alarms.push(alarm),
                 Action::Suspend { .. } | Action::Resume => self.suspensions.push(action),
                 Action::Stop(stopped) => self.passed.stopped.push((partition, stopped)),

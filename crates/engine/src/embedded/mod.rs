@@ -117,6 +117,9 @@ impl Engine {
         if let Some((partition, source)) = opened.stopped.pop() {
             return Err(Error::Stopped { partition, source });
         }
+        for (partition, machine) in (0..).zip(&engine.partitions) {
+            machine.check_format().map_err(|source| Error::Stopped { partition, source })?;
+        }
         engine.next_offsets = engine.partitions.iter().map(Partition::positions).collect();
         engine.opened = opened;
         Ok(engine)

@@ -3,7 +3,7 @@
 use wire::record::{self, Body, Lane, LaneClaim, Record};
 
 use super::effects::Settled;
-use super::signal::Action;
+use super::signal::{Action, LaneFound};
 use super::{Partition, Pending, Role};
 use crate::chain;
 use crate::code::{Code, Stopped};
@@ -26,6 +26,7 @@ impl Partition {
         let fits = chain::fits(&self.head, &peek)?;
         if self.role != Role::Reading {
             // Another's record, fitting or not: what is in flight may never fit any more.
+            self.counts.displaced += u64::from(self.role == Role::Owning);
             self.step_back()?;
         }
         self.head.next_offset = landed.offset + 1;
@@ -43,6 +44,7 @@ impl Partition {
         self.taken = next.positions;
         self.intake.rewind(next.positions);
         self.commit(next, settled.commit(), landed);
+        self.watch_format();
         Ok(())
     }
 
@@ -60,7 +62,11 @@ impl Partition {
         match self.role {
             Role::Claiming if is_claim => self.begin_owning(),
             Role::Claiming => self.claim(),
-            Role::Owning | Role::Reading | Role::Stopped => Ok(()),
+            Role::Owning => {
+                self.claims.succeed();
+                Ok(())
+            }
+            Role::Reading | Role::Stopped => Ok(()),
         }
     }
 
@@ -90,16 +96,24 @@ impl Partition {
                 in_flight_records_max: self.config.bounds.in_flight_records_max,
             }
         } else {
-            let lane = |lane| LaneClaim { lane, topic: String::new(), rebased_to: None };
             Body::Claimed {
-                nonce: self.nonce,
+                nonce: self.claims.nonce(),
                 binary: self.config.binary.clone(),
-                lanes: Lane::ALL.into_iter().map(lane).collect(),
+                lanes: Lane::ALL.into_iter().map(|lane| self.lane_claim(lane)).collect(),
             }
         };
         let bytes = self.append(body, Settled::default())?;
         self.actions.push(Action::Append(vec![bytes]));
         Ok(())
+    }
+
+    /// The lane as it is now. A topic created anew counts from its own beginning, and the claim says so.
+    fn lane_claim(&self, lane: Lane) -> LaneClaim {
+        let LaneFound { topic, begins_at } = self.lanes[lane.index()].clone();
+        let (mark, known) = (chain::topic_mark(&topic), self.head.topics[lane.index()]);
+        // Before the first claim nothing was ever taken from it.
+        let is_another = mark != chain::NO_TOPIC && mark != known && self.head.epoch > 0;
+        LaneClaim { lane, topic, rebased_to: is_another.then_some(begins_at) }
     }
 
     /// Makes the record that follows the tip, and awaits it. What this process could not accept, it does not
@@ -110,7 +124,7 @@ impl Partition {
         let bytes = record::encode(&record);
         let hash = record::hash(&bytes);
         let head = chain::follow(tip, self.config.identity(), &record, hash)?;
-        self.pending.push_back(Pending { hash, head, settled, replies: vec![] });
+        self.pending.push_back(Pending { hash, since: self.monotonic, head, settled, replies: vec![] });
         Ok(bytes)
     }
 

@@ -2,6 +2,7 @@
 
 use domain::time::Millis;
 use wire::codec::Parsers;
+use wire::record;
 
 use crate::chain::Identity;
 use crate::token::Key;
@@ -20,7 +21,23 @@ pub struct Config {
     /// Signs the tokens of attempts.
     pub key: Key,
     pub redispatch: Redispatch,
+    pub format: Format,
     pub bounds: Bounds,
+}
+
+/// Formats of the log, as this binary stands to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Format {
+    /// The newest that this binary writes and reads whole. Above it, it reads what it can and does not claim.
+    pub known: u32,
+    /// An owner raises the log to this one. To be set once every binary of the log knows it.
+    pub wanted: u32,
+}
+
+impl Default for Format {
+    fn default() -> Self {
+        Self { known: record::FORMAT, wanted: record::FORMAT }
+    }
 }
 
 /// Which outstanding commands a new owner sends again.
@@ -47,6 +64,14 @@ pub struct Bounds {
     pub streams_cached_max: usize,
     /// For how many records of its partition the answer to a request is remembered.
     pub request_memory_records: u64,
+    /// An append that was not read back within this is in doubt.
+    pub append_doubt: Millis,
+    /// How long to wait with the next claim after the first that was lost. Doubles with each.
+    pub claim_backoff_min: Millis,
+    /// The longest such wait.
+    pub claim_backoff_max: Millis,
+    /// How many claims this process makes in a minute.
+    pub claims_per_minute_max: usize,
 }
 
 impl Default for Bounds {
@@ -59,6 +84,10 @@ impl Default for Bounds {
             timers_per_step_max: 64,
             streams_cached_max: 4_096,
             request_memory_records: 100_000,
+            append_doubt: Millis::seconds(10),
+            claim_backoff_min: Millis(200),
+            claim_backoff_max: Millis::seconds(10),
+            claims_per_minute_max: 12,
         }
     }
 }

@@ -15,6 +15,7 @@ use domain::transition::{Changed, Failure, Input, Transition};
 use wire::record::{Body, Lane, Recorded};
 
 use super::config::CLOCK_SLACK;
+use super::hindrance::Hindrance;
 use super::signal::Action;
 use super::streams::{Streams, Unavailable};
 use super::{Partition, Role, refusal, stopped};
@@ -68,7 +69,7 @@ pub(super) struct Decided {
 impl Partition {
     pub(super) fn tick(&mut self, reading: Reading) -> Result<(), Stopped> {
         self.watch_clock(reading);
-        if self.suspended || self.role != Role::Owning {
+        if self.hindrance().is_some() || self.role != Role::Owning {
             return Ok(());
         }
         let now = reading.wall.max(self.tip().now);
@@ -95,20 +96,15 @@ impl Partition {
         });
         if !behind && !jumped {
             self.trusted = Some(reading);
-            if std::mem::take(&mut self.suspended) {
-                self.actions.push(Action::Resume);
-            }
+            self.unhinder(Hindrance::ClockSuspect);
             return;
         }
-        if !self.suspended {
-            self.suspended = true;
-            let text = if behind {
-                format!("the clock says {}, the record {recorded}", reading.wall)
-            } else {
-                format!("the clock jumped ahead to {}", reading.wall)
-            };
-            self.actions.push(Action::Suspend { code: refused::CLOCK_SUSPECT, text });
-        }
+        let text = if behind {
+            format!("the clock says {}, the record {recorded}", reading.wall)
+        } else {
+            format!("the clock jumped ahead to {}", reading.wall)
+        };
+        self.hinder(Hindrance::ClockSuspect, Some(text));
     }
 
     fn decide_lane(

@@ -1,10 +1,13 @@
 //! One partition of the log: reads it, and, when it owns it, decides what is said to it.
 //!
 //! ```text
-//!             Assigned, at the end           own claim read back
+//!             assigned, at the end           own claim read back
 //!   Reading ------------------------> Claiming -----------------> Owning
 //!      ^                                 |                          |
-//!      +--- in doubt, revoked, another's record ---------------------+
+//!      +--- in doubt, revoked, another's record, a loser of its own -+
+//!
+//!   hindered (disk full, log away, clock suspect, newer format): it reads on, and neither decides nor claims
+//!   a broken rule: Stopped, with a named code
 //!
 //!   Tick:  take inputs -> decide and evolve in memory -> Append
 //!   RecordRead (its own, by hash):  Commit -> Dispatch -> Reply
@@ -13,13 +16,15 @@
 //! **Invariant:** nothing leaves (no command, no answer) that does not stand in an accepted record; nothing is
 //! appended that its writer could not fold.
 //!
-//! A driver carries out the actions in their order, and gives `Committed` when a commit is durable. It does not
-//! give `InDoubt` or another's record while a commit is under way.
+//! A driver reads what there is before it ticks, carries out the actions in their order and all of them before the
+//! next signal, and gives `Committed` when a commit can be read. What it cannot carry out it keeps, and says why.
 
 mod accept;
+mod claims;
 mod config;
 mod decide;
 mod effects;
+mod hindrance;
 mod intake;
 mod moments;
 mod open;
@@ -31,20 +36,23 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Bounds, CLOCK_SLACK, Config, Redispatch};
+pub use claims::Counts;
+pub use config::{Bounds, CLOCK_SLACK, Config, Format, Redispatch};
 pub(crate) use effects::outside;
+pub use hindrance::Hindrance;
 pub use open::OpenError;
-pub use signal::{Action, Alarm, Answer, LaneInput, Reply, Signal, WorkOrder};
+pub use signal::{Action, Alarm, Answer, LaneFound, LaneInput, Reply, Signal, WorkOrder};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use domain::name::{AttemptId, Digest, StreamId};
 use domain::refusal::{Kind, Refusal};
-use domain::time::Timestamp;
+use domain::time::{Millis, Timestamp};
 use domain::transition::Input;
 use wire::record::{Lane, Positions};
 
+use self::claims::Claims;
 use self::decide::Decide;
 use self::effects::Settled;
 use self::intake::{Intake, Offered};
@@ -68,7 +76,9 @@ pub struct Partition {
     config: Config,
     store: Arc<dyn Store>,
     role: Role,
-    nonce: [u8; 16],
+    claims: Claims,
+    counts: Counts,
+    lanes: [LaneFound; 3],
     /// Of the last accepted record.
     head: Head,
     /// Own records that were appended and not read back, oldest first.
@@ -92,7 +102,9 @@ pub struct Partition {
     recent: BTreeMap<String, RequestRow>,
     /// The clock, when it could last be trusted.
     trusted: Option<Reading>,
-    suspended: bool,
+    /// The newest that was told.
+    monotonic: Millis,
+    hindrances: BTreeSet<Hindrance>,
     decide: Decide,
     actions: Vec<Action>,
 }
@@ -101,6 +113,8 @@ pub struct Partition {
 #[derive(Debug)]
 struct Pending {
     hash: Digest,
+    /// When it was appended.
+    since: Millis,
     /// The head once it is accepted.
     head: Head,
     settled: Settled,
@@ -164,7 +178,10 @@ impl Partition {
                 }
                 Ok(())
             }
-            Signal::Tick(reading) => self.tick(reading),
+            Signal::Tick(reading) => {
+                self.watch_appends(reading.monotonic)?;
+                self.tick(reading)
+            }
             Signal::Committed { seq } => {
                 self.streams.committed = self.streams.committed.max(seq.min(self.head.seq));
                 let committed = self.streams.committed;
@@ -176,13 +193,26 @@ impl Partition {
                 self.dispatched = self.dispatched.max(seq.min(self.head.seq));
                 Ok(())
             }
-            Signal::InDoubt | Signal::Revoked => self.step_back(),
+            Signal::InDoubt => self.doubt(),
+            Signal::Revoked => {
+                self.step_back()?;
+                self.claims.revoke();
+                Ok(())
+            }
+            Signal::LanesFound(lanes) => {
+                self.lanes = lanes;
+                Ok(())
+            }
             Signal::Assigned { nonce } => {
-                if self.role == Role::Reading {
-                    self.role = Role::Claiming;
-                    self.nonce = nonce;
-                    self.claim()?;
-                }
+                self.claims.assign(nonce);
+                self.claim_when_due()
+            }
+            Signal::Hindered(hindrance) => {
+                self.hinder(hindrance, None);
+                Ok(())
+            }
+            Signal::Cleared(hindrance) => {
+                self.unhinder(hindrance);
                 Ok(())
             }
         }
@@ -203,7 +233,13 @@ impl Partition {
 
     /// Goes back to what is accepted, and reads on.
     fn step_back(&mut self) -> Result<(), Stopped> {
+        if self.role == Role::Reading {
+            return Ok(());
+        }
+        self.counts.claims_lost += u64::from(self.role == Role::Claiming);
+        self.claims.lose(self.monotonic, &self.config.bounds);
         self.role = Role::Reading;
+        self.actions.push(Action::DropProducer);
         self.pending.clear();
         self.recent.clear();
         self.spent.clear();

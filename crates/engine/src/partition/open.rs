@@ -6,10 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use domain::name::StreamId;
+use domain::time::Millis;
 use domain::transition;
+use wire::record::Body;
 
+use super::claims::{Claims, Counts};
 use super::config::{Config, Redispatch};
 use super::decide::Decide;
+use super::effects::Settled;
 use super::intake::Intake;
 use super::signal::Action;
 use super::streams::Streams;
@@ -60,7 +64,9 @@ impl Partition {
             .map_err(|error| OpenError::Definitions { partition, source: stopped(error) })?;
         let mut opened = Self {
             role: Role::Reading,
-            nonce: [0; 16],
+            claims: Claims::default(),
+            counts: Counts::default(),
+            lanes: Default::default(),
             pending: VecDeque::new(),
             streams,
             intake: Intake::default(),
@@ -73,7 +79,8 @@ impl Partition {
             dispatched: head.dispatched,
             recent: BTreeMap::new(),
             trusted: None,
-            suspended: false,
+            monotonic: Millis(0),
+            hindrances: BTreeSet::new(),
             decide,
             actions: vec![],
             head,
@@ -81,7 +88,9 @@ impl Partition {
             store,
         };
         opened.intake.rewind(opened.head.positions);
-        opened.recall().map_err(|source| OpenError::Definitions { partition, source })?;
+        let failed = |source| OpenError::Definitions { partition, source };
+        opened.recall().map_err(failed)?;
+        opened.watch_format();
         Ok(opened)
     }
 
@@ -117,13 +126,14 @@ impl Partition {
         Ok(())
     }
 
-    /// Sends out again what is outstanding: the claim is accepted, so nobody else does.
+    /// Has the lanes read, and sends out again what is outstanding: the claim is accepted, so nobody else does.
     pub(super) fn begin_owning(&mut self) -> Result<(), Stopped> {
         self.role = Role::Owning;
         self.owning_since = None;
         self.taken = self.head.positions;
         self.intake.rewind(self.head.positions);
         self.dispatched = self.head.dispatched;
+        self.actions.push(Action::ReadLanes(self.head.positions));
         let mut orders = vec![];
         for stream in self.outstanding.clone() {
             let commands = self.streams.commands(&stream).map_err(stopped)?;
@@ -141,6 +151,18 @@ impl Partition {
             }
         }
         self.actions.push(Action::Dispatch { seq: self.head.seq, orders, cancels: vec![] });
+        self.raise_format()
+    }
+}
+
+impl Partition {
+    /// Raises the log's format, when this process is told to.
+    fn raise_format(&mut self) -> Result<(), Stopped> {
+        let format = self.config.format.wanted.min(self.config.format.known);
+        if format > self.head.format {
+            let bytes = self.append(Body::FormatRaised { format }, Settled::default())?;
+            self.actions.push(Action::Append(vec![bytes]));
+        }
         Ok(())
     }
 }

@@ -4,8 +4,9 @@ use domain::name::{AttemptId, RunId, StreamId};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use domain::work::Command;
-use wire::record::Lane;
+use wire::record::{Lane, Positions};
 
+use super::hindrance::Hindrance;
 use crate::code::Stopped;
 use crate::port::clock::Reading;
 use crate::port::log::Landed;
@@ -30,17 +31,34 @@ pub enum Signal {
     Committed {
         seq: u64,
     },
-    /// Every command of records up to this one is where it cannot get lost (embedded: handed over).
+    /// Every command of records up to this one is where it cannot get lost (embedded: handed over; else: its topic
+    /// has acknowledged it). A driver gives them for the records of `Dispatch` actions, in their order.
     Dispatched {
         seq: u64,
     },
-    /// An append may or may not have landed. The lanes are to be read again from [`super::Partition::positions`].
+    /// An append may or may not have landed, and the driver knows before [`super::Bounds::append_doubt`] has passed.
     InDoubt,
-    /// The partition is this process's to own; the log was read to its end. The nonce is drawn by the driver.
+    /// The lanes' topics as the driver found them, before it gives `Assigned`. Without it they have none (embedded).
+    LanesFound([LaneFound; 3]),
+    /// The partition is this process's to own; the log was read to its end. The nonce is drawn by the driver; all
+    /// randomness of the partition comes from it.
     Assigned {
         nonce: [u8; 16],
     },
     Revoked,
+    /// The driver cannot carry out what it is told: nothing is decided, and no claim made, until `Cleared`. It keeps
+    /// the actions that it could not carry out, and carries them out first.
+    Hindered(Hindrance),
+    Cleared(Hindrance),
+}
+
+/// A lane's topic, as it is now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LaneFound {
+    /// Its id, which a topic created anew does not share with the former one; empty in embedded mode.
+    pub topic: String,
+    /// The offset of its first input.
+    pub begins_at: u64,
 }
 
 /// An input and the place in its lane.
@@ -58,6 +76,10 @@ pub struct LaneInput {
 pub enum Action {
     /// Add these records to the end of the log, in this order.
     Append(Vec<Vec<u8>>),
+    /// What was appended and not read back is given up: destroy the producer, so that it sends nothing more.
+    DropProducer,
+    /// Owning begins: give the inputs of each lane from these positions on, those given before too.
+    ReadLanes(Positions),
     /// Add to the view what an accepted record says.
     Commit(Box<Commit>),
     /// Once the commit of `seq` is durable: send these orders out, and withdraw those attempts.
@@ -70,7 +92,7 @@ pub enum Action {
     Reply(Reply),
     /// Something that people should look at; the partition goes on.
     Alarm(Alarm),
-    /// Nothing is decided until `Resume`; reading goes on.
+    /// Nothing is decided and nothing claimed until `Resume`; reading goes on. Again when the reason changes.
     Suspend {
         code: &'static str,
         text: String,

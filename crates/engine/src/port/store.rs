@@ -50,6 +50,8 @@ pub struct Head {
     pub now: Timestamp,
     /// The next offset of each lane, in the lanes' order.
     pub positions: [u64; 3],
+    /// A mark of each lane's topic, as the last claim names it: see [`crate::chain::topic_mark`].
+    pub topics: [u64; 3],
     /// Up to this `seq` every effect is acknowledged, as recorded.
     pub dispatched: u64,
     /// How many records were read that did not fit.

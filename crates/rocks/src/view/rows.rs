@@ -16,7 +16,9 @@ pub(crate) fn encode_head(head: &Head) -> Vec<u8> {
         put_number(&mut out, number);
     }
     put_number(&mut out, u64::from(head.in_flight_records_max));
-    for number in [head.now.0, head.dispatched, head.losers].into_iter().chain(head.positions) {
+    for number in
+        [head.now.0, head.dispatched, head.losers].into_iter().chain(head.positions).chain(head.topics)
+    {
         put_number(&mut out, number);
     }
     out
@@ -37,6 +39,7 @@ pub(crate) fn decode_head(bytes: &[u8]) -> Result<Head, Malformed> {
         dispatched: reader.number()?,
         losers: reader.number()?,
         positions: [reader.number()?, reader.number()?, reader.number()?],
+        topics: [reader.number()?, reader.number()?, reader.number()?],
     };
     reader.end()?;
     Ok(head)

@@ -134,6 +134,7 @@ pub(crate) fn head(partition: u32, end: u64) -> Head {
         in_flight_records_max: 256,
         now: Timestamp(end),
         positions: [end, 0, 0],
+        topics: [0; 3],
         dispatched: end,
         losers: 0,
     }

@@ -4,6 +4,7 @@
 mod chain;
 mod deciding;
 mod moments;
+mod owning;
 mod recovery;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -187,6 +188,8 @@ impl World {
                     self.sent.extend(orders);
                     actions.extend(self.partition.step(Signal::Dispatched { seq }));
                 }
+                Action::ReadLanes(positions) => assert_eq!(positions, self.partition.positions()),
+                Action::DropProducer => {}
                 Action::Reply(reply) => self.replies.push(reply),
                 Action::Alarm(alarm) => self.alarms.push(alarm),
                 Action::Suspend { code, .. } => self.suspensions.push(code),

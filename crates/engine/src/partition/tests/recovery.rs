@@ -74,7 +74,7 @@ fn crashing_again_and_again_comes_to_the_same_end() {
         world.dies_in = Some(round % 3);
         while world.start() == Err(Crash) {
             crashes += 1;
-            world.dies_in = Some(3);
+            world.dies_in = Some(4);
         }
         assert!(round < 200, "it does not come to an end");
     }

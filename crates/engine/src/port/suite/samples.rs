@@ -78,6 +78,7 @@ pub(super) fn commit(partition: u32, seq: u64, streams: Vec<StreamId>) -> Commit
             in_flight_records_max: 256,
             now: Timestamp(seq * 1_000),
             positions: [seq, 2, 3],
+            topics: [0, seq, u64::MAX],
             dispatched: seq - 1,
             losers: 4,
         },

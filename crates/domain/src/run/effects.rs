@@ -30,6 +30,16 @@ pub(super) fn effects(run: &Run) -> Vec<Effect> {
             effects.push(Effect::Command(Box::new(command)));
         }
     }
+    if let Some(holding) = &run.holding {
+        // What is outstanding stays so, whoever answers is held; nothing else comes before what is held.
+        effects.retain(|effect| matches!(effect, Effect::Command(_)));
+        let next = holding.next().map(|number| Input::HeldDue { number });
+        effects.extend(next.map(|input| Effect::WakeAt { at: holding.resolved_at, input }));
+        return effects;
+    }
+    if run.phase == Phase::Absent {
+        return effects;
+    }
     for (index, stage) in start.workflow.stages.iter().enumerate() {
         moments(run, index, stage, &mut effects);
     }

@@ -11,7 +11,7 @@
 //! **Invariant:** what is held is bounded, and released in the order in which it came. A moment is not held: its
 //! state asks for it again.
 
-use crate::decider::{Decider, Tell};
+use crate::decider::{Decider, IllegalEvent, Tell};
 use crate::evidence::Text;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -65,6 +65,13 @@ pub trait Holds: Decider {
     /// What others hear of it.
     fn quarantine_tells(&self) -> Vec<Tell>;
     fn refusal(rejection: &Self::Rejection) -> Refusal;
+}
+
+/// What is true after an event in the log that does not fit: the last good state, quarantined.
+pub fn broken<D: Holds>(state: &D, illegal: &IllegalEvent, since: Timestamp) -> D {
+    let why = format!("in the log, {illegal}").into();
+    let event = D::quarantined(Quarantine { why, since, holds_cause: false });
+    state.clone().evolve(&event).unwrap_or_else(|_| state.clone())
 }
 
 impl<I> Holding<I> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::decider::{Decision, IllegalEvent, Tell};
 use crate::definition::{self, Definitions};
+use crate::evidence::Text;
 use crate::name::{RunId, StreamId, TargetId};
 use crate::quarantine::{HELD_FULL, Holds, Origin, Quarantine};
 use crate::refusal::{Kind, Refusal};
@@ -79,6 +80,21 @@ impl Step {
             Self::Definitions { .. } => "Define",
             Self::Run { input, .. } => input.name(),
             Self::Target { input, .. } => input.name(),
+        }
+    }
+
+    /// Why the stream was quarantined in this step.
+    pub fn quarantined(&self) -> Option<&Text> {
+        match self {
+            Self::Definitions { .. } => None,
+            Self::Run { events, .. } => events.iter().find_map(|event| match event {
+                run::Event::StreamQuarantined { why, .. } => Some(why),
+                _ => None,
+            }),
+            Self::Target { events, .. } => events.iter().find_map(|event| match event {
+                target::Event::StreamQuarantined { why, .. } => Some(why),
+                _ => None,
+            }),
         }
     }
 
@@ -255,9 +271,8 @@ fn decided<D: Holds>(
     if state.holding().is_some() && origin != Origin::Release {
         return (vec![], Err(still_fails(&why)), D::clone(state));
     }
-    let quarantine = |holds_cause| {
-        D::quarantined(Quarantine { why: why.as_str().into(), since: now, holds_cause })
-    };
+    let quarantine =
+        |holds_cause| D::quarantined(Quarantine { why: why.as_str().into(), since: now, holds_cause });
     let fold = |events: &[D::Event]| events.iter().try_fold(D::clone(state), D::evolve);
     if origin == Origin::Release {
         let events = vec![quarantine(true)];

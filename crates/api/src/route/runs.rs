@@ -274,7 +274,8 @@ fn not_yet(row: &RunRow) -> Problem {
 
 fn known_state(state: String) -> Result<String, Problem> {
     let ends = End::ALL.iter().map(|end| end.as_str());
-    let known: Vec<&str> = ["active", "live", "standby", "leaving"].into_iter().chain(ends).collect();
+    let known: Vec<&str> =
+        ["absent", "active", "live", "standby", "leaving"].into_iter().chain(ends).collect();
     if known.contains(&state.as_str()) {
         return Ok(state);
     }

@@ -31,8 +31,9 @@ pub(super) fn effects(run: &Run) -> Vec<Effect> {
         }
     }
     if let Some(holding) = &run.holding {
-        // What is outstanding stays so, whoever answers is held; nothing else comes before what is held.
-        effects.retain(|effect| matches!(effect, Effect::Command(_)));
+        // What is outstanding stays so until its answer is held; no moment comes before what is held.
+        let answered = |attempt: &AttemptId| holding.held.iter().any(|held| held.answers() == Some(attempt));
+        effects.retain(|effect| effect.attempt().is_some_and(|attempt| !answered(attempt)));
         let next = holding.next().map(|number| Input::HeldDue { number });
         effects.extend(next.map(|input| Effect::WakeAt { at: holding.resolved_at, input }));
         return effects;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Event, Input, Start};
 use super::state::{
     Gate, Leaving, Monitor, OpenAttempt, Phase, Purpose, Rollout, Run, Stage, StageState, Vote, WaitFor,
 };
+use super::{Event, Input, Start};
 use crate::decider::IllegalEvent;
 use crate::name::StageName;
 use crate::quarantine::{Holding, Quarantine};

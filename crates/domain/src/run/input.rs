@@ -255,6 +255,14 @@ impl Input {
         }
     }
 
+    /// The attempt that a worker answers with it.
+    pub fn answers(&self) -> Option<&AttemptId> {
+        match self {
+            Self::Report { attempt, .. } | Self::Decline { attempt, .. } => Some(attempt),
+            _ => None,
+        }
+    }
+
     /// Who says it, as far as holding it matters.
     pub fn origin(&self) -> Origin {
         match self {

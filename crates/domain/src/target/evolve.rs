@@ -1,7 +1,7 @@
 //! What is true of a target after an event. Frozen once an event is released; parses nothing.
 
-use super::{Event, Input};
 use super::state::{BAD_MAX, Errand, ErrandState, Frozen, LastGood, LeavingRelease, Live, Target, UnderWay};
+use super::{Event, Input};
 use crate::decider::IllegalEvent;
 use crate::model::Release;
 use crate::name::Digest;
@@ -152,7 +152,12 @@ fn apply(target: &mut Target, event: &Event) -> Option<()> {
             let quarantine = Quarantine { why: why.clone(), since: *at, holds_cause: *holds_cause };
             Holding::quarantine(&mut target.holding, quarantine);
         }
-        Event::InputHeld { input, .. } => Holding::hold(&mut target.holding, Input::clone(input)),
+        Event::InputHeld { input, .. } => {
+            if let Input::Enter { target: id, .. } | Input::Adopt { target: id, .. } = &**input {
+                target.id.get_or_insert_with(|| id.clone());
+            }
+            Holding::hold(&mut target.holding, Input::clone(input));
+        }
         Event::QuarantineResolved { dropped, at, .. } => {
             Holding::resolve(&mut target.holding, dropped.is_some(), *at);
         }

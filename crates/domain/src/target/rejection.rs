@@ -70,9 +70,11 @@ impl Rejection {
             Self::WrongOutcome { .. } => (Kind::Malformed, "WRONG_OUTCOME", Some("mend the worker")),
             Self::NotUnderWay { .. } => (Kind::State, "NOT_UNDER_WAY", None),
             Self::NoReason => (Kind::Malformed, "NO_REASON", Some("say why with --reason")),
-            Self::NothingToResolve { .. } => {
-                (Kind::State, "NOTHING_TO_RESOLVE", Some("see what is quarantined with `modelrail target show TARGET`"))
-            }
+            Self::NothingToResolve { .. } => (
+                Kind::State,
+                "NOTHING_TO_RESOLVE",
+                Some("see what is quarantined with `modelrail target show TARGET`"),
+            ),
             Self::HeldFull { .. } => (
                 Kind::Busy,
                 HELD_FULL,

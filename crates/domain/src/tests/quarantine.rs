@@ -106,12 +106,10 @@ fn what_fails_again_is_quarantined_again_and_can_be_dropped() {
     assert_eq!(held(&world, run), ["Report", "Pause"], "nothing is lost and nothing has overtaken it");
 
     world.defects.clear();
-    let refused = world.tell(run, run::Input::Resolve {
-        actor: actor("tim"),
-        roles: roles(),
-        drop: true,
-        reason: "mine".into(),
-    });
+    let refused = world.tell(
+        run,
+        run::Input::Resolve { actor: actor("tim"), roles: roles(), drop: true, reason: "mine".into() },
+    );
     assert_eq!(refused.unwrap_err().code, "NOT_ENTITLED");
     let transition = world.tell(run, resolve(true)).unwrap();
     let crate::transition::Step::Run { events, .. } = &transition.steps[0] else { panic!() };
@@ -120,7 +118,7 @@ fn what_fails_again_is_quarantined_again_and_can_be_dropped() {
     world.pass(Millis(0));
     assert!(world.state(run).holding.is_none());
     assert!(world.state(run).paused_at.is_some());
-    assert_eq!(world.state(run).attempts_open.len(), 1, "the attempt is outstanding still");
+    assert!(world.state(run).attempts_issued > 1, "another attempt is made");
 }
 
 #[test]
@@ -257,7 +255,8 @@ fn a_candidate_that_does_harm_is_taken_out_of_a_quarantined_target() {
     let mut world = World::new();
     let (first, second) = in_canary(&mut world);
     world.defects.push((place(), "Freeze"));
-    let freeze = target::Input::Freeze { actor: actor("ops"), roles: roles(), until: None, reason: "x".into() };
+    let freeze =
+        target::Input::Freeze { actor: actor("ops"), roles: roles(), until: None, reason: "x".into() };
     world.tell_target(freeze).unwrap();
     assert_eq!(held_there(&world), ["Freeze"]);
     world.traffic = Some(HARMFUL);

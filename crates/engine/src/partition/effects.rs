@@ -102,13 +102,8 @@ impl Partition {
     ) -> Result<(), Stopped> {
         let partition = self.config.partition;
         let slot = self.streams.run(id).map_err(stopped)?;
-        let state = match decided {
-            Some(state) => Ok(state),
-            None => fold::run_after(&slot.folded.state, id, &recorded.transition.steps),
-        };
-        let state = state.unwrap_or_else(|illegal| {
-            slot.quarantined = Some(illegal.to_string());
-            Arc::clone(&slot.folded.state)
+        let state = decided.unwrap_or_else(|| {
+            fold::run_after(&slot.folded.state, id, &recorded.transition.steps, recorded.now)
         });
         let after = slot.folded.with(state, seq, recorded.now);
         let before = std::mem::replace(&mut slot.folded, after.clone());
@@ -129,13 +124,8 @@ impl Partition {
     ) -> Result<(), Stopped> {
         let partition = self.config.partition;
         let slot = self.streams.target(id).map_err(stopped)?;
-        let state = match decided {
-            Some(state) => Ok(state),
-            None => fold::target_after(&slot.folded.state, id, &recorded.transition.steps),
-        };
-        let state = state.unwrap_or_else(|illegal| {
-            slot.quarantined = Some(illegal.to_string());
-            Arc::clone(&slot.folded.state)
+        let state = decided.unwrap_or_else(|| {
+            fold::target_after(&slot.folded.state, id, &recorded.transition.steps, recorded.now)
         });
         let after = slot.folded.with(state, seq, recorded.now);
         let before = std::mem::replace(&mut slot.folded, after.clone());

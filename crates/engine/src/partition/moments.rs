@@ -132,13 +132,13 @@ impl Partition {
         Ok(())
     }
 
-    /// What the stream asks to be woken for, in its order, without what is spent. Nothing of a quarantined one.
+    /// What the stream asks to be woken for, in its order, without what is spent. Nothing of a parked one.
     fn moments(&mut self, stream: &StreamId) -> Result<Vec<Moment>, Stopped> {
         let asked: Vec<(Timestamp, Input, Option<Lease>)> = match stream {
             StreamId::Definitions => vec![],
             StreamId::Run(run) => {
                 let slot = self.streams.run(*run).map_err(stopped)?;
-                if slot.quarantined.is_some() {
+                if slot.folded.parked.is_some() {
                     return Ok(vec![]);
                 }
                 let effects = &slot.folded.effects;
@@ -148,7 +148,7 @@ impl Partition {
             }
             StreamId::Target(target) => {
                 let slot = self.streams.target(target).map_err(stopped)?;
-                if slot.quarantined.is_some() {
+                if slot.folded.parked.is_some() {
                     return Ok(vec![]);
                 }
                 let effects = &slot.folded.effects;

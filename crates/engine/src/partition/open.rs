@@ -146,7 +146,7 @@ impl Partition {
 }
 
 impl Streams {
-    /// The stream's outstanding commands; none of a quarantined one.
+    /// The stream's outstanding commands.
     fn commands(
         &mut self,
         stream: &StreamId,

@@ -31,7 +31,7 @@ pub fn history<E: Into<ReadError>>(
         let Step::Accepted(record) = reader.read(&bytes.map_err(Into::into)?)? else { continue };
         let Body::Transition(recorded) = record.body else { continue };
         let before = open_attempts(&states, stream);
-        states.apply(record.seq, &recorded)?;
+        states.apply(record.seq, &recorded);
         if recorded.transition.steps.iter().all(|step| step.stream() != *stream) {
             continue;
         }

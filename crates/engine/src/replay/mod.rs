@@ -17,11 +17,13 @@ use std::sync::Arc;
 
 use domain::definition::Definitions;
 use domain::name::{Digest, RunId, StreamId, TargetId};
+use domain::quarantine::Holds;
 use domain::run::Run;
 use domain::target::Target;
 use domain::transition;
 
 use crate::fold::{self, Folded};
+use crate::port::row::Withheld;
 
 /// Every stream of a partition at some record.
 #[derive(Debug, Clone, Default)]
@@ -32,31 +34,37 @@ pub struct States {
 }
 
 impl States {
-    /// Applies the record's events.
-    pub fn apply(&mut self, seq: u64, recorded: &wire::record::Recorded) -> Result<(), ReadError> {
+    /// Applies the record's events. A stream with one that does not fit is quarantined from here on.
+    pub fn apply(&mut self, seq: u64, recorded: &wire::record::Recorded) {
         let steps = &recorded.transition.steps;
         let mut touched: Vec<StreamId> = steps.iter().map(transition::Step::stream).collect();
         touched.sort();
         touched.dedup();
         for stream in touched {
-            let illegal = |source| ReadError::Illegal { seq, stream: stream.clone(), source };
             match &stream {
                 StreamId::Definitions => {
                     self.definitions = fold::definitions_after(&self.definitions, steps);
                 }
                 StreamId::Run(run) => {
                     let folded = self.runs.entry(*run).or_default();
-                    let state = fold::run_after(&folded.state, *run, steps).map_err(illegal)?;
+                    let state = fold::run_after(&folded.state, *run, steps, recorded.now);
                     *folded = folded.with(state, seq, recorded.now);
                 }
                 StreamId::Target(target) => {
                     let folded = self.targets.entry(target.clone()).or_default();
-                    let state = fold::target_after(&folded.state, target, steps).map_err(illegal)?;
+                    let state = fold::target_after(&folded.state, target, steps, recorded.now);
                     *folded = folded.with(state, seq, recorded.now);
                 }
             }
         }
-        Ok(())
+    }
+
+    /// Why nothing is decided on some streams, by their names.
+    pub fn withheld(&self) -> Vec<(StreamId, Withheld)> {
+        let runs = self.runs.iter().map(|(run, folded)| (StreamId::Run(*run), withheld(folded)));
+        let targets =
+            self.targets.iter().map(|(id, folded)| (StreamId::Target(id.clone()), withheld(folded)));
+        runs.chain(targets).filter(|(_, withheld)| *withheld != Withheld::default()).collect()
     }
 
     /// A digest of all states: the same for the same history, in every build of this release. Shown and compared,
@@ -68,6 +76,10 @@ impl States {
         let parts: Vec<String> = std::iter::once(definitions).chain(runs).chain(targets).collect();
         Digest::of_parts(parts.iter().map(String::as_bytes))
     }
+}
+
+fn withheld<D: Holds>(folded: &Folded<D>) -> Withheld {
+    fold::withheld(&*folded.state, folded.parked.as_deref())
 }
 
 impl transition::Streams for States {
@@ -100,7 +112,7 @@ pub fn fold<E: Into<ReadError>>(
         if let Step::Accepted(record) = reader.read(&bytes.map_err(Into::into)?)?
             && let wire::record::Body::Transition(recorded) = &record.body
         {
-            states.apply(record.seq, recorded)?;
+            states.apply(record.seq, recorded);
         }
     }
     Ok(states)

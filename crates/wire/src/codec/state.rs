@@ -23,9 +23,9 @@ use domain::run::{
 use domain::target::{ErrandState, Frozen, LastGood, LeavingRelease, Live, Target, UnderWay};
 use domain::time::Timestamp;
 use domain::verdict::Verdict;
-use domain::{run, target};
 use domain::weight::Weight;
 use domain::work::{Bundle, GatewayObserved, Planned, ServerLoaded};
+use domain::{run, target};
 use prost::Message;
 
 use super::Wire;

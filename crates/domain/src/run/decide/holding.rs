@@ -2,7 +2,7 @@
 //! operator resolves it. Small and total, on the last good state: it must not fail where the ordinary decision did.
 
 use super::people::entitled;
-use super::{Draft, Refused, ordinary};
+use super::{Draft, Refused, attempts, ordinary};
 use crate::decider::{Decider as _, Decision};
 use crate::definition::Pinned;
 use crate::evidence::Text;
@@ -67,12 +67,20 @@ fn resolve(
         return nothing("its target said what failed, and counts on it; abort the run instead");
     }
     let dropped: Option<Text> = cause.filter(|_| drop).map(|input| input.name().into());
+    let unanswered = cause.filter(|_| drop).and_then(Input::answers).map(|attempt| attempt.number);
     let never_started = drop && d.run.phase == Phase::Absent;
+    let why_dropped: Text = format!("its answer was dropped by {by}: {reason}").into();
     let why: Text = format!("its start was dropped by {by}: {reason}").into();
     d.emit(Event::QuarantineResolved { by, reason: reason.clone(), dropped, at: d.now });
     if d.run.phase == Phase::Active {
         let run = d.start().run;
         d.tell_target(target::Input::NoteQuarantine { run, quarantined: false });
+    }
+    // Its worker has answered and is not heard: another attempt is made.
+    if let Some(attempt) =
+        unanswered.filter(|number| d.run.attempts_open.iter().any(|open| open.number == *number))
+    {
+        attempts::decline(d, attempt, &why_dropped)?;
     }
     if never_started {
         d.emit(Event::Ended { end: End::Aborted, why, at: d.now });

@@ -291,7 +291,8 @@ fn report(d: &mut Draft, attempt: u32, outcome: &Outcome) -> Refused {
     let what = Errand::ALL.into_iter().find(|what| open(*what));
     match (what, outcome) {
         (Some(Errand::Prepare), Outcome::Prepared { servers }) => {
-            let has = |release: &Release| servers.iter().all(|server| server.bundles.contains(&release.bundle));
+            let has =
+                |release: &Release| servers.iter().all(|server| server.bundles.contains(&release.bundle));
             if !servers.is_empty() && d.target.keep_loaded().iter().all(has) {
                 d.emit(Event::ReleaseLoaded { servers: servers.clone(), attempt: Some(attempt) });
                 return Ok(());

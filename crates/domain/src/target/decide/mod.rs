@@ -50,9 +50,7 @@ fn ordinary(target: &Target, input: &Input, now: Timestamp) -> Result<Decision<E
         Input::Adopt { actor, roles, target, release, reason } => {
             people::adopt(d, actor, roles, target, release, reason)
         }
-        Input::Resolve { .. } => {
-            Err(Rejection::NothingToResolve { actual: "the target is not quarantined" })
-        }
+        Input::Resolve { .. } => Err(Rejection::NothingToResolve { actual: "the target is not quarantined" }),
         Input::HeldDue { .. } => Err(Rejection::MomentOver),
         Input::Report { attempt, outcome } => errands::report(d, attempt.number, outcome),
         Input::Decline { attempt, reason } => errands::decline(d, attempt.number, reason),

@@ -38,9 +38,13 @@ pub(super) fn enter(d: &mut Draft, target: &TargetId, entrant: &Entrant<'_>) -> 
         return refuse(d, format!("busy: run {} is under way", holder.unwrap_or(entrant.run)));
     }
     let superseded: Vec<RunId> = match entrant.while_running {
-        WhileRunning::Supersede => {
-            d.target.under_way.iter().filter(|other| !other.moved && !other.quarantined).map(|other| other.run).collect()
-        }
+        WhileRunning::Supersede => d
+            .target
+            .under_way
+            .iter()
+            .filter(|other| !other.moved && !other.quarantined)
+            .map(|other| other.run)
+            .collect(),
         WhileRunning::Queue | WhileRunning::Refuse => vec![],
     };
     if d.target.under_way.len() - superseded.len() >= UNDER_WAY_MAX {

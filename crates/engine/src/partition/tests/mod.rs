@@ -4,6 +4,7 @@
 mod chain;
 mod deciding;
 mod moments;
+mod quarantine;
 mod recovery;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -16,7 +16,7 @@ use super::{Partition, stopped};
 use crate::chain;
 use crate::code::Stopped;
 use crate::fold;
-use crate::port::row::{RunRow, TargetRow};
+use crate::port::row::{RunRow, TargetRow, Withheld};
 use crate::port::store::{Accepted, Commit, RequestRow};
 use crate::request::Request;
 use crate::token;
@@ -86,6 +86,12 @@ impl Partition {
             self.spent.remove(&stream).map_or(Ok(()), |spent| self.keep_spent(&stream, spent))?;
             self.schedule(&stream)?;
         }
+        for row in &settled.runs {
+            self.note_withheld(StreamId::Run(row.run), &row.withheld);
+        }
+        for row in &settled.targets {
+            self.note_withheld(StreamId::Target(row.target.clone()), &row.withheld);
+        }
         if let Some(row) = request_row(seq, recorded) {
             settled.requests.push(row);
         }
@@ -146,6 +152,15 @@ impl Partition {
             &recorded.transition,
         );
         Ok(())
+    }
+
+    /// Keeps account of the streams on which nothing is decided.
+    pub(super) fn note_withheld(&mut self, stream: StreamId, withheld: &Withheld) {
+        if *withheld != Withheld::default() {
+            self.withheld.insert(stream, withheld.clone());
+        } else if !self.withheld.is_empty() {
+            self.withheld.remove(&stream);
+        }
     }
 
     /// The trace of the first run in the transition that has one.

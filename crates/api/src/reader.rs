@@ -136,7 +136,11 @@ impl Reader {
                     return Ok(folded);
                 }
                 let recorded = &entry.recorded;
-                folded.state = step(&folded.state, &recorded.transition.steps, recorded.now);
+                let unread = recorded.unread.iter().find(|(unread, _)| unread == stream);
+                folded.parked = folded.parked.or_else(|| unread.map(|(_, why)| why.clone()));
+                if folded.parked.is_none() {
+                    folded.state = step(&folded.state, &recorded.transition.steps, recorded.now);
+                }
                 folded.seq = entry.seq;
                 folded.transitions += 1;
                 folded.updated_at = entry.recorded.now;

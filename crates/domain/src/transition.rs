@@ -118,6 +118,8 @@ pub struct Transition {
 /// Where the streams are read from.
 pub trait Streams {
     type Error;
+    /// Whether the stream cannot be read by this binary, and is well otherwise.
+    fn is_parked(error: &Self::Error) -> bool;
     fn definitions(&mut self) -> Result<Arc<Definitions>, Self::Error>;
     fn run(&mut self, run: RunId) -> Result<Arc<Run>, Self::Error>;
     fn target(&mut self, target: &TargetId) -> Result<Arc<Target>, Self::Error>;
@@ -174,7 +176,13 @@ pub fn transact_watched<S: Streams>(
             return Err(Failure::TooWide { input: name });
         }
         let first = steps.is_empty();
-        match one(streams, &mut changed, input, now, watch)? {
+        let told_run = !first && matches!(input, Input::Run(..));
+        let decided = match one(streams, &mut changed, input, now, watch) {
+            // A run that cannot be read cannot hear of it. Its target and the others go on.
+            Err(Failure::Read(error)) if told_run && S::is_parked(&error) => continue,
+            decided => decided?,
+        };
+        match decided {
             (step, Ok(tells)) => {
                 steps.push(step);
                 waiting.extend(tells.into_iter().map(|tell| match tell {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use domain::decider::Decider;
 use domain::definition;
 use domain::effect::Effect;
-use domain::name::{AttemptId, RunId, TargetId};
+use domain::name::{AttemptId, RunId, StreamId, TargetId};
 use domain::quarantine::{self, Holding, Holds};
 use domain::run::{self, Run};
 use domain::target::{self, Target};
 use domain::time::Timestamp;
 use domain::transition::Step;
 use domain::work::Command;
+
+use wire::record::Recorded;
 
 use crate::port::row::{RunRow, TargetRow, Withheld};
 
@@ -42,6 +44,27 @@ impl<D: Decider> Default for Folded<D> {
 }
 
 impl<D: Decider> Folded<D> {
+    /// Adds one record: its events, as `fold` applies them, or none from the first on that cannot be read here.
+    #[must_use]
+    pub fn and(
+        &self,
+        stream: &StreamId,
+        seq: u64,
+        recorded: &Recorded,
+        fold: impl FnOnce(&Arc<D>, &[Step], Timestamp) -> Arc<D>,
+    ) -> Self {
+        let unread = || recorded.unread.iter().find(|(unread, _)| unread == stream);
+        let parked = self.parked.clone().or_else(|| unread().map(|(_, why)| why.as_str().into()));
+        let Some(why) = parked else {
+            let state = fold(&self.state, &recorded.transition.steps, recorded.now);
+            return self.with(state, seq, recorded.now);
+        };
+        // Nobody can tell what is outstanding.
+        let state = Arc::clone(&self.state);
+        let (effects, updated_at, transitions) = (Arc::default(), recorded.now, self.transitions + 1);
+        Self { state, effects, updated_at, last_seq: seq, transitions, parked: Some(why) }
+    }
+
     /// Adds one record whose events gave `state`.
     #[must_use]
     pub fn with(&self, state: Arc<D>, seq: u64, now: Timestamp) -> Self {
@@ -134,8 +157,10 @@ pub fn difference<Input>(
 pub fn run_row(partition: u32, folded: &Folded<Run>) -> Option<RunRow> {
     let run = &*folded.state;
     let start = run.start.as_ref()?;
-    let waits: Vec<String> =
-        run::why_of(run, &folded.effects).into_iter().map(|waiting| waiting.text).collect();
+    let waits: Vec<String> = match &folded.parked {
+        Some(why) => vec![format!("a newer binary: {why}")],
+        None => run::why_of(run, &folded.effects).into_iter().map(|waiting| waiting.text).collect(),
+    };
     Some(RunRow {
         run: start.run,
         partition,

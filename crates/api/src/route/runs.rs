@@ -257,7 +257,7 @@ async fn why(State(api): State<Arc<Api>>, take::Named(run): take::Named) -> Resu
         let row = find(api, &run)?;
         let at = api.reader.run(row.partition, row.run, Upto::Latest)?;
         let state = at.state.phase.as_str().to_owned();
-        Ok(Json(WaitsView { run: row.run.to_string(), state, seq: at.seq, waits: wait_views(&at.state) }))
+        Ok(Json(WaitsView { run: row.run.to_string(), state, seq: at.seq, waits: wait_views(&at) }))
     })
     .await
 }

@@ -79,18 +79,23 @@ pub(crate) fn run_view(at: &StateAt<Run>, names: &Names) -> Option<RunView> {
         stages: stages(run, start, names),
         attempts: attempts(run, start),
         attempts_issued: run.attempts_issued,
-        waits: wait_views(run),
+        waits: wait_views(at),
     })
 }
 
 /// What it waits for.
-pub(crate) fn wait_views(run: &Run) -> Vec<WaitView> {
+pub(crate) fn wait_views(at: &StateAt<Run>) -> Vec<WaitView> {
     let view = |waiting: run::Waiting| WaitView {
         kind: waiting.kind.to_owned(),
         text: waiting.text,
         until: waiting.until.map(text),
     };
-    run::why(run).into_iter().map(view).collect()
+    if let Some(why) = &at.parked {
+        // What its last known state waits for may be long over.
+        let text = format!("a newer binary: {why}");
+        return vec![WaitView { kind: "upgrade".to_owned(), text, until: None }];
+    }
+    run::why(&at.state).into_iter().map(view).collect()
 }
 
 fn stages(run: &Run, start: &Start, names: &Names) -> Vec<StageView> {

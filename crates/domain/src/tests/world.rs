@@ -207,6 +207,9 @@ pub(super) struct World {
 
 impl Streams for World {
     type Error = Infallible;
+    fn is_parked(_: &Infallible) -> bool {
+        false
+    }
     fn definitions(&mut self) -> Result<Arc<Definitions>, Infallible> {
         Ok(Arc::clone(&self.definitions))
     }

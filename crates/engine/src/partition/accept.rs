@@ -97,7 +97,8 @@ impl Partition {
                 lanes: Lane::ALL.into_iter().map(lane).collect(),
             }
         };
-        let bytes = self.append(body, Settled::default())?;
+        let settled = self.unpark()?;
+        let bytes = self.append(body, settled)?;
         self.actions.push(Action::Append(vec![bytes]));
         Ok(())
     }

@@ -188,6 +188,7 @@ impl Partition {
             input_id: origin.input_id,
             traceparent: origin.traceparent,
             transition,
+            unread: vec![],
         };
         self.tell_of_quarantines(&recorded.transition);
         let settled = self.settle(seq, &recorded, Some(changed))?;

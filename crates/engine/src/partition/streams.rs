@@ -189,8 +189,7 @@ impl Streams {
                     }
                     Err(other) => return Err(other),
                 };
-                let state = fold(&folded.state, &recorded.transition.steps, recorded.now);
-                folded = folded.with(state, seq, recorded.now);
+                folded = folded.and(stream, seq, &recorded, &fold);
             }
         }
         Ok(folded)
@@ -236,6 +235,10 @@ fn keep_from(uses: impl Iterator<Item = u64>, cached_max: usize) -> u64 {
 
 impl transition::Streams for Streams {
     type Error = Unavailable;
+
+    fn is_parked(error: &Unavailable) -> bool {
+        matches!(error, Unavailable::Parked { .. })
+    }
 
     fn definitions(&mut self) -> Result<Arc<definition::Definitions>, Unavailable> {
         Ok(Arc::clone(&self.definitions))

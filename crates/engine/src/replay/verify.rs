@@ -108,7 +108,9 @@ pub fn verify<E: Into<ReadError>>(
 
 fn decide_again(states: &mut States, seq: u64, recorded: &Recorded) -> Option<Difference> {
     // A decision that failed has no answer to compare with; another binary may well decide it.
-    if recorded.transition.steps.iter().any(|step| step.quarantined().is_some()) {
+    // Nor has one of which this binary reads only a part.
+    let failed = recorded.transition.steps.iter().any(|step| step.quarantined().is_some());
+    if failed || !recorded.unread.is_empty() {
         return None;
     }
     let input = crate::partition::outside(&recorded.transition)?;

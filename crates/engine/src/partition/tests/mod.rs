@@ -4,6 +4,7 @@
 mod chain;
 mod deciding;
 mod moments;
+mod parked;
 mod quarantine;
 mod recovery;
 

@@ -213,6 +213,7 @@ fn an_event_in_the_log_that_does_not_fit_quarantines_its_stream_at_its_last_good
         input_id: None,
         traceparent: None,
         transition: Transition { steps: vec![step], refused: None },
+        unread: vec![],
     };
     let body = Body::Transition(Box::new(recorded));
     let bytes = record::encode(&Record { seq: head.seq + 1, prev: head.hash, body });

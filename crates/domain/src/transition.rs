@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::decider::{Decision, IllegalEvent, Tell};
+use crate::decider::{Decider, Decision, IllegalEvent, Tell};
 use crate::definition::{self, Definitions};
 use crate::evidence::Text;
 use crate::name::{RunId, StreamId, TargetId};
@@ -308,11 +308,14 @@ fn decided<D: Holds>(
     }
 }
 
+/// What a stream decides, and its state after it; or its refusal.
+type Decides<D> = Result<(Decision<<D as Decider>::Event>, D), Refusal>;
+
 fn decide<D: Holds>(
     state: &D,
     input: &D::Input,
     now: Timestamp,
-) -> Result<Result<(Decision<D::Event>, D), Refusal>, IllegalEvent> {
+) -> Result<Decides<D>, IllegalEvent> {
     match state.decide(input, now) {
         Ok(decision) => {
             let after = decision.events.iter().try_fold(state.clone(), D::evolve)?;

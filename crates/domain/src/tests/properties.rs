@@ -177,9 +177,9 @@ fn random_stories_keep_every_invariant_and_come_to_an_end() {
 #[test]
 fn random_defects_cost_a_wait_and_nothing_else() {
     let mut released = 0;
-    for seed in (FIRST_SEED..).take(40) {
+    for seed in (FIRST_SEED..).take(16) {
         println!("seed {seed}");
         released += u64::from(story(seed, true));
     }
-    assert!(released > 10, "only {released} stories held and released something");
+    assert!(released > 4, "only {released} stories held and released something");
 }

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use domain::decider::IllegalEvent;
 use domain::name::{Digest, RunId, StreamId, TargetId};
 use domain::run::Run;
 use domain::target::Target;
@@ -62,6 +61,8 @@ pub(crate) struct StateAt<S> {
     pub(crate) seq: u64,
     pub(crate) transitions: u64,
     pub(crate) updated_at: Timestamp,
+    /// Why it cannot be folded further.
+    pub(crate) parked: Option<String>,
 }
 
 impl Upto {
@@ -97,7 +98,8 @@ impl Reader {
     }
 
     pub(crate) fn run(&self, partition: u32, run: RunId, upto: Upto) -> Result<StateAt<Run>, Problem> {
-        self.fold(partition, &StreamId::Run(run), upto, |state, steps| fold::run_after(state, run, steps))
+        let step = |state: &_, steps: &_, now| fold::run_after(state, run, steps, now);
+        self.fold(partition, &StreamId::Run(run), upto, step)
     }
 
     pub(crate) fn target(
@@ -107,7 +109,8 @@ impl Reader {
         upto: Upto,
     ) -> Result<StateAt<Target>, Problem> {
         let stream = StreamId::Target(target.clone());
-        self.fold(partition, &stream, upto, |state, steps| fold::target_after(state, target, steps))
+        let step = |state: &_, steps: &_, now| fold::target_after(state, target, steps, now);
+        self.fold(partition, &stream, upto, step)
     }
 
     fn fold<S: Default>(
@@ -115,13 +118,14 @@ impl Reader {
         partition: u32,
         stream: &StreamId,
         upto: Upto,
-        step: impl Fn(&Arc<S>, &[Step]) -> Result<Arc<S>, IllegalEvent>,
+        step: impl Fn(&Arc<S>, &[Step], Timestamp) -> Arc<S>,
     ) -> Result<StateAt<S>, Problem> {
         let mut folded = StateAt {
             state: Arc::new(S::default()),
             seq: 0,
             transitions: 0,
             updated_at: Timestamp::default(),
+            parked: None,
         };
         let mut from = 0;
         loop {
@@ -131,8 +135,12 @@ impl Reader {
                 if !upto.includes(&entry) {
                     return Ok(folded);
                 }
-                folded.state = step(&folded.state, &entry.recorded.transition.steps)
-                    .map_err(|illegal| Problem::internal(&illegal))?;
+                let recorded = &entry.recorded;
+                let unread = recorded.unread.iter().find(|(unread, _)| unread == stream);
+                folded.parked = folded.parked.or_else(|| unread.map(|(_, why)| why.clone()));
+                if folded.parked.is_none() {
+                    folded.state = step(&folded.state, &recorded.transition.steps, recorded.now);
+                }
                 folded.seq = entry.seq;
                 folded.transitions += 1;
                 folded.updated_at = entry.recorded.now;

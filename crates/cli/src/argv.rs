@@ -71,6 +71,8 @@ pub enum Command {
     Abort(RunReason),
     /// Moves a rollout on: one step, or to a share.
     Promote(PromoteArguments),
+    /// Lifts the quarantine of a run or target whose decision failed. What it holds is decided then, in order.
+    Resolve(ResolveArguments),
     /// Tries a stage again.
     Retry(RetryArguments),
     /// Brings a target back to a release: the last good one unless said.
@@ -209,6 +211,18 @@ pub struct RunReason {
     pub run: RunName,
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ResolveArguments {
+    /// A run's id, a unique prefix of it, or a target.
+    #[arg(value_name = "RUN|TARGET")]
+    pub stream: String,
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Drops the input that failed, where it would fail again.
+    #[arg(long)]
+    pub drop: bool,
 }
 
 #[derive(Debug, Args)]

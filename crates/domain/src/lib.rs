@@ -14,6 +14,7 @@ pub mod evidence;
 pub mod invariant;
 pub mod model;
 pub mod name;
+pub mod quarantine;
 pub mod refusal;
 pub mod roles;
 pub mod routes;

@@ -4,11 +4,14 @@
 //! Tells run first in, first out, each on the state after all before it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::decider::{Decider, IllegalEvent, Tell};
+use crate::decider::{Decider, Decision, IllegalEvent, Tell};
 use crate::definition::{self, Definitions};
+use crate::evidence::Text;
 use crate::name::{RunId, StreamId, TargetId};
+use crate::quarantine::{HELD_FULL, Holds, Origin, Quarantine};
 use crate::refusal::{Kind, Refusal};
 use crate::run::{self, Run};
 use crate::target::{self, Target};
@@ -42,6 +45,17 @@ impl Input {
             Self::Target(_, input) => input.name(),
         }
     }
+
+    /// Whether it takes traffic away and must never wait.
+    fn lowers(&self) -> bool {
+        match self {
+            Self::Define(_) => false,
+            Self::Run(_, input) => matches!(input, run::Input::Abort { .. }),
+            Self::Target(_, input) => {
+                matches!(input, target::Input::Kill { .. } | target::Input::RollBack { .. })
+            }
+        }
+    }
 }
 
 /// One stream's part: what it was told, and what it decided.
@@ -69,6 +83,21 @@ impl Step {
         }
     }
 
+    /// Why the stream was quarantined in this step.
+    pub fn quarantined(&self) -> Option<&Text> {
+        match self {
+            Self::Definitions { .. } => None,
+            Self::Run { events, .. } => events.iter().find_map(|event| match event {
+                run::Event::StreamQuarantined { why, .. } => Some(why),
+                _ => None,
+            }),
+            Self::Target { events, .. } => events.iter().find_map(|event| match event {
+                target::Event::StreamQuarantined { why, .. } => Some(why),
+                _ => None,
+            }),
+        }
+    }
+
     pub fn event_names(&self) -> Vec<&'static str> {
         match self {
             Self::Definitions { events, .. } => events.iter().map(|_| "DefinitionRecorded").collect(),
@@ -89,6 +118,8 @@ pub struct Transition {
 /// Where the streams are read from.
 pub trait Streams {
     type Error;
+    /// Whether the stream cannot be read by this binary, and is well otherwise.
+    fn is_parked(error: &Self::Error) -> bool;
     fn definitions(&mut self) -> Result<Arc<Definitions>, Self::Error>;
     fn run(&mut self, run: RunId) -> Result<Arc<Run>, Self::Error>;
     fn target(&mut self, target: &TargetId) -> Result<Arc<Target>, Self::Error>;
@@ -107,25 +138,36 @@ pub struct Changed {
 pub enum Failure<E> {
     #[error("failed to read a stream")]
     Read(#[source] E),
-    /// `decide` emitted what `evolve` does not accept: a defect. The stream is quarantined, nothing is written.
-    #[error("decided an event that does not fit, in {stream}")]
-    Illegal {
-        stream: StreamId,
-        #[source]
-        source: IllegalEvent,
-    },
+    /// A stream that should hear of it is quarantined and holds as much as it may.
+    #[error("{refusal}")]
+    Full { stream: StreamId, refusal: Refusal },
     /// Too much followed: a defect, never written.
     #[error("more than {STEPS_MAX} inputs follow from {input}")]
     TooWide { input: &'static str },
 }
 
-/// Decides one outside input and everything that follows from it.
+/// Sees each input before its stream decides it, but for those that a quarantined stream holds. For tests: a defect
+/// of the core is what panics here.
+pub type Watch<'a> = &'a dyn Fn(&StreamId, &'static str);
+
+/// Decides one outside input and everything that follows from it. A stream whose decision fails is quarantined in
+/// this transition; the others go on.
 pub fn transact<S: Streams>(
     streams: &mut S,
     outside: Input,
     now: Timestamp,
 ) -> Result<(Transition, Changed), Failure<S::Error>> {
+    transact_watched(streams, outside, now, None)
+}
+
+pub fn transact_watched<S: Streams>(
+    streams: &mut S,
+    outside: Input,
+    now: Timestamp,
+    watch: Option<Watch<'_>>,
+) -> Result<(Transition, Changed), Failure<S::Error>> {
     let name = outside.name();
+    let lowers = outside.lowers();
     let mut changed = Changed::default();
     let mut steps = Vec::with_capacity(4);
     let mut waiting = VecDeque::from([outside]);
@@ -134,7 +176,13 @@ pub fn transact<S: Streams>(
             return Err(Failure::TooWide { input: name });
         }
         let first = steps.is_empty();
-        match one(streams, &mut changed, input, now)? {
+        let told_run = !first && matches!(input, Input::Run(..));
+        let decided = match one(streams, &mut changed, input, now, watch) {
+            // A run that cannot be read cannot hear of it. Its target and the others go on.
+            Err(Failure::Read(error)) if told_run && S::is_parked(&error) => continue,
+            decided => decided?,
+        };
+        match decided {
             (step, Ok(tells)) => {
                 steps.push(step);
                 waiting.extend(tells.into_iter().map(|tell| match tell {
@@ -144,6 +192,10 @@ pub fn transact<S: Streams>(
             }
             (step, Err(refusal)) if first => {
                 return Ok((Transition { steps: vec![step], refused: Some(refusal) }, Changed::default()));
+            }
+            // Lowering comes first: it does not wait for who cannot hear it.
+            (step, Err(refusal)) if refusal.code == HELD_FULL && !lowers => {
+                return Err(Failure::Full { stream: step.stream(), refusal });
             }
             // A `no` to an inner input is an answer of its own; a stream that has nothing to say to it says nothing.
             (step, Err(_)) => steps.push(step),
@@ -159,6 +211,7 @@ fn one<S: Streams>(
     changed: &mut Changed,
     input: Input,
     now: Timestamp,
+    watch: Option<Watch<'_>>,
 ) -> Result<(Step, Answer), Failure<S::Error>> {
     match input {
         Input::Define(input) => {
@@ -179,9 +232,8 @@ fn one<S: Streams>(
                 Some(state) => Arc::clone(state),
                 None => streams.run(id).map_err(Failure::Read)?,
             };
-            let (events, answer) = split(state.decide(&input, now).map_err(|no| no.refusal()));
-            let state = fold(&state, &events)
-                .map_err(|source| Failure::Illegal { stream: StreamId::Run(id), source })?;
+            let seen = |name| watch.map_or((), |watch| watch(&StreamId::Run(id), name));
+            let (events, answer, state) = decided(&state, &input, now, seen);
             changed.runs.insert(id, Arc::new(state));
             Ok((Step::Run { run: id, input, events }, answer))
         }
@@ -190,24 +242,108 @@ fn one<S: Streams>(
                 Some(state) => Arc::clone(state),
                 None => streams.target(&id).map_err(Failure::Read)?,
             };
-            let (events, answer) = split(state.decide(&input, now).map_err(|no| no.refusal()));
-            let state = fold(&state, &events)
-                .map_err(|source| Failure::Illegal { stream: StreamId::Target(id.clone()), source })?;
+            let seen = |name| watch.map_or((), |watch| watch(&StreamId::Target(id.clone()), name));
+            let (events, answer, state) = decided(&state, &input, now, seen);
             changed.targets.insert(id.clone(), Arc::new(state));
             Ok((Step::Target { target: id, input, events }, answer))
         }
     }
 }
 
-fn split<E>(decision: Result<crate::decider::Decision<E>, Refusal>) -> (Vec<E>, Answer) {
-    match decision {
-        Ok(decision) => (decision.events, Ok(decision.tells)),
-        Err(refusal) => (vec![], Err(refusal)),
+/// One stream's decision, and its state after it. One that fails quarantines the stream, which then takes the input
+/// as any quarantined stream does: it holds it, or lowers.
+fn decided<D: Holds>(
+    state: &Arc<D>,
+    input: &D::Input,
+    now: Timestamp,
+    seen: impl Fn(&'static str),
+) -> (Vec<D::Event>, Answer, D) {
+    let origin = D::origin(input);
+    // The input that is decided as ordinary inputs are: not one that is about to be held.
+    let ordinary = match (state.holding(), origin) {
+        (None, _) => Some(input),
+        (Some(holding), Origin::Release) => holding.held.first(),
+        (Some(_), _) => None,
+    };
+    let tried = attempt(|| {
+        if let Some(input) = ordinary {
+            seen(D::input_name(input));
+        }
+        decide(&**state, input, now)
+    });
+    let why = match tried {
+        Ok(Ok((decision, after))) => return (decision.events, Ok(decision.tells), after),
+        Ok(Err(refusal)) => return (vec![], Err(refusal), D::clone(state)),
+        Err(why) => format!("{} failed: {why}", D::input_name(ordinary.unwrap_or(input))),
+    };
+    if state.holding().is_some() && origin != Origin::Release {
+        return (vec![], Err(still_fails(&why)), D::clone(state));
+    }
+    let quarantine =
+        |holds_cause| D::quarantined(Quarantine { why: why.as_str().into(), since: now, holds_cause });
+    let fold = |events: &[D::Event]| events.iter().try_fold(D::clone(state), D::evolve);
+    if origin == Origin::Release {
+        let events = vec![quarantine(true)];
+        return match fold(&events) {
+            Ok(after) => (events, Ok(after.quarantine_tells()), after),
+            Err(_) => (vec![], Err(still_fails(&why)), D::clone(state)),
+        };
+    }
+    let mut events = vec![quarantine(false)];
+    let taken = fold(&events).map_err(|illegal| illegal.to_string());
+    let taken = taken.and_then(|after| attempt(|| decide(&after, input, now)));
+    let mut tells = vec![];
+    if let Ok(Ok((decision, after))) = taken {
+        let holds_cause = after.holding().is_some_and(|holding| !holding.held.is_empty());
+        events = vec![quarantine(holds_cause)];
+        events.extend(decision.events);
+        tells = decision.tells;
+    }
+    match fold(&events) {
+        Ok(after) => {
+            tells.extend(after.quarantine_tells());
+            (events, Ok(tells), after)
+        }
+        Err(_) => (vec![], Err(still_fails(&why)), D::clone(state)),
     }
 }
 
-fn fold<D: Decider>(state: &Arc<D>, events: &[D::Event]) -> Result<D, IllegalEvent> {
-    events.iter().try_fold(D::clone(state), super::decider::Decider::evolve)
+/// What a stream decides, and its state after it; or its refusal.
+type Decides<D> = Result<(Decision<<D as Decider>::Event>, D), Refusal>;
+
+fn decide<D: Holds>(
+    state: &D,
+    input: &D::Input,
+    now: Timestamp,
+) -> Result<Decides<D>, IllegalEvent> {
+    match state.decide(input, now) {
+        Ok(decision) => {
+            let after = decision.events.iter().try_fold(state.clone(), D::evolve)?;
+            Ok(Ok((decision, after)))
+        }
+        Err(rejection) => Ok(Err(D::refusal(&rejection))),
+    }
+}
+
+/// A panic and an illegal event are the same: a defect, in words.
+fn attempt<T>(work: impl FnOnce() -> Result<T, IllegalEvent>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|illegal| illegal.to_string()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            Err(format!("panicked: {}", text.unwrap_or("without a message")))
+        }
+    }
+}
+
+fn still_fails(why: &str) -> Refusal {
+    Refusal {
+        kind: Kind::State,
+        code: "STILL_FAILS".into(),
+        text: format!("expected to decide on a quarantined stream, but {why}"),
+        hint: Some("report this as a defect; a newer binary may decide it".into()),
+    }
 }
 
 impl definition::Rejection {

@@ -118,8 +118,12 @@ pub mod refused {
     pub const LOG_AWAY: &str = "LOG_AWAY";
     /// The same identity with another content.
     pub const CONFLICT: &str = "CONFLICT";
-    /// The stream is quarantined.
+    /// A decision failed, and its stream is quarantined.
     pub const QUARANTINED: &str = "QUARANTINED";
+    /// A decision failed, and no stream was to blame.
+    pub const DEFECT: &str = "DEFECT";
+    /// The stream has a record that this binary cannot read.
+    pub const NEEDS_UPGRADE: &str = "NEEDS_UPGRADE";
     /// No role map is recorded: nobody is entitled to anything.
     pub const NO_ROLES: &str = "NO_ROLES";
     /// The input belongs to another partition.

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use domain::decider::{Decider, IllegalEvent};
+use domain::decider::Decider;
 use domain::definition;
 use domain::effect::Effect;
-use domain::name::{AttemptId, RunId, TargetId};
+use domain::name::{AttemptId, RunId, StreamId, TargetId};
+use domain::quarantine::{self, Holding, Holds};
 use domain::run::{self, Run};
 use domain::target::{self, Target};
 use domain::time::Timestamp;
 use domain::transition::Step;
 use domain::work::Command;
 
-use crate::port::row::{RunRow, TargetRow};
+use wire::record::Recorded;
+
+use crate::port::row::{RunRow, TargetRow, Withheld};
 
 #[derive(Debug, Clone)]
 pub struct Folded<D: Decider> {
@@ -23,6 +26,8 @@ pub struct Folded<D: Decider> {
     pub last_seq: u64,
     /// How many records touch it.
     pub transitions: u64,
+    /// Why it cannot be folded further, here: this binary cannot read one of its records.
+    pub parked: Option<Arc<str>>,
 }
 
 impl<D: Decider> Default for Folded<D> {
@@ -33,39 +38,64 @@ impl<D: Decider> Default for Folded<D> {
             updated_at: Timestamp(0),
             last_seq: 0,
             transitions: 0,
+            parked: None,
         }
     }
 }
 
 impl<D: Decider> Folded<D> {
+    /// Adds one record: its events, as `fold` applies them, or none from the first on that cannot be read here.
+    #[must_use]
+    pub fn and(
+        &self,
+        stream: &StreamId,
+        seq: u64,
+        recorded: &Recorded,
+        fold: impl FnOnce(&Arc<D>, &[Step], Timestamp) -> Arc<D>,
+    ) -> Self {
+        let unread = || recorded.unread.iter().find(|(unread, _)| unread == stream);
+        let parked = self.parked.clone().or_else(|| unread().map(|(_, why)| why.as_str().into()));
+        let Some(why) = parked else {
+            let state = fold(&self.state, &recorded.transition.steps, recorded.now);
+            return self.with(state, seq, recorded.now);
+        };
+        // Nobody can tell what is outstanding.
+        let state = Arc::clone(&self.state);
+        let (effects, updated_at, transitions) = (Arc::default(), recorded.now, self.transitions + 1);
+        Self { state, effects, updated_at, last_seq: seq, transitions, parked: Some(why) }
+    }
+
     /// Adds one record whose events gave `state`.
     #[must_use]
     pub fn with(&self, state: Arc<D>, seq: u64, now: Timestamp) -> Self {
         let effects = Arc::new(state.effects());
-        Self { state, effects, updated_at: now, last_seq: seq, transitions: self.transitions + 1 }
+        let (transitions, parked) = (self.transitions + 1, self.parked.clone());
+        Self { state, effects, updated_at: now, last_seq: seq, transitions, parked }
     }
 }
 
-/// Folds the events that a record has for the run.
-pub fn run_after(state: &Arc<Run>, id: RunId, steps: &[Step]) -> Result<Arc<Run>, IllegalEvent> {
+/// Folds the events that a record has for the run. With one that does not fit it stays as it was before the record,
+/// quarantined.
+pub fn run_after(state: &Arc<Run>, id: RunId, steps: &[Step], now: Timestamp) -> Arc<Run> {
     let events = steps.iter().flat_map(|step| -> &[run::Event] {
         match step {
             Step::Run { run, events, .. } if *run == id => events,
             Step::Run { .. } | Step::Target { .. } | Step::Definitions { .. } => &[],
         }
     });
-    after(state, events)
+    after(state, events, now)
 }
 
-/// Folds the events that a record has for the target.
-pub fn target_after(state: &Arc<Target>, id: &TargetId, steps: &[Step]) -> Result<Arc<Target>, IllegalEvent> {
+/// Folds the events that a record has for the target. With one that does not fit it stays as it was before the
+/// record, quarantined.
+pub fn target_after(state: &Arc<Target>, id: &TargetId, steps: &[Step], now: Timestamp) -> Arc<Target> {
     let events = steps.iter().flat_map(|step| -> &[target::Event] {
         match step {
             Step::Target { target, events, .. } if target == id => events,
             Step::Run { .. } | Step::Target { .. } | Step::Definitions { .. } => &[],
         }
     });
-    after(state, events)
+    after(state, events, now)
 }
 
 /// Folds the definitions that a record has.
@@ -84,16 +114,16 @@ pub fn definitions_after(
     state
 }
 
-fn after<'a, D: Decider>(
-    state: &Arc<D>,
-    mut events: impl Iterator<Item = &'a D::Event>,
-) -> Result<Arc<D>, IllegalEvent>
+fn after<'a, D: Holds>(state: &Arc<D>, events: impl Iterator<Item = &'a D::Event>, now: Timestamp) -> Arc<D>
 where
     D::Event: 'a,
 {
-    let Some(first) = events.next() else { return Ok(Arc::clone(state)) };
-    let state = D::clone(state).evolve(first)?;
-    Ok(Arc::new(events.try_fold(state, D::evolve)?))
+    let mut events = events.peekable();
+    if events.peek().is_none() {
+        return Arc::clone(state);
+    }
+    let folded = events.try_fold(D::clone(state), D::evolve);
+    Arc::new(folded.unwrap_or_else(|illegal| quarantine::broken(&**state, &illegal, now)))
 }
 
 /// The commands among some effects.
@@ -127,8 +157,10 @@ pub fn difference<Input>(
 pub fn run_row(partition: u32, folded: &Folded<Run>) -> Option<RunRow> {
     let run = &*folded.state;
     let start = run.start.as_ref()?;
-    let waits: Vec<String> =
-        run::why_of(run, &folded.effects).into_iter().map(|waiting| waiting.text).collect();
+    let waits: Vec<String> = match &folded.parked {
+        Some(why) => vec![format!("a newer binary: {why}")],
+        None => run::why_of(run, &folded.effects).into_iter().map(|waiting| waiting.text).collect(),
+    };
     Some(RunRow {
         run: start.run,
         partition,
@@ -147,6 +179,7 @@ pub fn run_row(partition: u32, folded: &Folded<Run>) -> Option<RunRow> {
         waits: waits.join("; "),
         outstanding: commands(&folded.effects).count() as u32,
         wake_at: moments(&folded.effects).map(|(at, _)| at).min(),
+        withheld: withheld(&*folded.state, folded.parked.as_deref()),
     })
 }
 
@@ -166,5 +199,16 @@ pub fn target_row(partition: u32, id: &TargetId, folded: &Folded<Target>) -> Opt
         transitions: folded.transitions,
         outstanding: commands(&folded.effects).count() as u32,
         wake_at: moments(&folded.effects).map(|(at, _)| at).min(),
+        withheld: withheld(&*folded.state, folded.parked.as_deref()),
     })
+}
+
+/// Whether and why nothing is decided on a stream.
+pub fn withheld<D: Holds>(state: &D, parked: Option<&str>) -> Withheld {
+    let holding = state.holding();
+    Withheld {
+        quarantined: holding.and_then(|holding| Some(holding.quarantine.as_ref()?.why.to_string())),
+        parked: parked.map(ToOwned::to_owned),
+        held: holding.map_or(0, |holding: &Holding<D::Input>| holding.held.len() as u32),
+    }
 }

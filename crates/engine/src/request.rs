@@ -59,6 +59,7 @@ pub enum RunAsk {
     Resume { reason: Text },
     Abort { reason: Text },
     Promote { to: Option<Weight>, reason: Text },
+    Resolve { drop: bool, reason: Text },
     Retry { stage: StageName, reason: Text },
 }
 
@@ -69,6 +70,7 @@ pub enum TargetAsk {
     Freeze { until: Option<Timestamp>, reason: Text },
     Unfreeze { reason: Text },
     Adopt { release: Release, reason: Text },
+    Resolve { drop: bool, reason: Text },
 }
 
 /// A worker answers.
@@ -142,6 +144,7 @@ impl RunAsk {
             Self::Resume { reason } => run::Input::Resume { actor, roles, reason },
             Self::Abort { reason } => run::Input::Abort { actor, roles, reason },
             Self::Promote { to, reason } => run::Input::Promote { actor, roles, to, reason },
+            Self::Resolve { drop, reason } => run::Input::Resolve { actor, roles, drop, reason },
             Self::Retry { stage, reason } => run::Input::Retry { actor, roles, stage, reason },
         }
     }
@@ -159,6 +162,7 @@ impl RunAsk {
             run::Input::Resume { reason, .. } => Self::Resume { reason },
             run::Input::Abort { reason, .. } => Self::Abort { reason },
             run::Input::Promote { to, reason, .. } => Self::Promote { to, reason },
+            run::Input::Resolve { drop, reason, .. } => Self::Resolve { drop, reason },
             run::Input::Retry { stage, reason, .. } => Self::Retry { stage, reason },
             _ => return None,
         };
@@ -173,6 +177,7 @@ impl TargetAsk {
             Self::Kill { bundle, reason } => target::Input::Kill { actor, roles, bundle, reason },
             Self::Freeze { until, reason } => target::Input::Freeze { actor, roles, until, reason },
             Self::Unfreeze { reason } => target::Input::Unfreeze { actor, roles, reason },
+            Self::Resolve { drop, reason } => target::Input::Resolve { actor, roles, drop, reason },
             Self::Adopt { release, reason } => {
                 target::Input::Adopt { actor, roles, target: target.clone(), release, reason }
             }
@@ -186,6 +191,7 @@ impl TargetAsk {
             target::Input::Kill { bundle, reason, .. } => Self::Kill { bundle, reason },
             target::Input::Freeze { until, reason, .. } => Self::Freeze { until, reason },
             target::Input::Unfreeze { reason, .. } => Self::Unfreeze { reason },
+            target::Input::Resolve { drop, reason, .. } => Self::Resolve { drop, reason },
             target::Input::Adopt { release, reason, .. } => Self::Adopt { release, reason },
             _ => return None,
         };

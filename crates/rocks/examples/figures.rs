@@ -12,7 +12,7 @@ use engine::port::blobs::Blobs as _;
 use engine::port::journal::{Entry, Journal as _, State};
 use engine::port::log::{Append, Log as _};
 use engine::port::predictions::{Label, Prediction, Predictions as _};
-use engine::port::row::RunRow;
+use engine::port::row::{RunRow, Withheld};
 use engine::port::store::{Accepted, Batch, Commit, Embedded as _, Head, Query, RequestRow, Store as _};
 use rocks::{Database, Folder, NewLog};
 
@@ -145,6 +145,7 @@ fn run_row(run: RunId, partition: u32, target: &TargetId, offset: u64) -> RunRow
         waits: "stage `quality`".to_owned(),
         outstanding: 1,
         wake_at: Some(Timestamp(offset + 60_000)),
+        withheld: Withheld::default(),
     }
 }
 

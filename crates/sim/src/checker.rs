@@ -193,7 +193,18 @@ impl Checker {
                 before.insert(target.clone(), Arc::clone(&folded.state));
             }
         }
-        part.states.apply(seq, recorded).map_err(|error| chain_of(&error))?;
+        part.states.apply(seq, recorded);
+        // No decision of this binary fails, and no event of its log does not fit.
+        for stream in &streams {
+            let quarantine = match stream {
+                StreamId::Definitions => None,
+                StreamId::Run(run) => part.states.runs[run].state.quarantine(),
+                StreamId::Target(target) => part.states.targets[target].state.quarantine(),
+            };
+            if let Some(quarantine) = quarantine {
+                return Err(format!("{stream} is quarantined: {}", quarantine.why));
+            }
+        }
         for step in &recorded.transition.steps {
             self.remember(step);
         }

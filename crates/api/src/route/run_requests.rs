@@ -66,6 +66,7 @@ fn ask(asked: RunRequest) -> Result<RunAsk, Problem> {
         RunRequestKind::Promote => {
             RunAsk::Promote { to: asked.to.as_deref().map(weight).transpose()?, reason: reason()? }
         }
+        RunRequestKind::Resolve => RunAsk::Resolve { drop: asked.drop, reason: reason()? },
         RunRequestKind::Retry => RunAsk::Retry { stage: stage()?, reason: reason()? },
     })
 }

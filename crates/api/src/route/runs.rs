@@ -257,7 +257,7 @@ async fn why(State(api): State<Arc<Api>>, take::Named(run): take::Named) -> Resu
         let row = find(api, &run)?;
         let at = api.reader.run(row.partition, row.run, Upto::Latest)?;
         let state = at.state.phase.as_str().to_owned();
-        Ok(Json(WaitsView { run: row.run.to_string(), state, seq: at.seq, waits: wait_views(&at.state) }))
+        Ok(Json(WaitsView { run: row.run.to_string(), state, seq: at.seq, waits: wait_views(&at) }))
     })
     .await
 }
@@ -274,7 +274,8 @@ fn not_yet(row: &RunRow) -> Problem {
 
 fn known_state(state: String) -> Result<String, Problem> {
     let ends = End::ALL.iter().map(|end| end.as_str());
-    let known: Vec<&str> = ["active", "live", "standby", "leaving"].into_iter().chain(ends).collect();
+    let known: Vec<&str> =
+        ["absent", "active", "live", "standby", "leaving"].into_iter().chain(ends).collect();
     if known.contains(&state.as_str()) {
         return Ok(state);
     }

@@ -173,6 +173,7 @@ fn ask(asked: TargetRequest) -> Result<TargetAsk, Problem> {
         TargetRequestKind::Freeze => {
             TargetAsk::Freeze { until: asked.until.as_deref().map(moment).transpose()?, reason }
         }
+        TargetRequestKind::Resolve => TargetAsk::Resolve { drop: asked.drop, reason },
         TargetRequestKind::Unfreeze => TargetAsk::Unfreeze { reason },
         TargetRequestKind::Adopt => {
             let version = needed("version", asked.version.as_deref())?;

@@ -6,8 +6,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
-use domain::name::Digest;
+use domain::name::{Digest, StreamId};
 use engine::chain::Identity;
+use engine::port::row::Withheld;
 use engine::replay::{self, ReadError, Report};
 
 use super::{Access, Route};
@@ -88,9 +89,19 @@ fn verified(partition: u32, report: &Report, rows_differing: Vec<String>) -> Par
             })
             .collect(),
         rows_differing,
+        withheld: report.withheld.iter().map(withheld).collect(),
         head: Some(report.head.hash).filter(|hash| *hash != Digest([0; 32])).map(|hash| hash.to_string()),
         state: Some(report.state.to_string()),
         broken: None,
+    }
+}
+
+fn withheld((stream, withheld): &(StreamId, Withheld)) -> String {
+    let Withheld { quarantined, parked, held } = withheld;
+    match (parked, quarantined) {
+        (Some(why), _) => format!("{stream} needs an upgrade: {why}"),
+        (None, Some(why)) => format!("{stream} is quarantined, {held} inputs are held: {why}"),
+        (None, None) => format!("{stream} has {held} held inputs to decide"),
     }
 }
 
@@ -102,7 +113,6 @@ fn broken(partition: u32, error: &ReadError) -> PartitionVerified {
             let code = engine::code::Code::RecordUnreadable;
             (*after, code.as_str(), "restore the log from a copy")
         }
-        ReadError::Illegal { seq, .. } => (seq - 1, "ILLEGAL_EVENT", "the log was written by something else"),
     };
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
@@ -129,6 +139,7 @@ fn broken(partition: u32, error: &ReadError) -> PartitionVerified {
         differing: 0,
         differences: vec![],
         rows_differing: vec![],
+        withheld: vec![],
         head: None,
         state: None,
         broken: Some(fault),

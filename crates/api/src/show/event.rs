@@ -142,6 +142,14 @@ pub(super) fn run_event(event: &Event, names: &Names) -> Values {
         Event::RollbackEnded { seconds_from_verdict, requests_exposed, .. } => new()
             .number("seconds_from_verdict", Some(*seconds_from_verdict))
             .maybe("requests_exposed", *requests_exposed),
+        Event::StreamQuarantined { why, .. } => new().with("why", why),
+        Event::InputHeld { input, .. } => new().with("input", input.name()),
+        Event::QuarantineResolved { by, reason, dropped, .. } => {
+            new().with("by", names.name(by)).with("reason", reason).maybe("dropped", dropped.as_ref())
+        }
+        Event::InputReleased { number, input, refused } => {
+            new().with("number", number).with("input", input).maybe("refused", refused.as_ref())
+        }
         Event::Ended { end, why, .. } => new().with("end", end.as_str()).with("why", why),
     }
 }

@@ -86,7 +86,16 @@ fn line(entry: &Entry, event: &Event, names: &Names) -> Option<HistoryLine> {
             cause: Some(format!("kill switch of gateway {gateway}")),
             ..new("override")
         },
+        Event::StreamQuarantined { why, .. } => {
+            HistoryLine { cause: Some(why.to_string()), ..new("quarantined") }
+        }
+        Event::QuarantineResolved { by, reason, .. } => {
+            HistoryLine { by: Some(names.who(by)), cause: Some(reason.to_string()), ..new("resolved") }
+        }
         Event::RunEntered { .. }
+        | Event::QuarantineNoted { .. }
+        | Event::InputHeld { .. }
+        | Event::InputReleased { .. }
         | Event::RunSuperseded { .. }
         | Event::RunLeft { .. }
         | Event::SlotGranted { .. }

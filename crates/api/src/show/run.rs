@@ -8,13 +8,14 @@ use domain::name::{AttemptId, StreamId};
 use domain::run::{self, Leaving, Purpose, Run, Start};
 use domain::time::Timestamp;
 use domain::work::Bundle;
-use engine::port::row::RunRow;
+use engine::port::row::{RunRow, Withheld};
 
 use super::stage::stage_view;
 use super::{Names, release_view};
 use crate::reader::StateAt;
 use crate::view::{
     ArtifactView, AttemptView, BundleView, LeavingView, NamedText, RunLine, RunView, StageView, WaitView,
+    WithheldView,
 };
 
 pub(crate) fn run_line(row: &RunRow) -> RunLine {
@@ -27,12 +28,19 @@ pub(crate) fn run_line(row: &RunRow) -> RunLine {
         state: row.state.clone(),
         ended: row.ended,
         paused: row.paused,
+        withheld: withheld_view(&row.withheld),
         started_at: row.started_at.to_string(),
         updated_at: row.updated_at.to_string(),
         seq: row.last_seq,
         transitions: row.transitions,
         waits: row.waits.clone(),
     }
+}
+
+/// Nothing when it is decided on as usual.
+pub(super) fn withheld_view(withheld: &Withheld) -> Option<WithheldView> {
+    let Withheld { quarantined, parked, held } = withheld.clone();
+    (*withheld != Withheld::default()).then_some(WithheldView { quarantined, parked, held })
 }
 
 /// Nothing for a run that has not started.
@@ -50,6 +58,7 @@ pub(crate) fn run_view(at: &StateAt<Run>, names: &Names) -> Option<RunView> {
         state: run.phase.as_str().to_owned(),
         ended: run.is_ended(),
         paused_since: run.paused_at.map(text),
+        withheld: withheld_view(&engine::fold::withheld(run, at.parked.as_deref())),
         started_at: text(run.started_at),
         updated_at: text(at.updated_at),
         seq: at.seq,
@@ -70,18 +79,23 @@ pub(crate) fn run_view(at: &StateAt<Run>, names: &Names) -> Option<RunView> {
         stages: stages(run, start, names),
         attempts: attempts(run, start),
         attempts_issued: run.attempts_issued,
-        waits: wait_views(run),
+        waits: wait_views(at),
     })
 }
 
 /// What it waits for.
-pub(crate) fn wait_views(run: &Run) -> Vec<WaitView> {
+pub(crate) fn wait_views(at: &StateAt<Run>) -> Vec<WaitView> {
     let view = |waiting: run::Waiting| WaitView {
         kind: waiting.kind.to_owned(),
         text: waiting.text,
         until: waiting.until.map(text),
     };
-    run::why(run).into_iter().map(view).collect()
+    if let Some(why) = &at.parked {
+        // What its last known state waits for may be long over.
+        let text = format!("a newer binary: {why}");
+        return vec![WaitView { kind: "upgrade".to_owned(), text, until: None }];
+    }
+    run::why(&at.state).into_iter().map(view).collect()
 }
 
 fn stages(run: &Run, start: &Start, names: &Names) -> Vec<StageView> {

@@ -42,6 +42,10 @@ fn to_run(input: &run::Input) -> Values {
             new().with("reason", reason)
         }
         Input::Promote { to, reason, .. } => new().maybe("to", *to).with("reason", reason),
+        Input::Resolve { drop, reason, .. } => {
+            new().maybe("drop", drop.then_some("true")).with("reason", reason)
+        }
+        Input::HeldDue { number } => new().with("number", number),
         Input::Retry { stage, reason, .. } => new().with("stage", stage).with("reason", reason),
         Input::Report { attempt, outcome } => reported(new().with("attempt", attempt), outcome),
         Input::Decline { attempt, reason } => new().with("attempt", attempt).with("reason", reason),
@@ -94,6 +98,11 @@ fn to_target(input: &target::Input) -> Values {
         Input::RollBack { to, reason, .. } => new().maybe("to", *to).with("reason", reason),
         Input::Kill { bundle, reason, .. } => new().digest("bundle", bundle).with("reason", reason),
         Input::Freeze { until, reason, .. } => new().at("until", *until).with("reason", reason),
+        Input::Resolve { drop, reason, .. } => {
+            new().maybe("drop", drop.then_some("true")).with("reason", reason)
+        }
+        Input::HeldDue { number } => new().with("number", number),
+        Input::NoteQuarantine { run, quarantined } => new().with("run", run).with("quarantined", quarantined),
         Input::Unfreeze { reason, .. } => new().with("reason", reason),
         Input::Adopt { release, reason, .. } => {
             new().release("release", Some(release)).with("reason", reason)

@@ -6,7 +6,7 @@ use domain::target::{Errand, Target};
 use domain::work::{GatewayObserved, ServerLoaded};
 use engine::port::row::TargetRow;
 
-use super::run::text;
+use super::run::{text, withheld_view};
 use super::stage::finding_view;
 use super::{Names, release_view};
 use crate::reader::StateAt;
@@ -23,6 +23,7 @@ pub(crate) fn target_line(row: &TargetRow) -> TargetLine {
         slot: row.slot.map(|run| run.to_string()),
         under_way: row.under_way,
         frozen: row.frozen,
+        withheld: withheld_view(&row.withheld),
         generation: row.generation,
         updated_at: text(row.updated_at),
         seq: row.last_seq,
@@ -70,6 +71,7 @@ pub(crate) fn target_view(at: &StateAt<Target>, names: &Names) -> Option<TargetV
         gateways: target.gateways.iter().map(gateway_view).collect(),
         servers: target.servers.iter().map(server_view).collect(),
         errands: Errand::ALL.into_iter().map(|errand| errand_view(target, errand)).collect(),
+        withheld: withheld_view(&engine::fold::withheld(target, at.parked.as_deref())),
         frozen: target.frozen.as_ref().map(|frozen| FrozenView {
             until: frozen.until.map(text),
             by: frozen.by.as_ref().map(|by| names.who(by)),

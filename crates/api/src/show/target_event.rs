@@ -53,6 +53,17 @@ pub(super) fn target_event(event: &Event, names: &Names) -> Values {
         Event::TargetUnfrozen { by, reason } => {
             new().maybe("by", by.as_ref().map(|by| names.name(by))).with("reason", reason)
         }
+        Event::StreamQuarantined { why, .. } => new().with("why", why),
+        Event::InputHeld { input, .. } => new().with("input", input.name()),
+        Event::QuarantineResolved { by, reason, dropped, .. } => {
+            new().with("by", names.name(by)).with("reason", reason).maybe("dropped", dropped.as_ref())
+        }
+        Event::InputReleased { number, input, refused } => {
+            new().with("number", number).with("input", input).maybe("refused", refused.as_ref())
+        }
+        Event::QuarantineNoted { run, quarantined } => {
+            new().with("run", run).with("quarantined", quarantined)
+        }
         Event::AttemptIssued { attempt, what, .. } => {
             new().with("attempt", attempt).with("errand", what.as_str())
         }

@@ -28,7 +28,7 @@ pub use request::{
 };
 pub use run::{
     ArtifactView, AttemptView, BundleView, LeavingView, ReleaseView, RunLine, RunList, RunView, WaitView,
-    WaitsView,
+    WaitsView, WithheldView,
 };
 pub use stage::{
     BlobView, EvidenceView, FindingView, GateView, JudgementView, MeasurementView, MonitorView, NamedNumber,

@@ -26,6 +26,9 @@ pub struct RunRequest {
     /// Of `promote`: the share to go to, such as `25%` or `2500bp`; without it one step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Of `resolve`: the input that failed is not decided again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drop: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -38,6 +41,8 @@ pub enum RunRequestKind {
     Abort,
     Promote,
     Retry,
+    /// Lifts a quarantine: what is held is decided then, in order.
+    Resolve,
 }
 
 /// Asks something of a target. Which fields are needed depends on `kind`.
@@ -58,6 +63,9 @@ pub struct TargetRequest {
     /// Of `freeze`: RFC 3339; without it until somebody unfreezes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// Of `resolve`: the input that failed is not decided again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drop: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -68,6 +76,8 @@ pub enum TargetRequestKind {
     Freeze,
     Unfreeze,
     Adopt,
+    /// Lifts a quarantine: what is held is decided then, in order.
+    Resolve,
 }
 
 /// The answer to a request that was not refused; a refusal is a problem.

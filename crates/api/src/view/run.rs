@@ -17,6 +17,8 @@ pub struct RunLine {
     pub state: String,
     pub ended: bool,
     pub paused: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<WithheldView>,
     pub started_at: String,
     pub updated_at: String,
     /// The last record that touches it.
@@ -24,6 +26,19 @@ pub struct RunLine {
     pub transitions: u64,
     /// What it waits for, short; empty when it ended.
     pub waits: String,
+}
+
+/// Nothing is decided on a run or target, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WithheldView {
+    /// A decision failed. It stays at its last good state until somebody asks `resolve`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<String>,
+    /// This binary cannot read one of its records: it needs an upgrade.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<String>,
+    /// How many inputs wait, to be decided in order.
+    pub held: u32,
 }
 
 /// Runs, newest first.
@@ -47,6 +62,8 @@ pub struct RunView {
     pub state: String,
     pub ended: bool,
     pub paused_since: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<WithheldView>,
     pub started_at: String,
     /// The recorded time of the last record that touches it.
     pub updated_at: String,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{FindingView, ReleaseView, Who};
+use super::{FindingView, ReleaseView, Who, WithheldView};
 
 /// One target, in a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -16,6 +16,8 @@ pub struct TargetLine {
     /// How many runs are under way.
     pub under_way: u32,
     pub frozen: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<WithheldView>,
     pub generation: u64,
     pub updated_at: String,
     pub seq: u64,
@@ -54,6 +56,8 @@ pub struct TargetView {
     pub servers: Vec<ServerView>,
     pub errands: Vec<ErrandView>,
     pub frozen: Option<FrozenView>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<WithheldView>,
     /// Bundles that were rolled back or killed here.
     pub bad: Vec<String>,
 }
@@ -139,7 +143,8 @@ pub struct TargetHistory {
 pub struct HistoryLine {
     pub seq: u64,
     pub at: String,
-    /// `live_changed`, `generation_raised`, `rolled_back`, `killed`, `adopted`, `frozen`, `unfrozen`, `override`.
+    /// `live_changed`, `generation_raised`, `rolled_back`, `killed`, `adopted`, `frozen`, `unfrozen`, `override`,
+    /// `quarantined`, `resolved`.
     pub what: String,
     pub from: Option<ReleaseView>,
     pub to: Option<ReleaseView>,

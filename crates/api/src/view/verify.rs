@@ -33,6 +33,9 @@ pub struct PartitionVerified {
     /// Runs and targets whose row in the view is not what the log folds to. Changes made while verifying may
     /// show here; ask again.
     pub rows_differing: Vec<String>,
+    /// Runs and targets on which nothing is decided, and why. No fault of the log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<String>,
     /// The hash of the last accepted record.
     pub head: Option<String>,
     /// A digest of all states at the end.

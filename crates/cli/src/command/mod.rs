@@ -68,6 +68,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         }
         Command::Abort(run) => request::run(&server()?, api::view::RunRequestKind::Abort, run, output).await,
         Command::Promote(promote) => request::promote(&server()?, promote, output).await,
+        Command::Resolve(resolve) => request::resolve(&server()?, resolve, output).await,
         Command::Retry(retry) => request::retry(&server()?, retry, output).await,
         Command::Rollback(rollback) => request::rollback(&server()?, rollback, output).await,
         Command::Freeze(freeze) => request::freeze(&server()?, freeze, output).await,

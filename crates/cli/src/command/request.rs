@@ -12,8 +12,8 @@ use api::view::{
 
 use super::show;
 use crate::argv::{
-    AdoptArguments, FreezeArguments, KillArguments, PromoteArguments, RetryArguments, RollbackArguments,
-    RunReason, TargetReason, VoteArguments,
+    AdoptArguments, FreezeArguments, KillArguments, PromoteArguments, ResolveArguments, RetryArguments,
+    RollbackArguments, RunReason, TargetReason, VoteArguments,
 };
 use crate::client::{Client, segment};
 use crate::exit::{Exit, Failure};
@@ -87,6 +87,21 @@ pub(super) async fn promote(
     let to = if asked.full { Some("100%".to_owned()) } else { asked.to };
     let request = RunRequest { reason: Some(asked.reason), to, ..empty(RunRequestKind::Promote) };
     ask_run(client, &asked.run.run, &request, output).await
+}
+
+/// A target has an `@` in its name, a run has none.
+pub(super) async fn resolve(
+    client: &Client,
+    asked: ResolveArguments,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let ResolveArguments { stream, reason, drop } = asked;
+    if stream.contains('@') {
+        let request = TargetRequest { drop, ..of_target(TargetRequestKind::Resolve, reason) };
+        return ask_target(client, &stream, &request, output).await;
+    }
+    let request = RunRequest { reason: Some(reason), drop, ..empty(RunRequestKind::Resolve) };
+    ask_run(client, &stream, &request, output).await
 }
 
 pub(super) async fn retry(client: &Client, asked: RetryArguments, output: Output) -> Result<Exit, Failure> {
@@ -181,11 +196,20 @@ fn chosen(known: Vec<ReleaseView>, target: &str, release: &str) -> Result<String
 }
 
 fn empty(kind: RunRequestKind) -> RunRequest {
-    RunRequest { kind, stage: None, role: None, rationale: None, evidence: None, reason: None, to: None }
+    RunRequest {
+        kind,
+        stage: None,
+        role: None,
+        rationale: None,
+        evidence: None,
+        reason: None,
+        to: None,
+        drop: false,
+    }
 }
 
 fn of_target(kind: TargetRequestKind, reason: String) -> TargetRequest {
-    TargetRequest { kind, reason, to: None, bundle: None, version: None, until: None }
+    TargetRequest { kind, reason, to: None, bundle: None, version: None, until: None, drop: false }
 }
 
 async fn ask_run(client: &Client, run: &str, request: &RunRequest, output: Output) -> Result<Exit, Failure> {

@@ -3,6 +3,7 @@
 use api::view::{RunLine, RunList};
 use domain::time::Timestamp;
 
+use super::show::withheld_mark;
 use crate::argv::RunsArguments;
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
@@ -55,12 +56,14 @@ fn table(lines: &[RunLine]) -> String {
     let mut table = Table::new(&["RUN", "MODEL", "TARGET", "WORKFLOW", "STATE", "BEGAN", "WAITS FOR"]);
     for line in lines {
         let paused = if line.paused { ", paused" } else { "" };
+        let withheld = line.withheld.as_ref().map(|view| format!(", {}", withheld_mark(view)));
+        let withheld = withheld.unwrap_or_default();
         table.row([
             line.run.clone(),
             format!("{}@{}", line.model, line.version),
             line.target.clone(),
             line.workflow.clone(),
-            format!("{}{paused}", line.state),
+            format!("{}{paused}{withheld}", line.state),
             line.started_at.clone(),
             line.waits.clone(),
         ]);
@@ -83,6 +86,7 @@ mod tests {
             state: state.into(),
             ended: false,
             paused,
+            withheld: None,
             started_at: "2026-11-20T10:00:00.000Z".into(),
             updated_at: "2026-11-20T10:05:00.000Z".into(),
             seq: 12,

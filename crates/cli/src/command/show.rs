@@ -2,7 +2,7 @@
 
 use api::view::{
     CheckExplained, Explanation, GateView, JudgementView, ReleaseView, RolloutView, RunView, StageExplained,
-    StageView, TransitionList, TransitionView, WaitView, WaitsView,
+    StageView, TransitionList, TransitionView, WaitView, WaitsView, WithheldView,
 };
 
 use super::timeline;
@@ -78,6 +78,25 @@ pub(super) async fn transitions(client: &Client, run: &str) -> Result<Vec<Transi
     }
 }
 
+/// Why nothing is decided on it.
+pub(super) fn withheld(view: &WithheldView) -> String {
+    let held = view.held;
+    match (&view.parked, &view.quarantined) {
+        (Some(why), _) => format!("it needs an upgrade: {why}"),
+        (None, Some(why)) => format!("quarantined, {held} inputs are held: {why}"),
+        (None, None) => format!("{held} held inputs are to be decided"),
+    }
+}
+
+/// The same in a word.
+pub(super) fn withheld_mark(view: &WithheldView) -> &'static str {
+    match (&view.parked, &view.quarantined) {
+        (Some(_), _) => "needs upgrade",
+        (None, Some(_)) => "quarantined",
+        (None, None) => "releasing",
+    }
+}
+
 /// A run as people read it.
 pub(super) fn text(view: &RunView) -> String {
     let mut text = facts(&[
@@ -87,6 +106,7 @@ pub(super) fn text(view: &RunView) -> String {
         ("workflow", Some(format!("{} {}", view.workflow, view.workflow_digest))),
         ("state", Some(view.state.clone())),
         ("paused since", view.paused_since.clone()),
+        ("withheld", view.withheld.as_ref().map(withheld)),
         ("leaving", view.leaving.as_ref().map(|leaving| format!("to {}: {}", leaving.end, leaving.cause))),
         ("began", Some(view.started_at.clone())),
         (

@@ -2,6 +2,7 @@
 
 use api::view::{HistoryLine, ReleaseView, RouteView, TargetHistory, TargetLine, TargetList, TargetView};
 
+use super::show::{withheld, withheld_mark};
 use crate::argv::TargetCommand;
 use crate::client::{Client, segment};
 use crate::exit::{Exit, Failure};
@@ -81,10 +82,15 @@ fn table(targets: &[TargetLine]) -> String {
             target.slot.clone().unwrap_or_default(),
             target.under_way.to_string(),
             target.generation.to_string(),
-            if target.frozen { "frozen".to_owned() } else { String::new() },
+            marks(target),
         ]);
     }
     table.render()
+}
+
+fn marks(target: &TargetLine) -> String {
+    let frozen = target.frozen.then_some("frozen");
+    frozen.into_iter().chain(target.withheld.as_ref().map(withheld_mark)).collect::<Vec<_>>().join(", ")
 }
 
 fn text(view: &TargetView) -> String {
@@ -106,6 +112,7 @@ fn text(view: &TargetView) -> String {
         ("moves traffic", view.slot.clone()),
         ("queue", Some(view.queue.join(", ")).filter(|queue| !queue.is_empty())),
         ("frozen", frozen),
+        ("withheld", view.withheld.as_ref().map(withheld)),
         ("after record", Some(format!("{} at {}", view.seq, view.updated_at))),
     ]);
     let mut line = |line: String| {

@@ -55,6 +55,9 @@ fn text(view: &VerifyView) -> String {
                 ),
             );
         }
+        for stream in &partition.withheld {
+            note(partition, stream);
+        }
         for row in &partition.rows_differing {
             note(partition, &format!("the view of {row} is not what the log folds to"));
         }
@@ -85,6 +88,7 @@ mod tests {
             differing: 0,
             differences: vec![],
             rows_differing: vec![],
+            withheld: vec!["run 01KA is quarantined, 2 inputs are held: Report failed".into()],
             head: Some("ab".repeat(32)),
             state: None,
             broken: None,
@@ -97,12 +101,19 @@ mod tests {
             line: None,
             column: None,
         };
-        let broken =
-            PartitionVerified { partition: 1, records: 41, head: None, broken: Some(fault), ..good.clone() };
+        let broken = PartitionVerified {
+            partition: 1,
+            records: 41,
+            head: None,
+            withheld: vec![],
+            broken: Some(fault),
+            ..good.clone()
+        };
         insta::assert_snapshot!(text(&VerifyView { good: false, partitions: vec![good, broken] }), @r"
         PARTITION  RECORDS  LOSERS  DECIDED AGAIN  DIFFERING  VERDICT  HEAD
         0          120      1       110            0          good     abababababab
         1          41       1       110            0          broken
+        partition 0: run 01KA is quarantined, 2 inputs are held: Report failed
         partition 1: HISTORY_GAP: failed to accept the record after 41 (hint: restore the log)
         the log is broken
         ");

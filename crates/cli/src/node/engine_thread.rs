@@ -16,7 +16,7 @@ use domain::time::Timestamp;
 use engine::code::{Code, Stopped};
 use engine::embedded::{Engine, Passed, Ticket, is_busy};
 use engine::fail::{self, Point};
-use engine::partition::Answer;
+use engine::partition::{Answer, Partition};
 use engine::port::clock::{self, Clock as _};
 use engine::request::{Observation, Report, Request, Said};
 use gateway::Gateway;
@@ -70,6 +70,9 @@ struct Counts {
     refused: AtomicU64,
     passes: AtomicU64,
     pass_us: AtomicU64,
+    quarantined: AtomicU64,
+    parked: AtomicU64,
+    held: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -166,6 +169,7 @@ impl Driver {
                     if records > 0 {
                         fail::at(Point::K7);
                     }
+                    self.count_withheld();
                     self.release(passed);
                     if records > 0 {
                         fail::at(Point::K8);
@@ -261,6 +265,18 @@ impl Driver {
             let id = input_id.map(str::to_owned);
             self.offer_one(partition, lane, said.clone(), id, None, Waiter::Definition(number));
         }
+    }
+
+    fn count_withheld(&self) {
+        let (mut quarantined, mut parked, mut held) = (0, 0, 0);
+        for withheld in self.engine.partitions().iter().flat_map(Partition::withheld) {
+            quarantined += u64::from(withheld.quarantined.is_some());
+            parked += u64::from(withheld.parked.is_some());
+            held += u64::from(withheld.held);
+        }
+        self.counts.quarantined.store(quarantined, Relaxed);
+        self.counts.parked.store(parked, Relaxed);
+        self.counts.held.store(held, Relaxed);
     }
 
     fn release(&mut self, passed: Passed) {
@@ -461,6 +477,26 @@ impl api::Engine for Handle {
         let (free, suspended) = (self.disk.free_bytes(), u8::from(self.disk.is_low()));
         write!(text, "# TYPE modelrail_disk_free_bytes gauge\nmodelrail_disk_free_bytes {free}\n# TYPE modelrail_suspended gauge\nmodelrail_suspended{{code=\"{DISK_FULL}\"}} {suspended}\n")
             .expect("writing to a string");
+        for (name, help, value) in [
+            (
+                "streams_quarantined",
+                "Runs and targets that wait for `modelrail resolve`.",
+                &counts.quarantined,
+            ),
+            (
+                "streams_parked",
+                "Runs and targets that this binary cannot read: it needs an upgrade.",
+                &counts.parked,
+            ),
+            ("inputs_held", "Inputs that wait for a quarantine to be resolved.", &counts.held),
+        ] {
+            let value = value.load(Relaxed);
+            write!(
+                text,
+                "# TYPE modelrail_{name} gauge\n# HELP modelrail_{name} {help}\nmodelrail_{name} {value}\n"
+            )
+            .expect("writing to a string");
+        }
         text.push_str(&self.gateway.render_openmetrics("modelrail_"));
         text
     }

@@ -30,6 +30,17 @@ pub(super) fn effects(run: &Run) -> Vec<Effect> {
             effects.push(Effect::Command(Box::new(command)));
         }
     }
+    if let Some(holding) = &run.holding {
+        // What is outstanding stays so until its answer is held; no moment comes before what is held.
+        let answered = |attempt: &AttemptId| holding.held.iter().any(|held| held.answers() == Some(attempt));
+        effects.retain(|effect| effect.attempt().is_some_and(|attempt| !answered(attempt)));
+        let next = holding.next().map(|number| Input::HeldDue { number });
+        effects.extend(next.map(|input| Effect::WakeAt { at: holding.resolved_at, input }));
+        return effects;
+    }
+    if run.phase == Phase::Absent {
+        return effects;
+    }
     for (index, stage) in start.workflow.stages.iter().enumerate() {
         moments(run, index, stage, &mut effects);
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::input::Start;
+use super::input::{Input, Start};
 use super::state::{End, Purpose, WaitFor};
 use crate::check::Judgement;
 use crate::evidence::{BlobRef, Evidence, Text};
@@ -257,6 +257,32 @@ pub enum Event {
         why: Text,
         at: Timestamp,
     },
+
+    /// Nothing is decided on it until it is resolved: it stays at its last good state.
+    StreamQuarantined {
+        why: Text,
+        /// The next event holds the input that failed; or the first one held did.
+        holds_cause: bool,
+        at: Timestamp,
+    },
+    /// Kept, to be decided when the quarantine is resolved.
+    InputHeld {
+        input: Box<Input>,
+        at: Timestamp,
+    },
+    /// What is held is decided from here on. `dropped` is not: the input that failed, by its name.
+    QuarantineResolved {
+        by: Subject,
+        reason: Text,
+        dropped: Option<Text>,
+        at: Timestamp,
+    },
+    /// What follows in this step was decided on the held input of this number.
+    InputReleased {
+        number: u64,
+        input: Text,
+        refused: Option<Text>,
+    },
 }
 
 /// One term of a policy, as it was judged.
@@ -318,6 +344,10 @@ impl Event {
             Self::RollbackBegan { .. } => "RollbackBegan",
             Self::RollbackEnded { .. } => "RollbackEnded",
             Self::Ended { .. } => "Ended",
+            Self::StreamQuarantined { .. } => "StreamQuarantined",
+            Self::InputHeld { .. } => "InputHeld",
+            Self::QuarantineResolved { .. } => "QuarantineResolved",
+            Self::InputReleased { .. } => "InputReleased",
         }
     }
 }

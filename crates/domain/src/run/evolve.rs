@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Event;
 use super::state::{
     Gate, Leaving, Monitor, OpenAttempt, Phase, Purpose, Rollout, Run, Stage, StageState, Vote, WaitFor,
 };
+use super::{Event, Input, Start};
 use crate::decider::IllegalEvent;
 use crate::name::StageName;
+use crate::quarantine::{Holding, Quarantine};
 use crate::time::Timestamp;
 
 pub(super) fn evolve(mut run: Run, event: &Event) -> Result<Run, IllegalEvent> {
@@ -25,6 +26,15 @@ pub(super) fn evolve(mut run: Run, event: &Event) -> Result<Run, IllegalEvent> {
 fn fits(run: &Run, event: &Event) -> bool {
     match (run.phase, event) {
         (Phase::Absent, Event::Started { .. }) => true,
+        (
+            _,
+            Event::StreamQuarantined { .. }
+            | Event::InputHeld { .. }
+            | Event::QuarantineResolved { .. }
+            | Event::InputReleased { .. },
+        ) => true,
+        // Its start was held, and is dropped.
+        (Phase::Absent, Event::Ended { .. }) => run.start.is_some(),
         (Phase::Absent | Phase::Ended(_), _) | (_, Event::Started { .. }) => false,
         (
             Phase::Leaving,
@@ -41,9 +51,7 @@ fn apply(run: &mut Run, event: &Event) -> Option<()> {
     match event {
         Event::Started { start, at } => {
             run.phase = Phase::Active;
-            run.stages = vec![Stage::default(); start.workflow.stages.len()];
-            run.start = Some(Arc::clone(start));
-            run.started_at = *at;
+            bring(run, Arc::clone(start), *at);
         }
         Event::StageBegan { stage, live, at } => {
             run.live.clone_from(live);
@@ -227,9 +235,33 @@ fn apply(run: &mut Run, event: &Event) -> Option<()> {
             run.waits = None;
             run.paused_at = None;
             run.attempts_open.clear();
+            run.holding = None;
         }
+        Event::StreamQuarantined { why, holds_cause, at } => {
+            let quarantine = Quarantine { why: why.clone(), since: *at, holds_cause: *holds_cause };
+            Holding::quarantine(&mut run.holding, quarantine);
+        }
+        Event::InputHeld { input, at } => {
+            if let (Phase::Absent, Input::Start(start)) = (run.phase, &**input) {
+                bring(run, Arc::new(Start::clone(start)), *at);
+            }
+            Holding::hold(&mut run.holding, Input::clone(input));
+        }
+        Event::QuarantineResolved { dropped, at, .. } => {
+            Holding::resolve(&mut run.holding, dropped.is_some(), *at);
+        }
+        Event::InputReleased { .. } => Holding::release(&mut run.holding),
     }
     Some(())
+}
+
+/// What it starts from is known, from when it was first said.
+fn bring(run: &mut Run, start: Arc<Start>, at: Timestamp) {
+    if run.start.is_none() {
+        run.started_at = at;
+    }
+    run.stages = vec![Stage::default(); start.workflow.stages.len()];
+    run.start = Some(start);
 }
 
 fn issue(run: &mut Run, stage: &StageName, attempt: u32, purpose: Purpose, at: Timestamp) -> Option<()> {

@@ -6,6 +6,7 @@ use crate::definition::Pinned;
 use crate::evidence::Text;
 use crate::model::{Release, Trained};
 use crate::name::{AttemptId, Digest, Role, RunId, StageName, TargetId};
+use crate::quarantine::Origin;
 use crate::roles::{Actor, RoleMap};
 use crate::routes::Generation;
 use crate::time::Timestamp;
@@ -66,6 +67,13 @@ pub enum Input {
         to: Option<Weight>,
         reason: Text,
     },
+    /// Lifts a quarantine: what is held is decided then, in order. With `drop` the input that failed is not.
+    Resolve {
+        actor: Actor,
+        roles: Pinned<RoleMap>,
+        drop: bool,
+        reason: Text,
+    },
     /// Tries a stage again that gave up or waits for its backoff.
     Retry {
         actor: Actor,
@@ -110,6 +118,10 @@ pub enum Input {
     LeaveDeadline,
     WindowOver {
         stage: StageName,
+    },
+    /// The next held input is to be decided.
+    HeldDue {
+        number: u64,
     },
 
     // Answers and news of its target.
@@ -195,6 +207,7 @@ impl Input {
             Self::Resume { .. } => "Resume",
             Self::Abort { .. } => "Abort",
             Self::Promote { .. } => "Promote",
+            Self::Resolve { .. } => "Resolve",
             Self::Retry { .. } => "Retry",
             Self::Report { .. } => "Report",
             Self::Decline { .. } => "Decline",
@@ -207,6 +220,7 @@ impl Input {
             Self::StepDeadline { .. } => "StepDeadline",
             Self::LeaveDeadline => "LeaveDeadline",
             Self::WindowOver { .. } => "WindowOver",
+            Self::HeldDue { .. } => "HeldDue",
             Self::Entered { .. } => "Entered",
             Self::EntryRefused { .. } => "EntryRefused",
             Self::SlotGranted => "SlotGranted",
@@ -235,8 +249,60 @@ impl Input {
             | Self::Resume { actor, .. }
             | Self::Abort { actor, .. }
             | Self::Promote { actor, .. }
+            | Self::Resolve { actor, .. }
             | Self::Retry { actor, .. } => Some(actor),
             _ => None,
+        }
+    }
+
+    /// The attempt that a worker answers with it.
+    pub fn answers(&self) -> Option<&AttemptId> {
+        match self {
+            Self::Report { attempt, .. } | Self::Decline { attempt, .. } => Some(attempt),
+            _ => None,
+        }
+    }
+
+    /// Who says it, as far as holding it matters.
+    pub fn origin(&self) -> Origin {
+        match self {
+            Self::Start(_)
+            | Self::Approve { .. }
+            | Self::Reject { .. }
+            | Self::Pause { .. }
+            | Self::Resume { .. }
+            | Self::Abort { .. }
+            | Self::Promote { .. }
+            | Self::Resolve { .. }
+            | Self::Retry { .. }
+            | Self::Report { .. }
+            | Self::Decline { .. } => Origin::Outside,
+            Self::LeaseEnded { .. }
+            | Self::BackoffOver { .. }
+            | Self::StageTimedOut { .. }
+            | Self::GateExpired { .. }
+            | Self::MeasureDue { .. }
+            | Self::BakeOver { .. }
+            | Self::StepDeadline { .. }
+            | Self::LeaveDeadline
+            | Self::WindowOver { .. } => Origin::Moment,
+            Self::HeldDue { .. } => Origin::Release,
+            Self::Entered { .. }
+            | Self::EntryRefused { .. }
+            | Self::SlotGranted
+            | Self::SlotRefused { .. }
+            | Self::Thawed
+            | Self::PrepareDone
+            | Self::PrepareFailed { .. }
+            | Self::ShiftAccepted { .. }
+            | Self::ShiftRefused { .. }
+            | Self::ShiftObserved { .. }
+            | Self::Superseded { .. }
+            | Self::LiveChanged { .. }
+            | Self::LeaveOrdered { .. }
+            | Self::Replaced { .. }
+            | Self::Restored { .. }
+            | Self::ReleaseEnded { .. } => Origin::Tell,
         }
     }
 }

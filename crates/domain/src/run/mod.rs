@@ -30,7 +30,9 @@ pub use rejection::Rejection;
 pub use state::*;
 pub use why::{Waiting, why, why_of};
 
-use crate::decider::{Decider, Decision, IllegalEvent};
+use crate::decider::{Decider, Decision, IllegalEvent, Tell};
+use crate::quarantine::{Holding, Holds, Origin, Quarantine};
+use crate::refusal::Refusal;
 use crate::time::Timestamp;
 
 impl Decider for Run {
@@ -49,5 +51,36 @@ impl Decider for Run {
 
     fn effects(&self) -> Vec<Effect> {
         effects::effects(self)
+    }
+}
+
+impl Holds for Run {
+    fn holding(&self) -> Option<&Holding<Input>> {
+        self.holding.as_deref()
+    }
+
+    fn origin(input: &Input) -> Origin {
+        input.origin()
+    }
+
+    fn input_name(input: &Input) -> &'static str {
+        input.name()
+    }
+
+    fn quarantined(quarantine: Quarantine) -> Event {
+        let Quarantine { why, since, holds_cause } = quarantine;
+        Event::StreamQuarantined { why, holds_cause, at: since }
+    }
+
+    fn quarantine_tells(&self) -> Vec<Tell> {
+        let note = |start: &Start| {
+            let input = crate::target::Input::NoteQuarantine { run: start.run, quarantined: true };
+            Tell::Target(start.target.clone(), input)
+        };
+        self.start.iter().filter(|_| self.phase == Phase::Active).map(|start| note(start)).collect()
+    }
+
+    fn refusal(rejection: &Rejection) -> Refusal {
+        rejection.refusal()
     }
 }

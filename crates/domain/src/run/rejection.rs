@@ -1,5 +1,6 @@
 //! Why a run refuses an input.
 
+use crate::quarantine::HELD_FULL;
 use crate::refusal::{Kind, Refusal};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +37,10 @@ pub enum Rejection {
     NoRationale,
     #[error("expected to promote a rollout to more than it has, but {actual}")]
     NotPromotable { actual: String },
+    #[error("expected to resolve a quarantine, but {actual}")]
+    NothingToResolve { actual: &'static str },
+    #[error("expected room for one more input of a quarantined run, but it holds {held}")]
+    HeldFull { held: usize },
     #[error("expected a moment that has come, but it is over")]
     MomentOver,
 }
@@ -88,6 +93,14 @@ impl Rejection {
             Self::NotPromotable { .. } => {
                 (Kind::State, "NOT_PROMOTABLE", Some("see the step with `modelrail why RUN`"))
             }
+            Self::NothingToResolve { .. } => {
+                (Kind::State, "NOTHING_TO_RESOLVE", Some("see what is quarantined with `modelrail why RUN`"))
+            }
+            Self::HeldFull { .. } => (
+                Kind::Busy,
+                HELD_FULL,
+                Some("resolve the quarantine with `modelrail resolve RUN --reason ...`, then try again"),
+            ),
             Self::MomentOver => (Kind::Late, "MOMENT_OVER", None),
         };
         Refusal { kind, code: code.into(), text: self.to_string(), hint: hint.map(Into::into) }

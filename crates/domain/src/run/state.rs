@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::event::PolicyTerm;
-use super::input::Start;
+use super::input::{Input, Start};
 use crate::check::Judgement;
 use crate::evidence::{Evidence, Text};
 use crate::model::Release;
 use crate::name::{CheckName, Digest, Role, Subject};
+use crate::quarantine::{Holding, Quarantine};
 use crate::routes::Generation;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
@@ -37,6 +38,8 @@ pub struct Run {
     /// Why it waits, for those waits that no timer or command shows.
     pub waits: Option<WaitFor>,
     pub incidents: u32,
+    /// What it holds while it is quarantined, and until all of that is released.
+    pub holding: Option<Box<Holding<Input>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -271,6 +274,11 @@ impl Run {
         let start = self.start.as_ref()?;
         let bundle = self.bundle.as_ref()?.digest;
         Some(Release { version: start.trained.version.clone(), bundle, run: Some(start.run) })
+    }
+
+    /// Why nothing is decided on it, while that is so.
+    pub fn quarantine(&self) -> Option<&Quarantine> {
+        self.holding.as_ref()?.quarantine.as_ref()
     }
 
     pub fn is_ended(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::workflow::With;
 /// One thing a run waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// `command`, `timer`, `people`, `slot`, `thaw`, `prepare`, `facts`, `samples`, `resume`, `replaced`, `target`.
+    /// `command`, `timer`, `people`, `slot`, `thaw`, `prepare`, `facts`, `samples`, `resume`, `replaced`, `target`, `quarantine`.
     pub kind: &'static str,
     pub text: String,
     pub until: Option<Timestamp>,
@@ -31,6 +31,22 @@ pub fn why_of(run: &Run, effects: &[Effect]) -> Vec<Waiting> {
         return waits;
     }
     let mut push = |kind, text: String, until| waits.push(Waiting { kind, text, until });
+    if let Some(holding) = &run.holding {
+        match &holding.quarantine {
+            Some(quarantine) => {
+                let held = holding.held.len();
+                let text = format!(
+                    "it is quarantined, {held} inputs are held: {}; resolve or abort it",
+                    quarantine.why
+                );
+                push("quarantine", text, None);
+            }
+            None => push("quarantine", "what it held to be decided".to_owned(), None),
+        }
+    }
+    if run.phase == Phase::Absent {
+        return waits;
+    }
     if run.paused_at.is_some() {
         push("resume", "it is paused: somebody has to resume it".to_owned(), None);
     }

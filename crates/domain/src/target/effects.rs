@@ -23,6 +23,11 @@ pub(super) fn effects(target: &Target) -> Vec<Effect> {
             effects.push(Effect::WakeAt { at, input: Input::BackoffOver { what } });
         }
     }
+    if let Some(holding) = &target.holding {
+        let next = holding.next().map(|number| Input::HeldDue { number });
+        effects.extend(next.map(|input| Effect::WakeAt { at: holding.resolved_at, input }));
+        return effects;
+    }
     if let Some(at) = target.frozen.as_ref().and_then(|frozen| frozen.until) {
         effects.push(Effect::WakeAt { at, input: Input::FreezeOver });
     }

@@ -1,5 +1,6 @@
 //! What happened at a target: facts, past tense, written for good.
 
+use super::input::Input;
 use super::state::Errand;
 use crate::evidence::Text;
 use crate::model::Release;
@@ -23,6 +24,11 @@ pub enum Event {
     /// The run ended.
     RunLeft {
         run: RunId,
+    },
+    /// The run is quarantined, or no longer.
+    QuarantineNoted {
+        run: RunId,
+        quarantined: bool,
     },
     SlotGranted {
         run: RunId,
@@ -131,6 +137,32 @@ pub enum Event {
         attempt: u32,
         what: Errand,
     },
+
+    /// Nothing is decided on it until it is resolved: it stays at its last good state.
+    StreamQuarantined {
+        why: Text,
+        /// The next event holds the input that failed; or the first one held did.
+        holds_cause: bool,
+        at: Timestamp,
+    },
+    /// Kept, to be decided when the quarantine is resolved.
+    InputHeld {
+        input: Box<Input>,
+        at: Timestamp,
+    },
+    /// What is held is decided from here on. `dropped` is not: the input that failed, by its name.
+    QuarantineResolved {
+        by: Subject,
+        reason: Text,
+        dropped: Option<Text>,
+        at: Timestamp,
+    },
+    /// What follows in this step was decided on the held input of this number.
+    InputReleased {
+        number: u64,
+        input: Text,
+        refused: Option<Text>,
+    },
 }
 
 impl Event {
@@ -140,6 +172,7 @@ impl Event {
             Self::RunEntered { .. } => "RunEntered",
             Self::RunSuperseded { .. } => "RunSuperseded",
             Self::RunLeft { .. } => "RunLeft",
+            Self::QuarantineNoted { .. } => "QuarantineNoted",
             Self::SlotGranted { .. } => "SlotGranted",
             Self::RunQueued { .. } => "RunQueued",
             Self::SlotLeft { .. } => "SlotLeft",
@@ -160,6 +193,10 @@ impl Event {
             Self::AttemptExpired { .. } => "AttemptExpired",
             Self::AttemptDeclined { .. } => "AttemptDeclined",
             Self::AttemptCancelled { .. } => "AttemptCancelled",
+            Self::StreamQuarantined { .. } => "StreamQuarantined",
+            Self::InputHeld { .. } => "InputHeld",
+            Self::QuarantineResolved { .. } => "QuarantineResolved",
+            Self::InputReleased { .. } => "InputReleased",
         }
     }
 }

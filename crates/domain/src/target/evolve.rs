@@ -1,10 +1,11 @@
 //! What is true of a target after an event. Frozen once an event is released; parses nothing.
 
-use super::Event;
 use super::state::{BAD_MAX, Errand, ErrandState, Frozen, LastGood, LeavingRelease, Live, Target, UnderWay};
+use super::{Event, Input};
 use crate::decider::IllegalEvent;
 use crate::model::Release;
 use crate::name::Digest;
+use crate::quarantine::{Holding, Quarantine};
 use crate::routes::Generation;
 use crate::weight::Weight;
 use crate::work::{GatewayObserved, ServerLoaded};
@@ -23,11 +24,14 @@ fn apply(target: &mut Target, event: &Event) -> Option<()> {
         Event::RunEntered { target: id, run, version, artifact } => {
             target.id.get_or_insert_with(|| id.clone());
             let (run, version, artifact) = (*run, version.clone(), *artifact);
-            target.under_way.push(UnderWay { run, version, artifact, moved: false });
+            target.under_way.push(UnderWay { run, version, artifact, moved: false, quarantined: false });
         }
         Event::RunSuperseded { run, .. } | Event::RunLeft { run } => {
             target.under_way.retain(|entry| entry.run != *run);
             leave_slot(target, *run);
+        }
+        Event::QuarantineNoted { run, quarantined } => {
+            target.under_way.iter_mut().find(|entry| entry.run == *run)?.quarantined = *quarantined;
         }
         Event::SlotGranted { run } => {
             if target.slot.is_some() {
@@ -144,6 +148,20 @@ fn apply(target: &mut Target, event: &Event) -> Option<()> {
         Event::AttemptDeclined { attempt, what, .. } | Event::AttemptCancelled { attempt, what } => {
             close(errand_mut(target, *what), *attempt)?;
         }
+        Event::StreamQuarantined { why, holds_cause, at } => {
+            let quarantine = Quarantine { why: why.clone(), since: *at, holds_cause: *holds_cause };
+            Holding::quarantine(&mut target.holding, quarantine);
+        }
+        Event::InputHeld { input, .. } => {
+            if let Input::Enter { target: id, .. } | Input::Adopt { target: id, .. } = &**input {
+                target.id.get_or_insert_with(|| id.clone());
+            }
+            Holding::hold(&mut target.holding, Input::clone(input));
+        }
+        Event::QuarantineResolved { dropped, at, .. } => {
+            Holding::resolve(&mut target.holding, dropped.is_some(), *at);
+        }
+        Event::InputReleased { .. } => Holding::release(&mut target.holding),
     }
     Some(())
 }

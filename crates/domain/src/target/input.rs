@@ -4,6 +4,7 @@ use crate::definition::Pinned;
 use crate::evidence::Text;
 use crate::model::Release;
 use crate::name::{AttemptId, Digest, RunId, TargetId};
+use crate::quarantine::Origin;
 use crate::roles::{Actor, RoleMap};
 use crate::routes::Sticky;
 use crate::time::{Millis, Timestamp};
@@ -31,6 +32,11 @@ pub enum Input {
     /// The run ended: it is no longer under way.
     Leave {
         run: RunId,
+    },
+    /// The run is quarantined, or no longer: while it is, it keeps its place.
+    NoteQuarantine {
+        run: RunId,
+        quarantined: bool,
     },
     PrepareRelease {
         run: RunId,
@@ -90,6 +96,14 @@ pub enum Input {
         reason: Text,
     },
 
+    /// Lifts a quarantine: what is held is decided then, in order. With `drop` the input that failed is not.
+    Resolve {
+        actor: Actor,
+        roles: Pinned<RoleMap>,
+        drop: bool,
+        reason: Text,
+    },
+
     // The rollout worker.
     Report {
         attempt: AttemptId,
@@ -117,6 +131,10 @@ pub enum Input {
     },
     FreezeOver,
     WarmOver,
+    /// The next held input is to be decided.
+    HeldDue {
+        number: u64,
+    },
 }
 
 impl Input {
@@ -127,6 +145,7 @@ impl Input {
             Self::AskSlot { .. } => "AskSlot",
             Self::LeaveSlot { .. } => "LeaveSlot",
             Self::Leave { .. } => "Leave",
+            Self::NoteQuarantine { .. } => "NoteQuarantine",
             Self::PrepareRelease { .. } => "PrepareRelease",
             Self::ShiftWeights { .. } => "ShiftWeights",
             Self::TakeLive { .. } => "TakeLive",
@@ -136,6 +155,7 @@ impl Input {
             Self::Freeze { .. } => "Freeze",
             Self::Unfreeze { .. } => "Unfreeze",
             Self::Adopt { .. } => "Adopt",
+            Self::Resolve { .. } => "Resolve",
             Self::Report { .. } => "Report",
             Self::Decline { .. } => "Decline",
             Self::ReportRoutes { .. } => "ReportRoutes",
@@ -144,6 +164,7 @@ impl Input {
             Self::BackoffOver { .. } => "BackoffOver",
             Self::FreezeOver => "FreezeOver",
             Self::WarmOver => "WarmOver",
+            Self::HeldDue { .. } => "HeldDue",
         }
     }
 
@@ -154,8 +175,38 @@ impl Input {
             | Self::Kill { actor, .. }
             | Self::Freeze { actor, .. }
             | Self::Unfreeze { actor, .. }
-            | Self::Adopt { actor, .. } => Some(actor),
+            | Self::Adopt { actor, .. }
+            | Self::Resolve { actor, .. } => Some(actor),
             _ => None,
+        }
+    }
+
+    /// Who says it, as far as holding it matters.
+    pub fn origin(&self) -> Origin {
+        match self {
+            Self::Enter { .. }
+            | Self::AskSlot { .. }
+            | Self::LeaveSlot { .. }
+            | Self::Leave { .. }
+            | Self::NoteQuarantine { .. }
+            | Self::PrepareRelease { .. }
+            | Self::ShiftWeights { .. }
+            | Self::TakeLive { .. }
+            | Self::LeaveLive { .. } => Origin::Tell,
+            Self::RollBack { .. }
+            | Self::Kill { .. }
+            | Self::Freeze { .. }
+            | Self::Unfreeze { .. }
+            | Self::Adopt { .. }
+            | Self::Resolve { .. }
+            | Self::Report { .. }
+            | Self::Decline { .. }
+            | Self::ReportRoutes { .. }
+            | Self::ReportLoaded { .. } => Origin::Outside,
+            Self::LeaseEnded { .. } | Self::BackoffOver { .. } | Self::FreezeOver | Self::WarmOver => {
+                Origin::Moment
+            }
+            Self::HeldDue { .. } => Origin::Release,
         }
     }
 }

@@ -15,7 +15,9 @@ pub use input::Input;
 pub use rejection::Rejection;
 pub use state::*;
 
-use crate::decider::{Decider, Decision, IllegalEvent};
+use crate::decider::{Decider, Decision, IllegalEvent, Tell};
+use crate::quarantine::{Holding, Holds, Origin, Quarantine};
+use crate::refusal::Refusal;
 use crate::time::Timestamp;
 
 impl Decider for Target {
@@ -34,5 +36,32 @@ impl Decider for Target {
 
     fn effects(&self) -> Vec<Effect> {
         effects::effects(self)
+    }
+}
+
+impl Holds for Target {
+    fn holding(&self) -> Option<&Holding<Input>> {
+        self.holding.as_deref()
+    }
+
+    fn origin(input: &Input) -> Origin {
+        input.origin()
+    }
+
+    fn input_name(input: &Input) -> &'static str {
+        input.name()
+    }
+
+    fn quarantined(quarantine: Quarantine) -> Event {
+        let Quarantine { why, since, holds_cause } = quarantine;
+        Event::StreamQuarantined { why, holds_cause, at: since }
+    }
+
+    fn quarantine_tells(&self) -> Vec<Tell> {
+        vec![]
+    }
+
+    fn refusal(rejection: &Rejection) -> Refusal {
+        rejection.refusal()
     }
 }

@@ -1,5 +1,6 @@
 //! Why a target refuses an input.
 
+use crate::quarantine::HELD_FULL;
 use crate::refusal::{Kind, Refusal};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +29,10 @@ pub enum Rejection {
     NotUnderWay { run: String },
     #[error("expected a reason, but it is empty")]
     NoReason,
+    #[error("expected to resolve a quarantine, but {actual}")]
+    NothingToResolve { actual: &'static str },
+    #[error("expected room for one more input of a quarantined target, but it holds {held}")]
+    HeldFull { held: usize },
     #[error("expected a moment that has come, but it is over")]
     MomentOver,
     #[error("expected news, but nothing changed")]
@@ -65,6 +70,16 @@ impl Rejection {
             Self::WrongOutcome { .. } => (Kind::Malformed, "WRONG_OUTCOME", Some("mend the worker")),
             Self::NotUnderWay { .. } => (Kind::State, "NOT_UNDER_WAY", None),
             Self::NoReason => (Kind::Malformed, "NO_REASON", Some("say why with --reason")),
+            Self::NothingToResolve { .. } => (
+                Kind::State,
+                "NOTHING_TO_RESOLVE",
+                Some("see what is quarantined with `modelrail target show TARGET`"),
+            ),
+            Self::HeldFull { .. } => (
+                Kind::Busy,
+                HELD_FULL,
+                Some("resolve the quarantine with `modelrail resolve TARGET --reason ...`, then try again"),
+            ),
             Self::MomentOver => (Kind::Late, "MOMENT_OVER", None),
             Self::NothingNew => (Kind::Late, "NOTHING_NEW", None),
         };

@@ -1,8 +1,10 @@
 //! What is true of a target.
 
+use super::input::Input;
 use crate::evidence::Text;
 use crate::model::Release;
 use crate::name::{Digest, RunId, Subject, TargetId, Version};
+use crate::quarantine::{Holding, Quarantine};
 use crate::routes::{Generation, RouteTable};
 use crate::time::{Millis, Timestamp};
 use crate::work::{GatewayObserved, ServerLoaded};
@@ -44,6 +46,8 @@ pub struct Target {
     pub frozen: Option<Frozen>,
     /// Bundles that were rolled back or killed here; the latest `BAD_MAX`.
     pub bad: Vec<Digest>,
+    /// What it holds while it is quarantined, and until all of that is released.
+    pub holding: Option<Box<Holding<Input>>>,
 }
 
 /// How many bad bundles a target remembers.
@@ -57,6 +61,8 @@ pub struct UnderWay {
     pub artifact: Digest,
     /// A generation was raised for it.
     pub moved: bool,
+    /// It keeps its place until it is resolved or aborted.
+    pub quarantined: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +132,11 @@ pub const ERRAND_BACKOFF_MIN: Millis = Millis(500);
 pub const ERRAND_BACKOFF_MAX: Millis = Millis::seconds(30);
 
 impl Target {
+    /// Why nothing is decided on it, while that is so.
+    pub fn quarantine(&self) -> Option<&Quarantine> {
+        self.holding.as_ref()?.quarantine.as_ref()
+    }
+
     /// Whether every server that was heard of has it ready; false while none was heard of.
     pub fn is_loaded(&self, release: &Release) -> bool {
         !self.servers.is_empty() && self.servers.iter().all(|server| server.bundles.contains(&release.bundle))

@@ -4,5 +4,6 @@ mod delivery;
 mod gate;
 mod people;
 mod properties;
+mod quarantine;
 mod target;
 mod world;

@@ -2,7 +2,7 @@
 //! every transition), and in the end every run ends or is live.
 
 use super::world::*;
-use crate::name::RunId;
+use crate::name::{RunId, StreamId};
 use crate::run;
 use crate::target;
 use crate::time::Millis;
@@ -35,7 +35,62 @@ fn ask(world: &World, chance: &mut Chance) -> run::Input {
     }
 }
 
-fn story(seed: u64) {
+/// What may fail, of a run and of its target.
+const RUN_DEFECTS: [&str; 10] = [
+    "Start",
+    "Report",
+    "Pause",
+    "MeasureDue",
+    "StepDeadline",
+    "SlotGranted",
+    "ShiftObserved",
+    "LeaveOrdered",
+    "Superseded",
+    "Restored",
+];
+const TARGET_DEFECTS: [&str; 10] = [
+    "Enter",
+    "AskSlot",
+    "Leave",
+    "PrepareRelease",
+    "ShiftWeights",
+    "TakeLive",
+    "LeaveLive",
+    "Report",
+    "Kill",
+    "WarmOver",
+];
+
+/// A defect of the core, or its end and what an operator does then.
+fn defect(world: &mut World, runs: &[RunId], chance: &mut Chance) {
+    let name = |names: [&'static str; 10], chance: &mut Chance| names[chance.below(10) as usize];
+    match chance.below(4) {
+        0 => {
+            let run = runs[chance.below(runs.len() as u64) as usize];
+            world.defects.push((StreamId::Run(run), name(RUN_DEFECTS, chance)));
+        }
+        1 => world.defects.push((StreamId::Target(target_id()), name(TARGET_DEFECTS, chance))),
+        _ => mend(world, runs, chance.below(3) == 0),
+    }
+}
+
+/// The defects are gone, and everything is resolved.
+fn mend(world: &mut World, runs: &[RunId], drop: bool) {
+    world.defects.clear();
+    let (actor, roles) = (actor("ops"), roles());
+    for run in runs {
+        let (actor, roles, reason) = (actor.clone(), roles.clone(), "mended".into());
+        let drop = drop && world.state(*run).quarantine().is_some_and(|why| why.holds_cause);
+        world.tell(*run, run::Input::Resolve { actor, roles, drop, reason }).ok();
+    }
+    if !world.targets.is_empty() {
+        let drop = drop && world.place().quarantine().is_some_and(|why| why.holds_cause);
+        world.tell_target(target::Input::Resolve { actor, roles, drop, reason: "mended".into() }).ok();
+    }
+}
+
+/// Gives whether somebody was quarantined.
+fn story(seed: u64, defects: bool) -> bool {
     let mut chance = Chance(seed);
     let mut world = World::new();
     let mut runs: Vec<RunId> = vec![];
@@ -78,10 +133,13 @@ fn story(seed: u64) {
                 let gateway = world.gateway(chance.below(3));
                 world.tell_target(target::Input::ReportRoutes { gateways: vec![gateway] }).ok();
             }
+            8 if defects && !runs.is_empty() => defect(&mut world, &runs, &mut chance),
             _ => world.pass(Millis(chance.below(2_000_000))),
         }
     }
     // A calm phase: everything is allowed and healthy, so that every run must come to an end or be live.
+    mend(&mut world, &runs, false);
+    world.pass(Millis(0));
     world.traffic = Some(HEALTHY);
     let unfreeze = target::Input::Unfreeze { actor: actor("ops"), roles: roles(), reason: "calm".into() };
     if !world.targets.is_empty() {
@@ -102,6 +160,7 @@ fn story(seed: u64) {
         let settled = world.state(*run).is_ended() || matches!(phase, run::Phase::Live | run::Phase::Standby);
         assert!(settled, "seed {seed}: run {run} is {phase:?}: {:?}", run::why(world.state(*run)));
     }
+    world.story.iter().any(|name| name == "InputReleased")
 }
 
 /// Another seed tells other stories; a red one is put here to be looked at.
@@ -111,6 +170,16 @@ const FIRST_SEED: u64 = 1;
 fn random_stories_keep_every_invariant_and_come_to_an_end() {
     for seed in (FIRST_SEED..).take(60) {
         println!("seed {seed}");
-        story(seed);
+        story(seed, false);
     }
+}
+
+#[test]
+fn random_defects_cost_a_wait_and_nothing_else() {
+    let mut released = 0;
+    for seed in (FIRST_SEED..).take(16) {
+        println!("seed {seed}");
+        released += u64::from(story(seed, true));
+    }
+    assert!(released > 4, "only {released} stories held and released something");
 }

@@ -102,7 +102,8 @@ impl Partition {
                 lanes: Lane::ALL.into_iter().map(|lane| self.lane_claim(lane)).collect(),
             }
         };
-        let bytes = self.append(body, Settled::default())?;
+        let settled = self.unpark()?;
+        let bytes = self.append(body, settled)?;
         self.actions.push(Action::Append(vec![bytes]));
         Ok(())
     }

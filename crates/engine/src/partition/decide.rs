@@ -139,12 +139,17 @@ impl Partition {
             Ok(Ok(decided)) => decided,
             Ok(Err(failure)) => return self.failed(&stream, failure),
             Err(panic) => {
-                let why = format!("deciding {name} panicked: {}", message(&*panic));
-                return self.quarantine(&stream, &why);
+                let text = format!("deciding {name} panicked outside of any stream: {}", message(&*panic));
+                return Ok(self.unrecorded(&stream, Kind::State, refused::DEFECT, text));
             }
         };
         let nothing = transition.steps.iter().all(|step| step.event_names().is_empty());
+        // What is told to try again is not recorded: it will be.
+        let busy = transition.refused.as_ref().is_some_and(|refusal| refusal.kind == Kind::Busy);
         match keep {
+            Keep::Always | Keep::UnlessNothing if busy => {
+                return Ok(Decided { unrecorded: transition.refused, ..Decided::default() });
+            }
             Keep::UnlessRefused if transition.refused.is_some() => {
                 return Ok(Decided { unrecorded: transition.refused, ..Decided::default() });
             }
@@ -179,7 +184,9 @@ impl Partition {
             input_id: origin.input_id,
             traceparent: origin.traceparent,
             transition,
+            unread: vec![],
         };
+        self.tell_of_quarantines(&recorded.transition);
         let settled = self.settle(seq, &recorded, Some(changed))?;
         for row in &settled.requests {
             self.recent.insert(row.input_id.clone(), row.clone());
@@ -193,31 +200,39 @@ impl Partition {
     }
 
     fn failed(&mut self, stream: &StreamId, failure: Failure<Unavailable>) -> Result<Decided, Stopped> {
-        match failure {
-            Failure::Read(error @ Unavailable::Store { .. }) => Err(stopped(error)),
-            Failure::Read(Unavailable::Quarantined { stream, why }) => Ok(unavailable(&stream, &why)),
-            Failure::Illegal { stream, source } => self.quarantine(&stream, &source.to_string()),
-            Failure::TooWide { .. } => {
-                let text = failure.to_string();
-                self.alarm(refused::TOO_WIDE, stream.clone(), text.clone());
-                let unrecorded = refusal(Kind::Busy, refused::TOO_WIDE, text, "report this as a defect");
-                Ok(Decided { unrecorded: Some(unrecorded), ..Decided::default() })
+        let text = failure.to_string();
+        Ok(match failure {
+            Failure::Read(error @ Unavailable::Store { .. }) => return Err(stopped(error)),
+            Failure::Read(Unavailable::Parked { stream, why }) => parked(&stream, &why),
+            Failure::Full { refusal, .. } => Decided { unrecorded: Some(refusal), ..Decided::default() },
+            Failure::TooWide { .. } => self.unrecorded(stream, Kind::Busy, refused::TOO_WIDE, text),
+        })
+    }
+
+    /// A defect that cost an input, and no stream.
+    fn unrecorded(&mut self, stream: &StreamId, kind: Kind, code: &'static str, text: String) -> Decided {
+        self.alarm(code, stream.clone(), text.clone());
+        let refusal = refusal(kind, code, text, "report this as a defect");
+        Decided { unrecorded: Some(refusal), ..Decided::default() }
+    }
+
+    fn tell_of_quarantines(&mut self, transition: &Transition) {
+        for step in &transition.steps {
+            if let Some(why) = step.quarantined() {
+                self.alarm(refused::QUARANTINED, step.stream(), why.to_string());
             }
         }
     }
-
-    fn quarantine(&mut self, stream: &StreamId, why: &str) -> Result<Decided, Stopped> {
-        self.streams.quarantine(stream, why).map_err(stopped)?;
-        self.timers.set(stream, None);
-        self.alarm(refused::QUARANTINED, stream.clone(), why);
-        Ok(unavailable(stream, why))
-    }
 }
 
-fn unavailable(stream: &StreamId, why: &str) -> Decided {
-    let text = format!("expected to decide on {stream}, but it is quarantined: {why}");
-    let hint = "report this as a defect; the other runs go on";
-    Decided { unrecorded: Some(refusal(Kind::State, refused::QUARANTINED, text, hint)), ..Decided::default() }
+/// Neither decided nor held: nobody can tell on which state.
+pub(super) fn parked(stream: &StreamId, why: &str) -> Decided {
+    let text = format!("expected to decide on {stream}, but this binary cannot read it: {why}");
+    let hint = "use the binary that wrote this log, or a newer one; the other streams go on";
+    Decided {
+        unrecorded: Some(refusal(Kind::Busy, refused::NEEDS_UPGRADE, text, hint)),
+        ..Decided::default()
+    }
 }
 
 fn message(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -16,7 +16,7 @@ use super::{Partition, stopped};
 use crate::chain;
 use crate::code::Stopped;
 use crate::fold;
-use crate::port::row::{RunRow, TargetRow};
+use crate::port::row::{RunRow, TargetRow, Withheld};
 use crate::port::store::{Accepted, Commit, RequestRow};
 use crate::request::Request;
 use crate::token;
@@ -65,6 +65,11 @@ impl Partition {
                 settled.streams.push(stream);
             }
         }
+        for (stream, _) in &recorded.unread {
+            if !settled.streams.contains(stream) {
+                settled.streams.push(stream.clone());
+            }
+        }
         let changed = changed.unwrap_or_default();
         for stream in settled.streams.clone() {
             match &stream {
@@ -86,6 +91,7 @@ impl Partition {
             self.spent.remove(&stream).map_or(Ok(()), |spent| self.keep_spent(&stream, spent))?;
             self.schedule(&stream)?;
         }
+        self.note_rows(&settled);
         if let Some(row) = request_row(seq, recorded) {
             settled.requests.push(row);
         }
@@ -102,15 +108,9 @@ impl Partition {
     ) -> Result<(), Stopped> {
         let partition = self.config.partition;
         let slot = self.streams.run(id).map_err(stopped)?;
-        let state = match decided {
-            Some(state) => Ok(state),
-            None => fold::run_after(&slot.folded.state, id, &recorded.transition.steps),
-        };
-        let state = state.unwrap_or_else(|illegal| {
-            slot.quarantined = Some(illegal.to_string());
-            Arc::clone(&slot.folded.state)
+        let after = slot.folded.and(&StreamId::Run(id), seq, recorded, |state, steps, now| {
+            decided.unwrap_or_else(|| fold::run_after(state, id, steps, now))
         });
-        let after = slot.folded.with(state, seq, recorded.now);
         let before = std::mem::replace(&mut slot.folded, after.clone());
         let (commands, gone) = fold::difference(&before.effects, &after.effects);
         settled.runs.extend(fold::run_row(partition, &after));
@@ -129,15 +129,9 @@ impl Partition {
     ) -> Result<(), Stopped> {
         let partition = self.config.partition;
         let slot = self.streams.target(id).map_err(stopped)?;
-        let state = match decided {
-            Some(state) => Ok(state),
-            None => fold::target_after(&slot.folded.state, id, &recorded.transition.steps),
-        };
-        let state = state.unwrap_or_else(|illegal| {
-            slot.quarantined = Some(illegal.to_string());
-            Arc::clone(&slot.folded.state)
+        let after = slot.folded.and(&StreamId::Target(id.clone()), seq, recorded, |state, steps, now| {
+            decided.unwrap_or_else(|| fold::target_after(state, id, steps, now))
         });
-        let after = slot.folded.with(state, seq, recorded.now);
         let before = std::mem::replace(&mut slot.folded, after.clone());
         let (mut commands, gone) = fold::difference(&before.effects, &after.effects);
         // An errand belongs to the trace of the run that moves in the same transition.
@@ -156,6 +150,52 @@ impl Partition {
             &recorded.transition,
         );
         Ok(())
+    }
+
+    /// What an older binary could not read: its rows as this one folds them, written with the claim.
+    pub(super) fn unpark(&mut self) -> Result<Settled, Stopped> {
+        let mut settled = Settled::default();
+        let parked = self.withheld.iter().filter(|(_, withheld)| withheld.parked.is_some());
+        for stream in parked.map(|(stream, _)| stream.clone()).collect::<Vec<_>>() {
+            let partition = self.config.partition;
+            let outstanding = match &stream {
+                StreamId::Definitions => false,
+                StreamId::Run(run) => {
+                    let folded = &self.streams.run(*run).map_err(stopped)?.folded;
+                    settled.runs.extend(fold::run_row(partition, folded));
+                    fold::commands(&folded.effects).next().is_some()
+                }
+                StreamId::Target(target) => {
+                    let folded = &self.streams.target(target).map_err(stopped)?.folded;
+                    settled.targets.extend(fold::target_row(partition, target, folded));
+                    fold::commands(&folded.effects).next().is_some()
+                }
+            };
+            if outstanding {
+                self.outstanding.insert(stream.clone());
+            }
+            self.schedule(&stream)?;
+        }
+        self.note_rows(&settled);
+        Ok(settled)
+    }
+
+    fn note_rows(&mut self, settled: &Settled) {
+        for row in &settled.runs {
+            self.note_withheld(StreamId::Run(row.run), &row.withheld);
+        }
+        for row in &settled.targets {
+            self.note_withheld(StreamId::Target(row.target.clone()), &row.withheld);
+        }
+    }
+
+    /// Keeps account of the streams on which nothing is decided.
+    pub(super) fn note_withheld(&mut self, stream: StreamId, withheld: &Withheld) {
+        if *withheld != Withheld::default() {
+            self.withheld.insert(stream, withheld.clone());
+        } else if !self.withheld.is_empty() {
+            self.withheld.remove(&stream);
+        }
     }
 
     /// The trace of the first run in the transition that has one.

@@ -60,6 +60,7 @@ use self::streams::{Streams, Unavailable};
 use self::timers::Timers;
 use crate::code::{Code, Stopped, refused};
 use crate::port::clock::Reading;
+use crate::port::row::Withheld;
 use crate::port::store::{Head, RequestRow, Store};
 
 /// What this process is to the partition.
@@ -94,6 +95,8 @@ pub struct Partition {
     attempts: BTreeMap<AttemptId, Option<Timestamp>>,
     /// Streams with commands outstanding.
     outstanding: BTreeSet<StreamId>,
+    /// Streams on which nothing is decided, as their rows say.
+    withheld: BTreeMap<StreamId, Withheld>,
     /// Since when this owner dispatches: what it sent out again counts as heard then.
     owning_since: Option<Timestamp>,
     /// Up to this `seq` every command is where it cannot get lost.
@@ -158,6 +161,11 @@ impl Partition {
     /// Whether a tick would find inputs waiting.
     pub fn is_waiting(&self) -> bool {
         !self.intake.is_empty()
+    }
+
+    /// Streams on which nothing is decided, and why.
+    pub fn withheld(&self) -> impl Iterator<Item = &Withheld> {
+        self.withheld.values()
     }
 
     /// When a tick is needed though nothing is said.

@@ -74,7 +74,7 @@ impl Partition {
             StreamId::Definitions => None,
             StreamId::Run(run) => {
                 let slot = self.streams.run(*run).map_err(stopped)?;
-                let effects = slot.quarantined.is_none().then(|| Arc::clone(&slot.folded.effects));
+                let effects = slot.folded.parked.is_none().then(|| Arc::clone(&slot.folded.effects));
                 effects.and_then(|effects| {
                     let is =
                         |spent: &Input, asked: &run::Input| matches!(spent, Input::Run(_, it) if it == asked);
@@ -83,7 +83,7 @@ impl Partition {
             }
             StreamId::Target(target) => {
                 let slot = self.streams.target(target).map_err(stopped)?;
-                let effects = slot.quarantined.is_none().then(|| Arc::clone(&slot.folded.effects));
+                let effects = slot.folded.parked.is_none().then(|| Arc::clone(&slot.folded.effects));
                 effects.and_then(|effects| {
                     let is =
                         |spent: &Input, asked: &target::Input| matches!(spent, Input::Target(_, it) if it == asked);
@@ -134,13 +134,13 @@ impl Partition {
         Ok(())
     }
 
-    /// What the stream asks to be woken for, in its order, without what is spent. Nothing of a quarantined one.
+    /// What the stream asks to be woken for, in its order, without what is spent. Nothing of a parked one.
     fn moments(&mut self, stream: &StreamId) -> Result<Vec<Moment>, Stopped> {
         let asked: Vec<(Timestamp, Input, Option<Lease>)> = match stream {
             StreamId::Definitions => vec![],
             StreamId::Run(run) => {
                 let slot = self.streams.run(*run).map_err(stopped)?;
-                if slot.quarantined.is_some() {
+                if slot.folded.parked.is_some() {
                     return Ok(vec![]);
                 }
                 let effects = &slot.folded.effects;
@@ -150,7 +150,7 @@ impl Partition {
             }
             StreamId::Target(target) => {
                 let slot = self.streams.target(target).map_err(stopped)?;
-                if slot.quarantined.is_some() {
+                if slot.folded.parked.is_some() {
                     return Ok(vec![]);
                 }
                 let effects = &slot.folded.effects;

@@ -75,6 +75,7 @@ impl Partition {
             spent: BTreeMap::new(),
             attempts: BTreeMap::new(),
             outstanding: BTreeSet::new(),
+            withheld: BTreeMap::new(),
             owning_since: None,
             dispatched: head.dispatched,
             recent: BTreeMap::new(),
@@ -108,10 +109,17 @@ impl Partition {
     pub(super) fn recall(&mut self) -> Result<(), Stopped> {
         self.timers.clear();
         self.outstanding.clear();
+        self.withheld.clear();
         let open = self
             .store
             .open(self.config.partition)
             .map_err(|error| Stopped::new(Code::StoreFailed, error.to_string()))?;
+        for row in &open.runs {
+            self.note_withheld(StreamId::Run(row.run), &row.withheld);
+        }
+        for row in &open.targets {
+            self.note_withheld(StreamId::Target(row.target.clone()), &row.withheld);
+        }
         let runs = open.runs.iter().map(|row| (StreamId::Run(row.run), row.wake_at, row.outstanding));
         let targets = open
             .targets
@@ -168,7 +176,7 @@ impl Partition {
 }
 
 impl Streams {
-    /// The stream's outstanding commands; none of a quarantined one.
+    /// The stream's outstanding commands.
     fn commands(
         &mut self,
         stream: &StreamId,

@@ -8,7 +8,7 @@ use domain::time::Timestamp;
 use domain::transition::Input;
 use domain::{run, transition};
 
-use super::decide::{Decided, Keep, Origin};
+use super::decide::{Decided, Keep, Origin, parked};
 use super::signal::{Answer, LaneInput, Reply};
 use super::streams::Unavailable;
 use super::{Partition, refusal, stopped};
@@ -90,10 +90,8 @@ impl Partition {
     fn known_run(&mut self, run: RunId, trigger: &Trigger) -> Result<Option<Answer>, Stopped> {
         let state = match transition::Streams::run(&mut self.streams, run) {
             Ok(state) => state,
-            Err(Unavailable::Quarantined { stream, why }) => {
-                let text = format!("expected to start {stream}, but it is quarantined: {why}");
-                let refusal = refusal(Kind::State, refused::QUARANTINED, text, "report this as a defect");
-                return Ok(Some(Answer::Refused(refusal)));
+            Err(Unavailable::Parked { stream, why }) => {
+                return Ok(Some(parked(&stream, &why).answer(Some(run))));
             }
             Err(error) => return Err(stopped(error)),
         };
@@ -132,7 +130,7 @@ impl Partition {
             Request::Define(_) => (None, Keep::UnlessNothing),
             Request::Run { run, .. } => {
                 let slot = self.streams.run(*run).map_err(stopped)?;
-                if slot.folded.state.start.is_none() && slot.quarantined.is_none() {
+                if slot.folded.state.start.is_none() && slot.folded.parked.is_none() {
                     let text = format!("expected a run {run}, but there is none");
                     let hint = "list runs with `modelrail runs`";
                     return Ok(Answer::Refused(refusal(Kind::State, refused::UNKNOWN_RUN, text, hint)));

@@ -12,6 +12,7 @@ use domain::definition;
 use domain::name::{RunId, StreamId, TargetId};
 use domain::run::Run;
 use domain::target::Target;
+use domain::time::Timestamp;
 use domain::transition;
 use wire::codec;
 use wire::record::{self, Body, Recorded};
@@ -26,8 +27,8 @@ const STREAM_RECORDS_MAX: usize = 256;
 /// Why a stream cannot be decided on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unavailable {
-    #[error("stream {stream} is quarantined: {why}")]
-    Quarantined { stream: StreamId, why: String },
+    #[error("stream {stream} needs an upgrade: {why}")]
+    Parked { stream: StreamId, why: String },
     #[error("failed to read stream {stream}")]
     Store {
         stream: StreamId,
@@ -38,15 +39,13 @@ pub(super) enum Unavailable {
 
 pub(super) struct Slot<D: Decider> {
     pub folded: Folded<D>,
-    /// Why it is not decided on any more.
-    pub quarantined: Option<String>,
     used: u64,
 }
 
 impl<D: Decider> std::fmt::Debug for Slot<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { folded, quarantined, used } = self;
-        write!(f, "Slot(to {}, quarantined {quarantined:?}, used {used})", folded.last_seq)
+        let Self { folded, used } = self;
+        write!(f, "Slot(to {}, parked {:?}, used {used})", folded.last_seq, folded.parked)
     }
 }
 
@@ -114,9 +113,8 @@ impl Streams {
 
     pub(super) fn run(&mut self, run: RunId) -> Result<&mut Slot<Run>, Unavailable> {
         if !self.runs.contains_key(&run) {
-            let (folded, quarantined) =
-                self.load(&StreamId::Run(run), u64::MAX, |state, steps| fold::run_after(state, run, steps))?;
-            self.runs.insert(run, Slot { folded, quarantined, used: 0 });
+            let folded = self.run_at(run, u64::MAX)?;
+            self.runs.insert(run, Slot { folded, used: 0 });
         }
         self.uses += 1;
         let slot = self.runs.get_mut(&run).expect("it was just put there");
@@ -126,10 +124,8 @@ impl Streams {
 
     pub(super) fn target(&mut self, target: &TargetId) -> Result<&mut Slot<Target>, Unavailable> {
         if !self.targets.contains_key(target) {
-            let stream = StreamId::Target(target.clone());
-            let (folded, quarantined) =
-                self.load(&stream, u64::MAX, |state, steps| fold::target_after(state, target, steps))?;
-            self.targets.insert(target.clone(), Slot { folded, quarantined, used: 0 });
+            let folded = self.target_at(target, u64::MAX)?;
+            self.targets.insert(target.clone(), Slot { folded, used: 0 });
         }
         self.uses += 1;
         let slot = self.targets.get_mut(target).expect("it was just put there");
@@ -139,29 +135,19 @@ impl Streams {
 
     /// The run as it was after record `upto`.
     pub(super) fn run_at(&mut self, run: RunId, upto: u64) -> Result<Folded<Run>, Unavailable> {
-        let fold = |state: &_, steps: &_| fold::run_after(state, run, steps);
-        Ok(self.load(&StreamId::Run(run), upto, fold)?.0)
+        let fold = |state: &_, steps: &_, now| fold::run_after(state, run, steps, now);
+        self.load(&StreamId::Run(run), upto, fold)
     }
 
     /// The target as it was after record `upto`.
     pub(super) fn target_at(&mut self, target: &TargetId, upto: u64) -> Result<Folded<Target>, Unavailable> {
-        let fold = |state: &_, steps: &_| fold::target_after(state, target, steps);
-        Ok(self.load(&StreamId::Target(target.clone()), upto, fold)?.0)
+        let fold = |state: &_, steps: &_, now| fold::target_after(state, target, steps, now);
+        self.load(&StreamId::Target(target.clone()), upto, fold)
     }
 
     pub(super) fn define(&mut self, definitions: Arc<definition::Definitions>, seq: u64) {
         self.definitions = definitions;
         self.definitions_seq = seq;
-    }
-
-    /// Takes the stream out of service: nothing is decided on it any more.
-    pub(super) fn quarantine(&mut self, stream: &StreamId, why: &str) -> Result<(), Unavailable> {
-        match stream {
-            StreamId::Definitions => {}
-            StreamId::Run(run) => self.run(*run)?.quarantined = Some(why.to_owned()),
-            StreamId::Target(target) => self.target(target)?.quarantined = Some(why.to_owned()),
-        }
-        Ok(())
     }
 
     /// Drops the streams that were not used for longest, when there are too many.
@@ -182,13 +168,13 @@ impl Streams {
         self.runs.len() + self.targets.len()
     }
 
-    /// Folds the stream's records; a stream that cannot be folded is quarantined at its last good state.
+    /// Folds the stream's records, as far as they can be read.
     fn load<D: Decider>(
         &mut self,
         stream: &StreamId,
         upto: u64,
-        fold: impl Fn(&Arc<D>, &[transition::Step]) -> Result<Arc<D>, domain::decider::IllegalEvent>,
-    ) -> Result<(Folded<D>, Option<String>), Unavailable> {
+        fold: impl Fn(&Arc<D>, &[transition::Step], Timestamp) -> Arc<D>,
+    ) -> Result<Folded<D>, Unavailable> {
         let mut folded = Folded::default();
         let mut from = Some(0);
         while let Some(next) = from {
@@ -197,16 +183,16 @@ impl Streams {
             for (seq, bytes) in records.into_iter().filter(|(seq, _)| *seq <= upto) {
                 let recorded = match self.recorded(stream, &bytes) {
                     Ok(recorded) => recorded,
-                    Err(Unavailable::Quarantined { why, .. }) => return Ok((folded, Some(why))),
+                    Err(Unavailable::Parked { why, .. }) => {
+                        folded.parked = Some(why.into());
+                        return Ok(folded);
+                    }
                     Err(other) => return Err(other),
                 };
-                match fold(&folded.state, &recorded.transition.steps) {
-                    Ok(state) => folded = folded.with(state, seq, recorded.now),
-                    Err(illegal) => return Ok((folded, Some(illegal.to_string()))),
-                }
+                folded = folded.and(stream, seq, &recorded, &fold);
             }
         }
-        Ok((folded, None))
+        Ok(folded)
     }
 
     fn read(&self, stream: &StreamId, from: u64) -> Result<Vec<(u64, Vec<u8>)>, Unavailable> {
@@ -216,21 +202,21 @@ impl Streams {
     }
 
     fn recorded(&mut self, stream: &StreamId, bytes: &[u8]) -> Result<Recorded, Unavailable> {
-        let quarantined = |why: String| Unavailable::Quarantined { stream: stream.clone(), why };
+        let parked = |why: String| Unavailable::Parked { stream: stream.clone(), why };
         if *stream == StreamId::Definitions {
-            self.known.register(bytes).map_err(|error| quarantined(error.to_string()))?;
+            self.known.register(bytes).map_err(|error| parked(error.to_string()))?;
         }
-        let record = record::decode(bytes, &self.known).map_err(|error| quarantined(error.to_string()))?;
+        let record = record::decode(bytes, &self.known).map_err(|error| parked(error.to_string()))?;
         match record.body {
             Body::Transition(recorded) => Ok(*recorded),
-            _ => Err(quarantined(format!("record {} is no transition", record.seq))),
+            _ => Err(parked(format!("record {} is no transition", record.seq))),
         }
     }
 }
 
 impl<D: Decider> Slot<D> {
     fn is_held(&self, committed: u64) -> bool {
-        self.folded.last_seq > committed || self.quarantined.is_some()
+        self.folded.last_seq > committed
     }
 }
 
@@ -250,24 +236,28 @@ fn keep_from(uses: impl Iterator<Item = u64>, cached_max: usize) -> u64 {
 impl transition::Streams for Streams {
     type Error = Unavailable;
 
+    fn is_parked(error: &Unavailable) -> bool {
+        matches!(error, Unavailable::Parked { .. })
+    }
+
     fn definitions(&mut self) -> Result<Arc<definition::Definitions>, Unavailable> {
         Ok(Arc::clone(&self.definitions))
     }
 
     fn run(&mut self, run: RunId) -> Result<Arc<Run>, Unavailable> {
         let slot = Self::run(self, run)?;
-        match &slot.quarantined {
-            Some(why) => Err(Unavailable::Quarantined { stream: StreamId::Run(run), why: why.clone() }),
+        match &slot.folded.parked {
+            Some(why) => Err(Unavailable::Parked { stream: StreamId::Run(run), why: why.to_string() }),
             None => Ok(Arc::clone(&slot.folded.state)),
         }
     }
 
     fn target(&mut self, target: &TargetId) -> Result<Arc<Target>, Unavailable> {
         let slot = Self::target(self, target)?;
-        match &slot.quarantined {
+        match &slot.folded.parked {
             Some(why) => {
                 let stream = StreamId::Target(target.clone());
-                Err(Unavailable::Quarantined { stream, why: why.clone() })
+                Err(Unavailable::Parked { stream, why: why.to_string() })
             }
             None => Ok(Arc::clone(&slot.folded.state)),
         }

@@ -7,6 +7,17 @@ use domain::name::{BadName, Digest, ModelName, RunId, TargetId, Version, Workflo
 use domain::time::Timestamp;
 use prost::Message as _;
 
+/// Why nothing is decided on a stream, while that is so.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Withheld {
+    /// A decision failed, until somebody resolves it.
+    pub quarantined: Option<String>,
+    /// This binary cannot read one of its records.
+    pub parked: Option<String>,
+    /// How many inputs it holds.
+    pub held: u32,
+}
+
 /// One run, in a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunRow {
@@ -33,6 +44,7 @@ pub struct RunRow {
     pub outstanding: u32,
     /// The earliest moment it is to be woken at.
     pub wake_at: Option<Timestamp>,
+    pub withheld: Withheld,
 }
 
 /// One target, in a line.
@@ -51,6 +63,7 @@ pub struct TargetRow {
     pub transitions: u64,
     pub outstanding: u32,
     pub wake_at: Option<Timestamp>,
+    pub withheld: Withheld,
 }
 
 /// Why bytes are not a row.
@@ -100,6 +113,12 @@ struct RunBytes {
     wake_at: Option<u64>,
     #[prost(string, tag = "17")]
     model: String,
+    #[prost(string, optional, tag = "18")]
+    quarantined: Option<String>,
+    #[prost(string, optional, tag = "19")]
+    parked: Option<String>,
+    #[prost(uint32, tag = "20")]
+    held: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -130,6 +149,12 @@ struct TargetBytes {
     outstanding: u32,
     #[prost(uint64, optional, tag = "13")]
     wake_at: Option<u64>,
+    #[prost(string, optional, tag = "14")]
+    quarantined: Option<String>,
+    #[prost(string, optional, tag = "15")]
+    parked: Option<String>,
+    #[prost(uint32, tag = "16")]
+    held: u32,
 }
 
 impl RunRow {
@@ -152,6 +177,9 @@ impl RunRow {
             outstanding: self.outstanding,
             wake_at: self.wake_at.map(|at| at.0),
             model: self.model.to_string(),
+            quarantined: self.withheld.quarantined.clone(),
+            parked: self.withheld.parked.clone(),
+            held: self.withheld.held,
         }
         .encode_to_vec()
     }
@@ -176,6 +204,7 @@ impl RunRow {
             waits: row.waits,
             outstanding: row.outstanding,
             wake_at: row.wake_at.map(Timestamp),
+            withheld: Withheld { quarantined: row.quarantined, parked: row.parked, held: row.held },
         })
     }
 }
@@ -196,6 +225,9 @@ impl TargetRow {
             transitions: self.transitions,
             outstanding: self.outstanding,
             wake_at: self.wake_at.map(|at| at.0),
+            quarantined: self.withheld.quarantined.clone(),
+            parked: self.withheld.parked.clone(),
+            held: self.withheld.held,
         }
         .encode_to_vec()
     }
@@ -219,6 +251,7 @@ impl TargetRow {
             transitions: row.transitions,
             outstanding: row.outstanding,
             wake_at: row.wake_at.map(Timestamp),
+            withheld: Withheld { quarantined: row.quarantined, parked: row.parked, held: row.held },
         })
     }
 }

@@ -31,8 +31,9 @@ pub fn history<E: Into<ReadError>>(
         let Step::Accepted(record) = reader.read(&bytes.map_err(Into::into)?)? else { continue };
         let Body::Transition(recorded) = record.body else { continue };
         let before = open_attempts(&states, stream);
-        states.apply(record.seq, &recorded)?;
-        if recorded.transition.steps.iter().all(|step| step.stream() != *stream) {
+        states.apply(record.seq, &recorded);
+        let unread = recorded.unread.iter().any(|(unread, _)| unread == stream);
+        if !unread && recorded.transition.steps.iter().all(|step| step.stream() != *stream) {
             continue;
         }
         let after = open_attempts(&states, stream);

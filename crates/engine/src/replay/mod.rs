@@ -15,13 +15,18 @@ pub use verify::{DIFFERENCES_MAX, Difference, Report, verify};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use domain::decider::Decider;
 use domain::definition::Definitions;
 use domain::name::{Digest, RunId, StreamId, TargetId};
+use domain::quarantine::Holds;
 use domain::run::Run;
 use domain::target::Target;
 use domain::transition;
 
+use wire::codec::state_digest;
+
 use crate::fold::{self, Folded};
+use crate::port::row::Withheld;
 
 /// Every stream of a partition at some record.
 #[derive(Debug, Clone, Default)]
@@ -32,57 +37,88 @@ pub struct States {
 }
 
 impl States {
-    /// Applies the record's events.
-    pub fn apply(&mut self, seq: u64, recorded: &wire::record::Recorded) -> Result<(), ReadError> {
+    /// Applies the record's events. A stream with one that does not fit is quarantined from here on.
+    pub fn apply(&mut self, seq: u64, recorded: &wire::record::Recorded) {
         let steps = &recorded.transition.steps;
-        let mut touched: Vec<StreamId> = steps.iter().map(transition::Step::stream).collect();
+        let unread = recorded.unread.iter().map(|(stream, _)| stream.clone());
+        let mut touched: Vec<StreamId> = steps.iter().map(transition::Step::stream).chain(unread).collect();
         touched.sort();
         touched.dedup();
         for stream in touched {
-            let illegal = |source| ReadError::Illegal { seq, stream: stream.clone(), source };
             match &stream {
                 StreamId::Definitions => {
                     self.definitions = fold::definitions_after(&self.definitions, steps);
                 }
                 StreamId::Run(run) => {
                     let folded = self.runs.entry(*run).or_default();
-                    let state = fold::run_after(&folded.state, *run, steps).map_err(illegal)?;
-                    *folded = folded.with(state, seq, recorded.now);
+                    *folded = folded.and(&stream, seq, recorded, |state, steps, now| {
+                        fold::run_after(state, *run, steps, now)
+                    });
                 }
                 StreamId::Target(target) => {
                     let folded = self.targets.entry(target.clone()).or_default();
-                    let state = fold::target_after(&folded.state, target, steps).map_err(illegal)?;
-                    *folded = folded.with(state, seq, recorded.now);
+                    *folded = folded.and(&stream, seq, recorded, |state, steps, now| {
+                        fold::target_after(state, target, steps, now)
+                    });
                 }
             }
         }
-        Ok(())
     }
 
-    /// A digest of all states: the same for the same history, in every build of this release. Shown and compared,
-    /// never recorded.
+    /// Why nothing is decided on some streams, by their names.
+    pub fn withheld(&self) -> Vec<(StreamId, Withheld)> {
+        let runs = self.runs.iter().map(|(run, folded)| (StreamId::Run(*run), withheld(folded)));
+        let targets =
+            self.targets.iter().map(|(id, folded)| (StreamId::Target(id.clone()), withheld(folded)));
+        runs.chain(targets).filter(|(_, withheld)| *withheld != Withheld::default()).collect()
+    }
+
+    /// A digest of all states: the same for the same history, in every build. Shown and compared, never recorded.
     pub fn hash(&self) -> Digest {
-        let definitions = format!("{:?}", self.definitions);
-        let runs = self.runs.iter().map(|(run, folded)| format!("{run} {:?}", folded.state));
-        let targets = self.targets.iter().map(|(target, folded)| format!("{target} {:?}", folded.state));
-        let parts: Vec<String> = std::iter::once(definitions).chain(runs).chain(targets).collect();
-        Digest::of_parts(parts.iter().map(String::as_bytes))
+        let runs = self.runs.iter().map(|(run, folded)| [Digest::of(&run.0), state_digest(&*folded.state)]);
+        let targets = self.targets.iter().map(|(target, folded)| {
+            [Digest::of(target.to_string().as_bytes()), state_digest(&*folded.state)]
+        });
+        let definitions = [state_digest(&*self.definitions)];
+        let parts: Vec<Digest> = definitions.into_iter().chain(runs.chain(targets).flatten()).collect();
+        Digest::of_parts(parts.iter().map(|part| &part.0[..]))
+    }
+}
+
+fn withheld<D: Holds>(folded: &Folded<D>) -> Withheld {
+    fold::withheld(&*folded.state, folded.parked.as_deref())
+}
+
+/// This binary cannot read one of the stream's records.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream needs an upgrade: {0}")]
+pub struct Parked(Arc<str>);
+
+fn readable<D: Decider>(folded: Option<&Folded<D>>) -> Result<Arc<D>, Parked> {
+    match folded {
+        None => Ok(Arc::default()),
+        Some(Folded { parked: Some(why), .. }) => Err(Parked(Arc::clone(why))),
+        Some(folded) => Ok(Arc::clone(&folded.state)),
     }
 }
 
 impl transition::Streams for States {
-    type Error = std::convert::Infallible;
+    type Error = Parked;
+
+    fn is_parked(_: &Parked) -> bool {
+        true
+    }
 
     fn definitions(&mut self) -> Result<Arc<Definitions>, Self::Error> {
         Ok(Arc::clone(&self.definitions))
     }
 
     fn run(&mut self, run: RunId) -> Result<Arc<Run>, Self::Error> {
-        Ok(self.runs.get(&run).map(|folded| Arc::clone(&folded.state)).unwrap_or_default())
+        readable(self.runs.get(&run))
     }
 
     fn target(&mut self, target: &TargetId) -> Result<Arc<Target>, Self::Error> {
-        Ok(self.targets.get(target).map(|folded| Arc::clone(&folded.state)).unwrap_or_default())
+        readable(self.targets.get(target))
     }
 }
 
@@ -100,7 +136,7 @@ pub fn fold<E: Into<ReadError>>(
         if let Step::Accepted(record) = reader.read(&bytes.map_err(Into::into)?)?
             && let wire::record::Body::Transition(recorded) = &record.body
         {
-            states.apply(record.seq, recorded)?;
+            states.apply(record.seq, recorded);
         }
     }
     Ok(states)

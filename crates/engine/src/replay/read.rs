@@ -1,7 +1,5 @@
 //! A reader of records by the rule of [`crate::chain`], with the definitions that it met on the way.
 
-use domain::decider::IllegalEvent;
-use domain::name::StreamId;
 use wire::codec::{Definitions, Parsers};
 use wire::record::{self, Record};
 
@@ -28,13 +26,6 @@ pub enum ReadError {
         after: u64,
         #[source]
         source: Stopped,
-    },
-    #[error("record {seq} does not fit {stream}")]
-    Illegal {
-        seq: u64,
-        stream: StreamId,
-        #[source]
-        source: IllegalEvent,
     },
 }
 

@@ -1,13 +1,13 @@
 //! Is it the truth, and would it be decided so again? The chain, density, positions and time by the rule of every
 //! reader; then every recorded input is decided again on the state that it met, and the whole transition compared.
 
-use domain::name::{Digest, RunId, TargetId};
+use domain::name::{Digest, RunId, StreamId, TargetId};
 use domain::transition::{self, Transition};
 use wire::record::{Body, Recorded};
 
 use super::{ReadError, Reader, States, Step};
 use crate::DECIDE_REVISION;
-use crate::port::row::{RunRow, TargetRow};
+use crate::port::row::{RunRow, TargetRow, Withheld};
 use crate::port::store::{self, Head, Store};
 
 /// How many differences are kept in words; all are counted.
@@ -24,6 +24,8 @@ pub struct Report {
     pub other_revisions: u64,
     pub differing: u64,
     pub differences: Vec<Difference>,
+    /// Streams on which nothing is decided at the end: quarantined, or parked.
+    pub withheld: Vec<(StreamId, Withheld)>,
     /// Of all states at the end.
     pub state: Digest,
     pub states: States,
@@ -96,14 +98,31 @@ pub fn verify<E: Into<ReadError>>(
             }
         }
         decided += 1;
-        states.apply(record.seq, recorded)?;
+        states.apply(record.seq, recorded);
     }
     let head = reader.head().clone();
     let state = states.hash();
-    Ok(Report { head, transitions, decided, other_revisions, differing, differences, state, states })
+    let withheld = states.withheld();
+    Ok(Report {
+        head,
+        transitions,
+        decided,
+        other_revisions,
+        differing,
+        differences,
+        withheld,
+        state,
+        states,
+    })
 }
 
 fn decide_again(states: &mut States, seq: u64, recorded: &Recorded) -> Option<Difference> {
+    // A decision that failed has no answer to compare with; another binary may well decide it.
+    // Nor has one of which this binary reads only a part.
+    let failed = recorded.transition.steps.iter().any(|step| step.quarantined().is_some());
+    if failed || !recorded.unread.is_empty() {
+        return None;
+    }
     let input = crate::partition::outside(&recorded.transition)?;
     let name = input.name();
     let again = match transition::transact(states, input, recorded.now) {

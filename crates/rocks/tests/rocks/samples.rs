@@ -6,7 +6,7 @@ use domain::name::{AttemptId, Digest, ModelName, RunId, StreamId, TargetId, Vers
 use domain::time::Timestamp;
 use engine::port::journal::{Entry, State};
 use engine::port::log::Append;
-use engine::port::row::RunRow;
+use engine::port::row::{RunRow, Withheld};
 use engine::port::store::{Accepted, Batch, Commit, Head, Store as _};
 use rocks::{Database, Folder, NewLog};
 
@@ -80,6 +80,7 @@ pub(crate) fn run_row(run: u64, seq: u64, partition: u32) -> RunRow {
         waits: String::new(),
         outstanding: 1,
         wake_at: None,
+        withheld: Withheld::default(),
     }
 }
 

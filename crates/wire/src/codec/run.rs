@@ -34,6 +34,7 @@ oneof!(Input => RunInput.input as run_input::Input {
     Abort { actor, roles, reason }
     Promote { actor, roles, to, reason }
     Retry { actor, roles, stage, reason }
+    Resolve { actor, roles, drop, reason }
     Report { attempt, outcome }
     Decline { attempt, reason }
     LeaseEnded { attempt, heard_at }
@@ -45,6 +46,7 @@ oneof!(Input => RunInput.input as run_input::Input {
     StepDeadline { stage }
     LeaveDeadline {}
     WindowOver { stage }
+    HeldDue { number }
     Entered { live, frozen }
     EntryRefused { why }
     SlotGranted {}
@@ -110,4 +112,8 @@ oneof!(Event => RunEvent.event as run_event::Event {
     RollbackBegan { end, cause, at }
     RollbackEnded { seconds_from_verdict, requests_exposed, at }
     Ended { end, why, at }
+    StreamQuarantined { why, holds_cause, at }
+    InputHeld { input, at | same_as_input }
+    QuarantineResolved { by, reason, dropped, at }
+    InputReleased { number, input, refused }
 });

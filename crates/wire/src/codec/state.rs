@@ -13,6 +13,7 @@ use domain::definition::{Definitions, Pinned};
 use domain::evidence::{Evidence, Text};
 use domain::model::Release;
 use domain::name::{CheckName, Digest, Role, RunId, Subject, TargetId, Version};
+use domain::quarantine::{Holding, Quarantine};
 use domain::roles::RoleMap;
 use domain::routes::{Generation, RouteTable};
 use domain::run::{
@@ -24,6 +25,7 @@ use domain::time::Timestamp;
 use domain::verdict::Verdict;
 use domain::weight::Weight;
 use domain::work::{Bundle, GatewayObserved, Planned, ServerLoaded};
+use domain::{run, target};
 use prost::Message;
 
 use super::Wire;
@@ -69,7 +71,7 @@ macro_rules! fields {
 fields! {
     Run {
         phase, start, started_at, paused_at, bundle, stages, attempts_issued, attempts_open, live, raised,
-        live_since, leaving, waits, incidents,
+        live_since, leaving, waits, incidents, holding,
     }
     Stage { state, began_at, failures, retry_at, evidence, judged, gate, rollout, monitor }
     Gate { policy, terms, asked, expires_at, votes, decided_on }
@@ -84,14 +86,25 @@ fields! {
 
     Target {
         id, under_way, slot, queue, live, last_good, leaving, wanted, table, raised_at, raised_for, observed,
-        gateways, servers, attempts_issued, prepare, apply, frozen, bad,
+        gateways, servers, attempts_issued, prepare, apply, frozen, bad, holding,
     }
-    UnderWay { run, version, artifact, moved }
+    Quarantine { why, since, holds_cause }
+    UnderWay { run, version, artifact, moved, quarantined }
     Live { release, since, generation }
     LastGood { release, warm_until, cold }
     LeavingRelease { release, to, cause }
     Frozen { until, by, reason }
     ErrandState { open, failures, retry_at, last_failure, releases, generation }
+}
+
+impl<I: Canonical> Canonical for Holding<I> {
+    fn write(&self, out: &mut Vec<u8>) {
+        let Self { quarantine, held, released, resolved_at } = self;
+        field("quarantine", quarantine, out);
+        field("held", held, out);
+        field("released", released, out);
+        field("resolved_at", resolved_at, out);
+    }
 }
 
 impl Canonical for Definitions {
@@ -144,6 +157,7 @@ by_message!(
     Bundle => Bundle, Evidence => Evidence, GatewayObserved => GatewayObserved, Judgement => Judgement,
     Planned => Planned, PolicyTerm => PolicyTerm, Purpose => Purpose, Release => Release,
     RouteTable => RouteTable, ServerLoaded => ServerLoaded, Start => Start, WaitFor => WaitFor,
+    run::Input => RunInput, target::Input => TargetInput,
 );
 
 macro_rules! by_text {
@@ -202,6 +216,12 @@ impl Canonical for RunId {
 }
 
 impl<T: Canonical> Canonical for Arc<T> {
+    fn write(&self, out: &mut Vec<u8>) {
+        T::write(self, out);
+    }
+}
+
+impl<T: Canonical> Canonical for Box<T> {
     fn write(&self, out: &mut Vec<u8>) {
         T::write(self, out);
     }

@@ -46,6 +46,7 @@ oneof!(Input => TargetInput.input as target_input::Input {
     Freeze { actor, roles, until, reason }
     Unfreeze { actor, roles, reason }
     Adopt { actor, roles, target, release, reason }
+    Resolve { actor, roles, drop, reason }
     Report { attempt, outcome }
     Decline { attempt, reason }
     ReportRoutes { gateways }
@@ -54,6 +55,8 @@ oneof!(Input => TargetInput.input as target_input::Input {
     BackoffOver { what }
     FreezeOver {}
     WarmOver {}
+    HeldDue { number }
+    NoteQuarantine { run, quarantined }
 });
 
 oneof!(Event => TargetEvent.event as target_event::Event {
@@ -80,4 +83,9 @@ oneof!(Event => TargetEvent.event as target_event::Event {
     AttemptExpired { attempt, what, heard_at, retry_at }
     AttemptDeclined { attempt, what, reason }
     AttemptCancelled { attempt, what }
+    StreamQuarantined { why, holds_cause, at }
+    InputHeld { input, at | same_as_input }
+    QuarantineResolved { by, reason, dropped, at }
+    InputReleased { number, input, refused }
+    QuarantineNoted { run, quarantined }
 });

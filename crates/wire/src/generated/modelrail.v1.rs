@@ -859,7 +859,7 @@ pub mod wait_for {
 pub struct RunInput {
     #[prost(
         oneof = "run_input::Input",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37"
     )]
     pub input: ::core::option::Option<run_input::Input>,
 }
@@ -1084,6 +1084,25 @@ pub mod run_input {
         #[prost(string, tag = "1")]
         pub why: ::prost::alloc::string::String,
     }
+    /// Lifts a quarantine.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Resolve {
+        #[prost(message, optional, tag = "1")]
+        pub actor: ::core::option::Option<super::Actor>,
+        #[prost(bytes = "vec", tag = "2")]
+        pub roles: ::prost::alloc::vec::Vec<u8>,
+        /// The input that failed is not decided again.
+        #[prost(bool, tag = "3")]
+        pub drop: bool,
+        #[prost(string, tag = "4")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    /// The next held input is to be decided.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct HeldDue {
+        #[prost(uint64, tag = "1")]
+        pub number: u64,
+    }
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Input {
         #[prost(message, tag = "1")]
@@ -1156,6 +1175,10 @@ pub mod run_input {
         Restored(Restored),
         #[prost(message, tag = "35")]
         ReleaseEnded(ReleaseEnded),
+        #[prost(message, tag = "36")]
+        Resolve(Resolve),
+        #[prost(message, tag = "37")]
+        HeldDue(HeldDue),
     }
 }
 /// Something that happened to a run. Written for good. `at` and other moments are milliseconds since 1970.
@@ -1163,7 +1186,7 @@ pub mod run_input {
 pub struct RunEvent {
     #[prost(
         oneof = "run_event::Event",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49"
     )]
     pub event: ::core::option::Option<run_event::Event>,
 }
@@ -1599,6 +1622,53 @@ pub mod run_event {
         #[prost(uint64, tag = "3")]
         pub at: u64,
     }
+    /// Nothing is decided on the stream until it is resolved.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct StreamQuarantined {
+        #[prost(string, tag = "1")]
+        pub why: ::prost::alloc::string::String,
+        /// The first input held is the one that failed.
+        #[prost(bool, tag = "2")]
+        pub holds_cause: bool,
+        #[prost(uint64, tag = "3")]
+        pub at: u64,
+    }
+    /// Kept, to be decided when the quarantine is resolved.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct InputHeld {
+        #[prost(message, optional, tag = "1")]
+        pub input: ::core::option::Option<super::RunInput>,
+        #[prost(uint64, tag = "2")]
+        pub at: u64,
+        /// `input` is left out here, because it is the step's input.
+        #[prost(bool, tag = "3")]
+        pub same_as_input: bool,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct QuarantineResolved {
+        #[prost(string, tag = "1")]
+        pub by: ::prost::alloc::string::String,
+        #[prost(string, tag = "2")]
+        pub reason: ::prost::alloc::string::String,
+        /// The name of the input that failed, when it is not decided again.
+        #[prost(string, optional, tag = "3")]
+        pub dropped: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(uint64, tag = "4")]
+        pub at: u64,
+    }
+    /// What follows in this step was decided on the held input of this number.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct InputReleased {
+        /// From 1, since the stream began to hold.
+        #[prost(uint64, tag = "1")]
+        pub number: u64,
+        /// Its name.
+        #[prost(string, tag = "2")]
+        pub input: ::prost::alloc::string::String,
+        /// Why it was rejected.
+        #[prost(string, optional, tag = "3")]
+        pub refused: ::core::option::Option<::prost::alloc::string::String>,
+    }
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Event {
         #[prost(message, tag = "1")]
@@ -1691,6 +1761,14 @@ pub mod run_event {
         Ended(Ended),
         #[prost(message, tag = "45")]
         LiveNoted(LiveNoted),
+        #[prost(message, tag = "46")]
+        StreamQuarantined(StreamQuarantined),
+        #[prost(message, tag = "47")]
+        InputHeld(InputHeld),
+        #[prost(message, tag = "48")]
+        QuarantineResolved(QuarantineResolved),
+        #[prost(message, tag = "49")]
+        InputReleased(InputReleased),
     }
 }
 /// How a run ended.
@@ -1833,7 +1911,7 @@ pub struct RouteTable {
 pub struct TargetInput {
     #[prost(
         oneof = "target_input::Input",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24"
     )]
     pub input: ::core::option::Option<target_input::Input>,
 }
@@ -2004,6 +2082,33 @@ pub mod target_input {
     pub struct FreezeOver {}
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct WarmOver {}
+    /// Lifts a quarantine.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Resolve {
+        #[prost(message, optional, tag = "1")]
+        pub actor: ::core::option::Option<super::Actor>,
+        #[prost(bytes = "vec", tag = "2")]
+        pub roles: ::prost::alloc::vec::Vec<u8>,
+        /// The input that failed is not decided again.
+        #[prost(bool, tag = "3")]
+        pub drop: bool,
+        #[prost(string, tag = "4")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    /// The next held input is to be decided.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct HeldDue {
+        #[prost(uint64, tag = "1")]
+        pub number: u64,
+    }
+    /// The run is quarantined, or no longer.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct NoteQuarantine {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+        #[prost(bool, tag = "2")]
+        pub quarantined: bool,
+    }
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Input {
         #[prost(message, tag = "1")]
@@ -2048,6 +2153,12 @@ pub mod target_input {
         FreezeOver(FreezeOver),
         #[prost(message, tag = "21")]
         WarmOver(WarmOver),
+        #[prost(message, tag = "22")]
+        Resolve(Resolve),
+        #[prost(message, tag = "23")]
+        HeldDue(HeldDue),
+        #[prost(message, tag = "24")]
+        NoteQuarantine(NoteQuarantine),
     }
 }
 /// Something that happened at a target. Written for good. `at` and other moments are milliseconds since 1970.
@@ -2055,7 +2166,7 @@ pub mod target_input {
 pub struct TargetEvent {
     #[prost(
         oneof = "target_event::Event",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28"
     )]
     pub event: ::core::option::Option<target_event::Event>,
 }
@@ -2267,6 +2378,61 @@ pub mod target_event {
         #[prost(enumeration = "super::Errand", tag = "2")]
         pub what: i32,
     }
+    /// Nothing is decided on the stream until it is resolved.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct StreamQuarantined {
+        #[prost(string, tag = "1")]
+        pub why: ::prost::alloc::string::String,
+        /// The first input held is the one that failed.
+        #[prost(bool, tag = "2")]
+        pub holds_cause: bool,
+        #[prost(uint64, tag = "3")]
+        pub at: u64,
+    }
+    /// Kept, to be decided when the quarantine is resolved.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct InputHeld {
+        #[prost(message, optional, tag = "1")]
+        pub input: ::core::option::Option<super::TargetInput>,
+        #[prost(uint64, tag = "2")]
+        pub at: u64,
+        /// `input` is left out here, because it is the step's input.
+        #[prost(bool, tag = "3")]
+        pub same_as_input: bool,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct QuarantineResolved {
+        #[prost(string, tag = "1")]
+        pub by: ::prost::alloc::string::String,
+        #[prost(string, tag = "2")]
+        pub reason: ::prost::alloc::string::String,
+        /// The name of the input that failed, when it is not decided again.
+        #[prost(string, optional, tag = "3")]
+        pub dropped: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(uint64, tag = "4")]
+        pub at: u64,
+    }
+    /// The run is quarantined, or no longer.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct QuarantineNoted {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+        #[prost(bool, tag = "2")]
+        pub quarantined: bool,
+    }
+    /// What follows in this step was decided on the held input of this number.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct InputReleased {
+        /// From 1, since the stream began to hold.
+        #[prost(uint64, tag = "1")]
+        pub number: u64,
+        /// Its name.
+        #[prost(string, tag = "2")]
+        pub input: ::prost::alloc::string::String,
+        /// Why it was rejected.
+        #[prost(string, optional, tag = "3")]
+        pub refused: ::core::option::Option<::prost::alloc::string::String>,
+    }
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Event {
         #[prost(message, tag = "1")]
@@ -2315,6 +2481,16 @@ pub mod target_event {
         AttemptDeclined(AttemptDeclined),
         #[prost(message, tag = "23")]
         AttemptCancelled(AttemptCancelled),
+        #[prost(message, tag = "24")]
+        StreamQuarantined(StreamQuarantined),
+        #[prost(message, tag = "25")]
+        InputHeld(InputHeld),
+        #[prost(message, tag = "26")]
+        QuarantineResolved(QuarantineResolved),
+        #[prost(message, tag = "27")]
+        InputReleased(InputReleased),
+        #[prost(message, tag = "28")]
+        QuarantineNoted(QuarantineNoted),
     }
 }
 /// What a new run does about those under way at its target.

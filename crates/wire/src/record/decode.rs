@@ -1,6 +1,7 @@
 //! Bytes to a record.
 
-use domain::transition::Transition;
+use domain::name::StreamId;
+use domain::transition::{Step, Transition};
 use prost::Message;
 
 use super::{Body, Error, Lane, LaneClaim, Positions, Record, Recorded, repeats};
@@ -12,7 +13,22 @@ message!(LaneClaim => LaneClaim { lane, topic, rebased_to });
 
 /// Reads a record. The definitions that it names, its own included, must be known: see
 /// [`Definitions::register`](crate::codec::Definitions::register).
+///
+/// Steps of a newer format are left out and named in [`Recorded::unread`].
 pub fn decode(bytes: &[u8], known: &dyn Resolve) -> Result<Record, Error> {
+    match read(bytes, known, all_steps) {
+        Err(error) if error.needs_upgrade() => read(bytes, known, readable_steps),
+        read => read,
+    }
+}
+
+type Steps = Result<(Vec<Step>, Vec<(StreamId, String)>), Error>;
+
+fn read(
+    bytes: &[u8],
+    known: &dyn Resolve,
+    steps: fn(Vec<v1::Step>, &dyn Resolve) -> Steps,
+) -> Result<Record, Error> {
     let v1::Record { seq, prev, body } = v1::Record::decode(bytes)?;
     let prev = Wire::take(prev, known, Place { message: "Record", field: "prev" })?;
     let body = match body {
@@ -30,19 +46,20 @@ pub fn decode(bytes: &[u8], known: &dyn Resolve) -> Result<Record, Error> {
             lanes: Wire::take(claimed.lanes, known, Place { message: "Claimed", field: "lanes" })?,
         },
         Some(v1::record::Body::Transition(transition)) => {
-            Body::Transition(Box::new(recorded(transition, known)?))
+            Body::Transition(Box::new(recorded(transition, known, steps)?))
         }
         Some(v1::record::Body::FormatRaised(raised)) => Body::FormatRaised { format: raised.format },
     };
     Ok(Record { seq, prev, body })
 }
 
-fn recorded(mut proto: v1::Transition, known: &dyn Resolve) -> Result<Recorded, Error> {
+fn recorded(
+    proto: v1::Transition,
+    known: &dyn Resolve,
+    steps: fn(Vec<v1::Step>, &dyn Resolve) -> Steps,
+) -> Result<Recorded, Error> {
     let at = |field| Place { message: "Transition", field };
-    for step in &mut proto.steps {
-        repeats::restore(step)?;
-    }
-    let steps = Wire::take(proto.steps, known, at("steps"))?;
+    let (steps, unread) = steps(proto.steps, known)?;
     let refused = Wire::take(proto.refused, known, at("refused"))?;
     Ok(Recorded {
         now: Wire::take(proto.now, known, at("now"))?,
@@ -56,6 +73,46 @@ fn recorded(mut proto: v1::Transition, known: &dyn Resolve) -> Result<Recorded, 
         input_id: proto.input_id,
         traceparent: proto.traceparent,
         transition: Transition { steps, refused },
+        unread,
+    })
+}
+
+const STEPS: Place = Place { message: "Transition", field: "steps" };
+
+fn all_steps(mut protos: Vec<v1::Step>, known: &dyn Resolve) -> Steps {
+    for step in &mut protos {
+        repeats::restore(step)?;
+    }
+    Ok((Wire::take(protos, known, STEPS)?, vec![]))
+}
+
+/// The steps that this binary can read, and whose the others are. One of the definitions must be read: every other
+/// record may name it.
+fn readable_steps(protos: Vec<v1::Step>, known: &dyn Resolve) -> Steps {
+    let (mut steps, mut unread) = (vec![], vec![]);
+    for mut proto in protos {
+        let stream = stream(&proto, known)?;
+        let step = repeats::restore(&mut proto).and_then(|()| Step::take(proto, known, STEPS));
+        match (step, stream) {
+            (Ok(step), _) => steps.push(step),
+            (Err(error), Some(stream)) if error.needs_upgrade() => unread.push((stream, error.to_string())),
+            (Err(error), _) => return Err(error),
+        }
+    }
+    Ok((steps, unread))
+}
+
+fn stream(step: &v1::Step, known: &dyn Resolve) -> Result<Option<StreamId>, Error> {
+    Ok(match &step.step {
+        None | Some(v1::step::Step::Definitions(_)) => None,
+        Some(v1::step::Step::Run(step)) => {
+            let place = Place { message: "RunStep", field: "run" };
+            Some(StreamId::Run(Wire::take(step.run.clone(), known, place)?))
+        }
+        Some(v1::step::Step::Target(step)) => {
+            let place = Place { message: "TargetStep", field: "target" };
+            Some(StreamId::Target(Wire::take(step.target.clone(), known, place)?))
+        }
     })
 }
 

@@ -13,7 +13,7 @@ pub use decode::decode;
 pub use encode::encode;
 pub use peek::{Kind, Peek, peek};
 
-use domain::name::Digest;
+use domain::name::{Digest, StreamId};
 use domain::time::Timestamp;
 use domain::transition::Transition;
 
@@ -115,6 +115,9 @@ pub struct Recorded {
     /// W3C trace context of the input.
     pub traceparent: Option<String>,
     pub transition: Transition,
+    /// Steps that this binary cannot read, since a newer one wrote them: whose they are, and why. They are not in
+    /// `transition`, and are never written.
+    pub unread: Vec<(StreamId, String)>,
 }
 
 /// The hash of a record's whole value: `prev` of the next one.

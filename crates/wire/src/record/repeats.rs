@@ -89,6 +89,9 @@ fn leave_out_run(step: &mut v1::RunStep) {
     let brought = brought(step.input.as_ref());
     for event in &mut step.events {
         match &mut event.event {
+            Some(RunEvent::InputHeld(event)) if same(event.input.as_ref(), step.input.as_ref()) => {
+                (event.input, event.same_as_input) = (None, true);
+            }
             Some(RunEvent::Started(event)) if same(event.start.as_ref(), brought.start) => {
                 (event.start, event.same_as_input) = (None, true);
             }
@@ -113,6 +116,9 @@ fn restore_run(step: &mut v1::RunStep) -> Result<(), Error> {
     let brought = brought(step.input.as_ref());
     for event in &mut step.events {
         match &mut event.event {
+            Some(RunEvent::InputHeld(event)) if event.same_as_input => {
+                event.input = Some(there(step.input.as_ref(), "RunEvent.InputHeld", "input")?);
+            }
             Some(RunEvent::Started(event)) if event.same_as_input => {
                 event.start = Some(there(brought.start, "RunEvent.Started", "start")?);
             }
@@ -152,6 +158,9 @@ fn leave_out_target(step: &mut v1::TargetStep) {
     let (servers, gateways) = heard(step.input.as_ref());
     for event in &mut step.events {
         match &mut event.event {
+            Some(TargetEvent::InputHeld(event)) if same(event.input.as_ref(), step.input.as_ref()) => {
+                (event.input, event.same_as_input) = (None, true);
+            }
             Some(TargetEvent::ReleaseLoaded(event)) if same_list(&event.servers, servers) => {
                 event.servers.clear();
                 event.same_as_input = true;
@@ -169,6 +178,9 @@ fn restore_target(step: &mut v1::TargetStep) -> Result<(), Error> {
     let (servers, gateways) = heard(step.input.as_ref());
     for event in &mut step.events {
         match &mut event.event {
+            Some(TargetEvent::InputHeld(event)) if event.same_as_input => {
+                event.input = Some(there(step.input.as_ref(), "TargetEvent.InputHeld", "input")?);
+            }
             Some(TargetEvent::ReleaseLoaded(event)) if event.same_as_input => {
                 let servers = servers.ok_or(absent("TargetEvent.ReleaseLoaded", "servers"))?;
                 event.servers = servers.to_vec();

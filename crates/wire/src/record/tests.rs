@@ -30,6 +30,7 @@ fn recorded(steps: Vec<Step>, sample: Sample) -> Recorded {
         input_id: sample.maybe("01J".to_owned()),
         traceparent: sample.maybe("00-1-2-01".to_owned()),
         transition: Transition { steps, refused },
+        unread: vec![],
     }
 }
 
@@ -250,7 +251,11 @@ fn an_event_of_a_newer_format_leaves_the_streams_readable() {
         step.events[0].event = None;
     }
     let bytes = proto.encode_to_vec();
-    assert!(decode(&bytes, &known()).unwrap_err().needs_upgrade());
+    let Body::Transition(recorded) = decode(&bytes, &known()).unwrap().body else { panic!("a transition") };
+    assert_eq!(recorded.transition.steps, [], "what cannot be read is left out, and named");
+    let [(stream, why)] = &recorded.unread[..] else { panic!("{recorded:?}") };
+    assert_eq!(*stream, StreamId::Run(samples::run_id()));
+    assert!(why.contains("needs upgrade"), "{why}");
     let Kind::Transition { streams, .. } = peek(&bytes).unwrap().kind else { panic!("not a transition") };
     assert_eq!(streams, [StreamId::Run(samples::run_id())]);
 }

@@ -5,6 +5,7 @@
 
 mod attempts;
 pub(in crate::run) mod gate;
+mod holding;
 mod leave;
 mod look;
 mod monitor;
@@ -30,6 +31,13 @@ pub use leave::EXPOSURE;
 type Refused = Result<(), Rejection>;
 
 pub(super) fn decide(run: &Run, input: &Input, now: Timestamp) -> Result<Decision<Event>, Rejection> {
+    match &run.holding {
+        Some(holding) => holding::decide(run, holding, input, now),
+        None => ordinary(run, input, now),
+    }
+}
+
+fn ordinary(run: &Run, input: &Input, now: Timestamp) -> Result<Decision<Event>, Rejection> {
     let mut draft = Draft { run: run.clone(), events: vec![], tells: vec![], now };
     let draft_ref = &mut draft;
     admit(run, input)?;
@@ -50,6 +58,8 @@ pub(super) fn decide(run: &Run, input: &Input, now: Timestamp) -> Result<Decisio
         Input::Resume { actor, roles, reason } => people::resume(draft_ref, actor, roles, reason),
         Input::Abort { actor, roles, reason } => people::abort(draft_ref, actor, roles, reason),
         Input::Promote { actor, roles, to, reason } => people::promote(draft_ref, actor, roles, *to, reason),
+        Input::Resolve { .. } => Err(Rejection::NothingToResolve { actual: "the run is not quarantined" }),
+        Input::HeldDue { .. } => Err(Rejection::MomentOver),
         Input::Retry { actor, roles, stage, reason } => people::retry(draft_ref, actor, roles, stage, reason),
         Input::Report { attempt, outcome } => attempts::report(draft_ref, attempt.number, outcome),
         Input::Decline { attempt, reason } => attempts::decline(draft_ref, attempt.number, reason),
@@ -117,6 +127,7 @@ fn verb(input: &Input) -> &'static str {
         Input::Abort { .. } => "abort",
         Input::Promote { .. } => "promote",
         Input::Retry { .. } => "retry",
+        Input::Resolve { .. } => "resolve",
         Input::Report { .. } | Input::Decline { .. } => "answer",
         _ => "tell",
     }

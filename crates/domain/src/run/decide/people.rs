@@ -12,7 +12,7 @@ use crate::weight::Weight;
 use crate::workflow::With;
 
 /// Who asks, if they may and say why.
-fn entitled(
+pub(super) fn entitled(
     verb: &'static str,
     actor: &Actor,
     roles: &Pinned<RoleMap>,

@@ -65,7 +65,7 @@ fn retry_at(d: &Draft, what: Errand) -> Timestamp {
     d.now + retry.backoff(d.target.errand(what).failures + 1)
 }
 
-fn failed(d: &mut Draft, attempt: u32, what: Errand, code: &Text, reason: &Text) {
+pub(super) fn failed(d: &mut Draft, attempt: u32, what: Errand, code: &Text, reason: &Text) {
     let (code, reason, retry_at) = (code.clone(), reason.clone(), retry_at(d, what));
     d.emit(Event::AttemptFailed { attempt, what, code: code.clone(), reason: reason.clone(), retry_at });
     let waiting = d.target.wanted.as_ref().filter(|wanted| !d.target.is_loaded(wanted)).and(d.target.slot);
@@ -94,7 +94,7 @@ fn prepared(d: &mut Draft, attempt: u32, servers: &[ServerLoaded]) {
     }
 }
 
-fn news_of_servers(d: &Draft, servers: &[ServerLoaded]) -> bool {
+pub(super) fn news_of_servers(d: &Draft, servers: &[ServerLoaded]) -> bool {
     servers.iter().any(|server| {
         let known = d.target.servers.iter().find(|known| known.server == server.server);
         known.is_none_or(|known| known.bundles != server.bundles)
@@ -114,7 +114,7 @@ fn loaded(d: &mut Draft, servers: &[ServerLoaded], attempt: Option<u32>) {
 }
 
 /// What was adopted gets its traffic as soon as it is loaded.
-fn serve_adopted(d: &mut Draft) {
+pub(super) fn serve_adopted(d: &mut Draft) {
     let nobody = d.target.table.as_ref().is_none_or(|table| table.routes.is_empty());
     let live = d.target.live.as_ref().map(|live| live.release.clone());
     if let Some(live) = live.filter(|live| nobody && d.target.leaving.is_none() && d.target.is_loaded(live)) {
@@ -139,7 +139,7 @@ fn applied(d: &mut Draft, attempt: u32, gateways: &[GatewayObserved]) {
     }
 }
 
-fn news_of_gateways(d: &Draft, gateways: &[GatewayObserved]) -> bool {
+pub(super) fn news_of_gateways(d: &Draft, gateways: &[GatewayObserved]) -> bool {
     gateways.iter().any(|gateway| {
         let known = d.target.gateways.iter().find(|known| known.gateway == gateway.gateway);
         known.is_none_or(|known| known.generation != gateway.generation || known.killed != gateway.killed)

@@ -1,6 +1,7 @@
 //! What shall happen at a target.
 
 mod errands;
+mod holding;
 mod people;
 mod runs;
 mod traffic;
@@ -17,6 +18,13 @@ pub(super) use errands::LEASE;
 type Refused = Result<(), Rejection>;
 
 pub(super) fn decide(target: &Target, input: &Input, now: Timestamp) -> Result<Decision<Event>, Rejection> {
+    match &target.holding {
+        Some(holding) => holding::decide(target, holding, input, now),
+        None => ordinary(target, input, now),
+    }
+}
+
+fn ordinary(target: &Target, input: &Input, now: Timestamp) -> Result<Decision<Event>, Rejection> {
     let mut draft = Draft { target: target.clone(), events: vec![], tells: vec![], now };
     let d = &mut draft;
     match input {
@@ -28,6 +36,7 @@ pub(super) fn decide(target: &Target, input: &Input, now: Timestamp) -> Result<D
         Input::AskSlot { run } => runs::ask_slot(d, *run),
         Input::LeaveSlot { run } => runs::leave_slot(d, *run),
         Input::Leave { run } => runs::leave(d, *run),
+        Input::NoteQuarantine { run, quarantined } => runs::note_quarantine(d, *run, *quarantined),
         Input::PrepareRelease { run, release } => runs::prepare_release(d, *run, release),
         Input::ShiftWeights { run, release, weight, sticky, cause } => {
             traffic::shift(d, &traffic::Wish { run: *run, release, weight: *weight, sticky, cause })
@@ -41,6 +50,8 @@ pub(super) fn decide(target: &Target, input: &Input, now: Timestamp) -> Result<D
         Input::Adopt { actor, roles, target, release, reason } => {
             people::adopt(d, actor, roles, target, release, reason)
         }
+        Input::Resolve { .. } => Err(Rejection::NothingToResolve { actual: "the target is not quarantined" }),
+        Input::HeldDue { .. } => Err(Rejection::MomentOver),
         Input::Report { attempt, outcome } => errands::report(d, attempt.number, outcome),
         Input::Decline { attempt, reason } => errands::decline(d, attempt.number, reason),
         Input::ReportRoutes { gateways } => errands::routes_reported(d, gateways),

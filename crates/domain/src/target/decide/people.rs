@@ -7,11 +7,11 @@ use crate::model::Release;
 use crate::name::{Digest, Subject, TargetId};
 use crate::roles::{Actor, RoleMap};
 use crate::run;
-use crate::target::{Event, Rejection};
+use crate::target::{Event, Rejection, Target};
 use crate::time::Timestamp;
 
-fn entitled(
-    d: &Draft,
+pub(super) fn entitled(
+    target: &Target,
     verb: &'static str,
     actor: &Actor,
     roles: &Pinned<RoleMap>,
@@ -24,14 +24,15 @@ fn entitled(
     if reason.trim().is_empty() {
         return Err(Rejection::NoReason);
     }
-    if d.target.id.is_none() && verb != ADOPT {
+    if target.id.is_none() && !OF_UNKNOWN.contains(&verb) {
         return Err(Rejection::UnknownTarget { verb });
     }
     Ok(subject)
 }
 
-/// What may be asked of a target that nobody knows yet.
 const ADOPT: &str = "adopt";
+/// What may be asked of a target that nobody knows yet: its first input may have failed.
+const OF_UNKNOWN: [&str; 2] = [ADOPT, "resolve"];
 
 /// Back to the last good release, and frozen until somebody unfreezes it. Needs no slot.
 pub(super) fn roll_back(
@@ -41,7 +42,7 @@ pub(super) fn roll_back(
     to: Option<Digest>,
     reason: &Text,
 ) -> Refused {
-    let by = entitled(d, "roll back", actor, roles, reason)?;
+    let by = entitled(&d.target, "roll back", actor, roles, reason)?;
     let Some(live) = d.target.live.clone() else { return Err(Rejection::NothingLive) };
     let no = |release: String, actual| Err(Rejection::NotARollback { release, actual });
     let good = d.target.last_good.as_ref().map(|good| good.release.clone());
@@ -78,7 +79,7 @@ pub(super) fn kill(
     bundle: Digest,
     reason: &Text,
 ) -> Refused {
-    let by = entitled(d, "kill", actor, roles, reason)?;
+    let by = entitled(&d.target, "kill", actor, roles, reason)?;
     let is = |release: &&Release| release.bundle == bundle;
     let live = d.target.live.as_ref().map(|live| &live.release).filter(is).cloned();
     let routed =
@@ -120,7 +121,7 @@ pub(super) fn freeze(
     until: Option<Timestamp>,
     reason: &Text,
 ) -> Refused {
-    let by = entitled(d, "freeze", actor, roles, reason)?;
+    let by = entitled(&d.target, "freeze", actor, roles, reason)?;
     if d.target.frozen.is_some() {
         return Err(Rejection::AlreadyFrozen);
     }
@@ -129,7 +130,7 @@ pub(super) fn freeze(
 }
 
 pub(super) fn unfreeze(d: &mut Draft, actor: &Actor, roles: &Pinned<RoleMap>, reason: &Text) -> Refused {
-    let by = entitled(d, "unfreeze", actor, roles, reason)?;
+    let by = entitled(&d.target, "unfreeze", actor, roles, reason)?;
     if d.target.frozen.is_none() {
         return Err(Rejection::NotFrozen);
     }
@@ -163,7 +164,7 @@ pub(super) fn adopt(
     release: &Release,
     reason: &Text,
 ) -> Refused {
-    let by = entitled(d, ADOPT, actor, roles, reason)?;
+    let by = entitled(&d.target, ADOPT, actor, roles, reason)?;
     if let Some(live) = &d.target.live {
         return Err(Rejection::AlreadyLive { release: live.release.version.to_string() });
     }

@@ -38,9 +38,13 @@ pub(super) fn enter(d: &mut Draft, target: &TargetId, entrant: &Entrant<'_>) -> 
         return refuse(d, format!("busy: run {} is under way", holder.unwrap_or(entrant.run)));
     }
     let superseded: Vec<RunId> = match entrant.while_running {
-        WhileRunning::Supersede => {
-            d.target.under_way.iter().filter(|other| !other.moved).map(|other| other.run).collect()
-        }
+        WhileRunning::Supersede => d
+            .target
+            .under_way
+            .iter()
+            .filter(|other| !other.moved && !other.quarantined)
+            .map(|other| other.run)
+            .collect(),
         WhileRunning::Queue | WhileRunning::Refuse => vec![],
     };
     if d.target.under_way.len() - superseded.len() >= UNDER_WAY_MAX {
@@ -58,6 +62,17 @@ pub(super) fn enter(d: &mut Draft, target: &TargetId, entrant: &Entrant<'_>) -> 
     }
     let live = d.target.live.as_ref().map(|live| live.release.clone());
     d.tell(run, run::Input::Entered { live, frozen: d.target.frozen.is_some() });
+    Ok(())
+}
+
+/// A quarantined run keeps its place; from when it is resolved or gone, it counts as any other.
+pub(super) fn note_quarantine(d: &mut Draft, run: RunId, quarantined: bool) -> Refused {
+    let known = d.target.under_way.iter().find(|entry| entry.run == run);
+    let known = known.ok_or_else(|| Rejection::NotUnderWay { run: run.to_string() })?;
+    if known.quarantined == quarantined {
+        return Err(Rejection::NothingNew);
+    }
+    d.emit(Event::QuarantineNoted { run, quarantined });
     Ok(())
 }
 
@@ -106,7 +121,7 @@ pub(super) fn leave(d: &mut Draft, run: RunId) -> Refused {
 }
 
 /// Whoever waits longest gets the slot.
-fn grant_next(d: &mut Draft) {
+pub(super) fn grant_next(d: &mut Draft) {
     if let (None, Some(run)) = (d.target.slot, d.target.queue.first().copied()) {
         d.emit(Event::SlotGranted { run });
         d.tell(run, run::Input::SlotGranted);

@@ -3,7 +3,6 @@
 use super::*;
 use crate::samples::{define_roles, freeze, trained, trigger};
 use domain::run::Phase;
-use domain::transition;
 
 #[test]
 fn a_trained_model_goes_live_with_its_workflow_recorded_first() {
@@ -188,38 +187,6 @@ fn an_input_of_another_partition_is_refused() {
     let answers = world.answers();
     assert_eq!(refused_code(&answers[0]), refused::WRONG_PARTITION);
     assert!(matches!(answers[1], Answer::Recorded { .. }));
-}
-
-/// Panics for one model and decides the others.
-fn defective(
-    streams: &mut Streams,
-    input: Input,
-    now: Timestamp,
-) -> Result<(transition::Transition, transition::Changed), transition::Failure<Unavailable>> {
-    if let Input::Run(_, domain::run::Input::Start(start)) = &input {
-        assert!(start.target.model.as_str() != "bad", "a defect");
-    }
-    transition::transact(streams, input, now)
-}
-
-#[test]
-fn a_panic_costs_its_stream_and_nothing_else() {
-    let mut world = World::new();
-    world.partition.decide = defective;
-    for (model, id) in [("flights", "v1"), ("bad", "v1"), ("fraud", "v1")] {
-        world.say(Lane::Triggers, trained(model, id));
-    }
-    world.turn().unwrap();
-    let answers = world.answers();
-    assert!(matches!(answers[0], Answer::Recorded { refused: None, .. }));
-    assert_eq!(refused_code(&answers[1]), refused::QUARANTINED);
-    assert!(matches!(answers[2], Answer::Recorded { refused: None, .. }));
-    assert_eq!(world.alarms[0].code, refused::QUARANTINED);
-    assert!(world.alarms[0].text.contains("a defect"), "{:?}", world.alarms);
-    world.say(Lane::Triggers, trained("bad", "v1"));
-    world.turn().unwrap();
-    assert_eq!(refused_code(&world.answers().pop().unwrap()), refused::QUARANTINED, "it stays quarantined");
-    world.verify();
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod chain;
 mod deciding;
 mod moments;
 mod owning;
+mod parked;
+mod quarantine;
 mod recovery;
 
 use std::collections::{BTreeMap, VecDeque};

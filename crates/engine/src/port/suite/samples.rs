@@ -6,7 +6,7 @@ use domain::name::{
 use domain::refusal::{Kind, Refusal};
 use domain::time::Timestamp;
 
-use crate::port::row::{RunRow, TargetRow};
+use crate::port::row::{RunRow, TargetRow, Withheld};
 use crate::port::store::{Accepted, Commit, Head, RequestRow};
 
 pub(super) fn run_id(number: u8) -> RunId {
@@ -41,6 +41,11 @@ pub(super) fn run_row(number: u8, model: &str, state: &str, started_at: u64) -> 
         waits: "people".to_owned(),
         outstanding: 2,
         wake_at: Some(Timestamp(started_at + 60_000)),
+        withheld: Withheld {
+            quarantined: Some("Report failed".into()),
+            parked: Some("newer".into()),
+            held: 2,
+        },
     }
 }
 
@@ -58,6 +63,11 @@ pub(super) fn target_row(model: &str) -> TargetRow {
         transitions: 3,
         outstanding: 0,
         wake_at: None,
+        withheld: Withheld {
+            quarantined: Some("Report failed".into()),
+            parked: Some("newer".into()),
+            held: 2,
+        },
     }
 }
 

@@ -75,6 +75,12 @@ impl Sample {
                 to: self.maybe(weight()),
                 reason: reason.clone(),
             },
+            Input::Resolve {
+                actor: actor.clone(),
+                roles: roles.clone(),
+                drop: self.full,
+                reason: reason.clone(),
+            },
             Input::Retry { actor, roles, stage: stage(), reason: reason.clone() },
             Input::Decline { attempt: self.attempt(), reason: reason.clone() },
             Input::LeaseEnded { attempt: self.attempt(), heard_at: self.maybe(at()) },
@@ -86,6 +92,7 @@ impl Sample {
             Input::StepDeadline { stage: stage() },
             Input::LeaveDeadline,
             Input::WindowOver { stage: stage() },
+            Input::HeldDue { number: 1 },
             Input::Entered { live: self.maybe(self.release()), frozen: self.full },
             Input::EntryRefused { why: reason.clone() },
             Input::SlotGranted,
@@ -215,6 +222,18 @@ impl Sample {
             events.push(Event::StageJudged { stage: stage(), verdict, why: why.clone(), at: at() });
         }
         events.extend(End::ALL.map(|end| Event::Ended { end, why: why.clone(), at: at() }));
+        events.extend([
+            Event::StreamQuarantined { why: why.clone(), holds_cause: self.full, at: at() },
+            Event::QuarantineResolved {
+                by: subject(),
+                reason: why.clone(),
+                dropped: self.maybe(text("Report")),
+                at: at(),
+            },
+            Event::InputReleased { number: 1, input: text("Report"), refused: self.maybe(why.clone()) },
+        ]);
+        let held = self.run_inputs().into_iter();
+        events.extend(held.map(|input| Event::InputHeld { input: Box::new(input), at: at() }));
         events
     }
 }

@@ -54,6 +54,12 @@ impl Sample {
                 reason: reason.clone(),
             },
             Input::Unfreeze { actor: actor.clone(), roles: roles.clone(), reason: reason.clone() },
+            Input::Resolve {
+                actor: actor.clone(),
+                roles: roles.clone(),
+                drop: self.full,
+                reason: reason.clone(),
+            },
             Input::Adopt {
                 actor,
                 roles,
@@ -67,6 +73,8 @@ impl Sample {
             Input::LeaseEnded { attempt: self.attempt(), heard_at: self.maybe(at()) },
             Input::FreezeOver,
             Input::WarmOver,
+            Input::HeldDue { number: 1 },
+            Input::NoteQuarantine { run, quarantined: self.full },
         ];
         let policies = [WhileRunning::Supersede, WhileRunning::Queue, WhileRunning::Refuse];
         inputs.extend(policies.map(|while_running| Input::Enter {
@@ -155,6 +163,19 @@ impl Sample {
                 Event::AttemptCancelled { attempt, what },
             ]);
         }
+        events.extend([
+            Event::QuarantineNoted { run, quarantined: self.full },
+            Event::StreamQuarantined { why: why.clone(), holds_cause: self.full, at: at() },
+            Event::QuarantineResolved {
+                by: subject(),
+                reason: why.clone(),
+                dropped: self.maybe(text("Report")),
+                at: at(),
+            },
+            Event::InputReleased { number: 1, input: text("Report"), refused: self.maybe(why.clone()) },
+        ]);
+        let held = self.target_inputs().into_iter();
+        events.extend(held.map(|input| Event::InputHeld { input: Box::new(input), at: at() }));
         events
     }
 }

@@ -25,6 +25,7 @@ mod database;
 mod journal;
 mod log;
 mod view;
+mod wal;
 
 mod blobs;
 mod predictions;

@@ -10,7 +10,7 @@
 //! Recovery mode is `TolerateCorruptedTailRecords`: an incomplete last record of the write-ahead log was never
 //! acknowledged and may be dropped, anything else that does not read back is refused. `AbsoluteConsistency`
 //! would refuse to start after every power cut in mid-write; `PointInTime` would silently cut the log at the
-//! first bad byte. What the tolerated tail could still hide, `guard` sees.
+//! first bad byte. What the tolerated tail could still hide, `guard` sees, and `wal` where another log follows.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,6 +32,7 @@ use crate::folder::{Lock, NewLog};
 use crate::guard::{Acknowledged, Guard};
 use crate::log;
 use crate::view;
+use crate::wal;
 
 const META: &str = "meta";
 pub(crate) const LOG: &str = "log";
@@ -108,6 +109,7 @@ impl Database {
         if !path.join("CURRENT").exists() {
             return Err(Error::damaged(path, "the database of the log"));
         }
+        wal::check(&path)?;
         let mut options = options();
         options.enable_statistics();
         options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);

@@ -26,6 +26,7 @@ mod database;
 mod journal;
 mod log;
 mod view;
+mod wal;
 
 mod backup;
 mod blobs;

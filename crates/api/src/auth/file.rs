@@ -117,3 +117,30 @@ fn private() -> fs::OpenOptions {
     options.write(true).create_new(true);
     options
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_was_changed_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.json");
+        let user = User {
+            subject: Subject::parse("01J").unwrap(),
+            name: "ada".into(),
+            roles: [Role::parse("ml").unwrap()].into(),
+            tool: false,
+            token_sha256: Digest::of(b"token"),
+        };
+        write(&path, std::slice::from_ref(&user)).unwrap();
+        assert_eq!(read(&path).unwrap(), [user.clone()]);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("\"ml\"", "\"admin\"")).unwrap();
+        assert_eq!(read(&path).unwrap_err().code(), "USERS_MALFORMED");
+        // As former releases wrote it.
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains("\"check\"")).collect();
+        fs::write(&path, lines.join("\n").replace("],\n}", "]\n}")).unwrap();
+        assert_eq!(read(&path).unwrap(), [user]);
+    }
+}

@@ -147,6 +147,24 @@ fn a_crash_after_any_pass_loses_no_run_and_sends_the_same_attempts_again() {
 }
 
 #[test]
+fn what_is_written_while_the_log_is_verified_is_no_difference() {
+    let database = Arc::new(memory::Embedded::new(PARTITIONS));
+    let mut engine = open(&database);
+    offer(&mut engine, Lane::Triggers, trained("a", "v1"));
+    engine.pass(at(START)).unwrap();
+    let reports = verify(&database);
+    settle(&mut engine);
+    let run = database.run(trigger("a", "v1").run()).unwrap().unwrap();
+    let report = &reports[run.partition as usize];
+    assert!(run.last_seq > report.head.seq, "the run went on");
+    assert_eq!(report.rows_differing(run.partition, &*database).unwrap(), Vec::<String>::new());
+    // The same number of records, and another last one.
+    let mut other = verify(&database).swap_remove(run.partition as usize);
+    other.head.hash = domain::name::Digest::of(b"another record");
+    assert_eq!(other.rows_differing(run.partition, &*database).unwrap().len(), 1);
+}
+
+#[test]
 fn the_view_is_built_again_from_the_log() {
     let database = Arc::new(memory::Embedded::new(PARTITIONS));
     let mut engine = open(&database);

@@ -150,6 +150,56 @@ fn a_torn_tail_is_tolerated_unless_it_was_acknowledged() {
     assert_eq!((error.code(), error.kind()), ("LOG_BEHIND_HEAD", Kind::Damaged), "{error:?}");
 }
 
+/// The write-ahead logs with something in them, oldest first.
+fn write_ahead_logs(folder: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder.join("log")).unwrap().map(|entry| entry.unwrap().path());
+    let is_log = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "log");
+    let mut logs: Vec<PathBuf> = files.filter(is_log).collect();
+    logs.retain(|path| fs::metadata(path).unwrap().len() > 0);
+    logs.sort();
+    logs
+}
+
+/// Where the last piece of a write-ahead log begins: check(4) length(2) kind(1), within blocks of 32 KiB.
+fn last_piece(log: &[u8]) -> usize {
+    let (mut at, mut last) = (0, 0);
+    while at < log.len() {
+        let left = (32 << 10) - at % (32 << 10);
+        if left < 7 {
+            at += left;
+            continue;
+        }
+        last = at;
+        at += 7 + usize::from(u16::from_le_bytes([log[at + 4], log[at + 5]]));
+    }
+    last
+}
+
+#[test]
+fn a_log_behind_which_another_stands_does_not_lose_its_end_unseen() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = samples::open(folder.path()).database();
+    let mut passes = 0;
+    // Until a table of the log is full, so that the next write goes to a new file.
+    while write_ahead_logs(folder.path()).len() < 2 {
+        let mut batch = samples::pass(passes);
+        batch.appends[0].records[0].resize(100 << 10, 1);
+        database.write_sync(&batch).unwrap();
+        passes += 1;
+        assert!(passes < 1_000, "a second file is written");
+    }
+    drop(database);
+    let older = write_ahead_logs(folder.path()).remove(0);
+    let mut bytes = fs::read(&older).unwrap();
+    let last = last_piece(&bytes);
+    bytes[last + 5] ^= 0x80;
+    fs::write(&older, &bytes).unwrap();
+    assert_eq!(refusal(folder.path()).code(), "DATA_DAMAGED");
+    bytes[last + 5] ^= 0x80;
+    fs::write(&older, &bytes).unwrap();
+    assert_eq!(samples::open(folder.path()).database().end(0).unwrap(), samples::end_after(passes));
+}
+
 #[test]
 fn an_older_or_other_log_under_the_same_head_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use super::place::{Place, Server};
 
 const MODEL: &str = "flights-drained";
 /// How long a step of a run may take to come.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// A server with a run whose staging has just begun; it takes seconds.
 fn with_work_under_way(place: &Place) -> (Server, String, String, String) {

@@ -277,10 +277,10 @@ mod tests {
         assert!(!full.good && full.hint.is_some(), "{full:?}");
         let token = data.path().join("kill.token");
         std::fs::write(&token, "secret").unwrap();
-        std::fs::set_permissions(&token, PermissionsExt::from_mode(0o640)).unwrap();
+        std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o640)).unwrap();
         let found = rights(data.path());
         assert!(!found[0].good && found[0].found.contains("640"), "{found:?}");
-        std::fs::set_permissions(&token, PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
         assert!(rights(data.path())[0].good);
     }
 

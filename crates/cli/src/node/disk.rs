@@ -75,11 +75,16 @@ impl Disk {
 
     /// What a caller is told while decisions are suspended.
     pub fn suspended(&self) -> Option<NotSubmitted> {
-        let free = self.free_bytes.load(Relaxed) >> 20;
-        let reserve = self.reserve_bytes >> 20;
-        let text =
-            format!("the data folder's disk has {free} MiB left, fewer than the reserve of {reserve} MiB");
-        self.is_low().then(|| NotSubmitted::Suspended { code: DISK_FULL, text, hint: HINT })
+        if !self.is_low() {
+            return None;
+        }
+        let (free, reserve) = (self.free_bytes() >> 20, self.reserve_bytes >> 20);
+        let text = if self.has_failed() {
+            format!("a write found no room on the data folder's disk, which has {free} MiB left")
+        } else {
+            format!("the data folder's disk has {free} MiB left, fewer than the reserve of {reserve} MiB")
+        };
+        Some(NotSubmitted::Suspended { code: DISK_FULL, text, hint: HINT })
     }
 
     pub fn free_bytes(&self) -> u64 {

@@ -13,6 +13,9 @@ const DEPTH_MAX: usize = 8;
 /// Numbers kept of one tensor.
 pub(crate) const NUMBERS_MAX: usize = 1_024;
 
+/// Numbers for which room is made at once.
+const NUMBERS_EXPECTED: usize = 32;
+
 /// The numbers of one tensor in row-major order; a boolean is 0 or 1.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Elements {
@@ -28,6 +31,9 @@ impl Elements {
     }
 
     fn push(&mut self, number: f64) {
+        if self.first.is_empty() {
+            self.first.reserve(NUMBERS_EXPECTED);
+        }
         if self.first.len() < NUMBERS_MAX {
             self.first.push(number);
         }

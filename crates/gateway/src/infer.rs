@@ -71,19 +71,20 @@ where
     let mut serving = target.serving.load_full();
     let asked = protocol::read(body, id_of(headers), parameter_of(&serving))?;
     let key = key(&serving, headers, &asked);
-    let mut led = choose(&serving, target, &key)?;
+    let mut led = choose(&serving, target, key)?;
     let mut told = ask(shared, target, led, &asked.body).await;
     if matches!(told.result, Err(Failure::Fault(Fault::Gone))) {
         let newer = target.serving.load_full();
         if !Arc::ptr_eq(&newer, &serving) {
             shared.counts.rerouted.fetch_add(1, Relaxed);
             serving = newer;
-            led = choose(&serving, target, &key)?;
+            led = choose(&serving, target, key)?;
             told = ask(shared, target, led, &asked.body).await;
         }
     }
     let request_id = HeaderValue::from_str(&asked.id).ok();
-    let mut answer = finish(shared, target, &serving, led, asked, &key, told);
+    let unit = unit(key);
+    let mut answer = finish(shared, target, &serving, led, asked, unit, told);
     let headers = answer.headers_mut();
     headers.insert(RELEASE, led.version.clone());
     headers.insert(GENERATION, serving.generation.clone());
@@ -135,13 +136,13 @@ fn parameter_of(serving: &Serving) -> Option<&str> {
 }
 
 /// What the caller is drawn by: what keeps it with one release, or the request's id where that is missing.
-fn key(serving: &Serving, headers: &HeaderMap, asked: &Asked) -> Vec<u8> {
+fn key<'a>(serving: &Serving, headers: &'a HeaderMap, asked: &'a Asked) -> &'a [u8] {
     let sticky = match serving.sticky() {
-        Sticky::Header(name) => headers.get(&**name).map(|value| value.as_bytes().to_vec()),
-        Sticky::Parameter(_) => asked.sticky.clone(),
+        Sticky::Header(name) => headers.get(&**name).map(HeaderValue::as_bytes),
+        Sticky::Parameter(_) => asked.sticky.as_deref(),
         Sticky::None => None,
     };
-    sticky.unwrap_or_else(|| asked.id.as_bytes().to_vec())
+    sticky.unwrap_or(asked.id.as_bytes())
 }
 
 fn choose<'a>(serving: &'a Serving, target: &Target, key: &[u8]) -> Result<&'a Led, Refusal> {
@@ -207,7 +208,7 @@ fn finish(
     serving: &Serving,
     led: &Led,
     asked: Asked,
-    key: &[u8],
+    unit: u64,
     told: Told,
 ) -> Answer {
     let is_error = told.result.as_ref().map_or(true, |reply| reply.status.is_server_error());
@@ -226,7 +227,7 @@ fn finish(
         at: instant::now(),
         bundle: led.release.bundle,
         generation: serving.effective.generation,
-        unit: unit(key),
+        unit,
         latency_us: told.latency_us,
         error: is_error,
         features: asked.features,

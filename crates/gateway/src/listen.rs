@@ -253,6 +253,8 @@ async fn connection(
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
+        // Head and body of a small answer are copied together: cheaper than to have the kernel gather them.
+        .writev(false)
         .serve_connection(TokioIo::new(stream), answers);
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {

@@ -83,6 +83,8 @@ async fn connection(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_millis(server.limits().head_timeout_ms))
+            // Head and body of a small answer are copied together: cheaper than to have the kernel gather them.
+            .writev(false)
             .serve_connection(TokioIo::new(stream), service)
     );
     let ended = tokio::select! {

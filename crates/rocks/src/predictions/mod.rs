@@ -28,7 +28,8 @@ use domain::time::Timestamp;
 use engine::port::predictions::{self, Error, Label, Prediction};
 use rocksdb::compaction_filter::Decision;
 use rocksdb::{
-    Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRecoveryMode, Options, WriteBatch, WriteOptions,
+    Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRecoveryMode, MemtableFactory, Options, SliceTransform,
+    WriteBatch, WriteOptions,
 };
 
 use crate::bytes::Malformed;
@@ -44,6 +45,8 @@ const REQUESTS: &str = "requests";
 const NAMES: &str = "names";
 
 const BLOCK_CACHE_BYTES: usize = 64 << 20;
+/// Buckets of the requests in memory: about as many as there are requests before they are written out.
+const REQUEST_BUCKETS: usize = 1 << 19;
 /// Tables are rewritten at least so often, which is when swept request rows go.
 const REWRITE_EVERY_S: u64 = 24 * 3600;
 
@@ -72,6 +75,8 @@ impl Predictions {
         // Nothing here was promised: the last good prefix is the best there is.
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         options.set_atomic_flush(true);
+        // One thread writes; tables in memory that are found by hash bear no more.
+        options.set_allow_concurrent_memtable_write(false);
         let db = DB::open_cf_descriptors(&options, path, families(&horizon))
             .map_err(|error| opening(path, error))?;
         let names = Names::read(&db, family(&db, NAMES))?;
@@ -232,6 +237,9 @@ fn families(horizon: &Arc<AtomicU64>) -> Vec<ColumnFamilyDescriptor> {
         options
     };
     let mut requests = tabled();
+    // Nobody asks for requests in their order, so they are found by hash while they are in memory.
+    requests.set_prefix_extractor(SliceTransform::create_noop());
+    requests.set_memtable_factory(MemtableFactory::HashLinkList { bucket_count: REQUEST_BUCKETS });
     // Most request ids are new: a filter in the memtable answers that without a search.
     requests.set_memtable_prefix_bloom_ratio(0.1);
     requests.set_memtable_whole_key_filtering(true);

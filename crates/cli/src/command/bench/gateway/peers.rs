@@ -2,8 +2,9 @@
 //! with one release, the path led to that release, connections to the model server that stay open, and a line in a
 //! log for each request.
 //!
-//! In their favour: their lines hold no features and no prediction, for which they would have to read the bodies; the
-//! log is written in blocks (nginx) and never looked up again; both run as many workers as the machine has cores.
+//! Their lines hold the request's body, since a prediction log without features is none; what was predicted they cannot
+//! log. In their favour: the log is written in blocks (nginx) and never looked up again, a table is never changed, and
+//! both run as many workers as the machine has cores.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -14,6 +15,9 @@ use std::time::{Duration, Instant};
 use super::models::{CANDIDATE, Models, STICKY};
 use super::process::{command, free_address};
 use super::{Subject, cpu};
+
+/// Bytes of a body that a line of haproxy's log holds.
+const BODY_BYTES_MAX: usize = 1_024;
 
 const START_WAIT_MAX: Duration = Duration::from_secs(5);
 const START_LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -125,7 +129,7 @@ pid nginx.pid;
 error_log error.log error;
 events {{ worker_connections 4096; }}
 http {{
-  log_format prediction '$msec $request_id $http_{sticky} $release $status $request_time $upstream_response_time';
+  log_format prediction escape=json '$msec $request_id $http_{sticky} $release $status $request_time $upstream_response_time $request_body';
   access_log access.log prediction buffer=64k flush=1s;
   client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
   split_clients $http_{sticky} $release {{ {share}% {candidate}; * {stable}; }}
@@ -153,11 +157,11 @@ fn haproxy(models: &Models, address: SocketAddr, upstream: SocketAddr) -> String
         r#"global
   nbthread {threads}
   maxconn 4096
-  log stdout format raw local0
+  log stdout len 4096 format raw local0
 defaults
   mode http
   log global
-  log-format "%Ts%ms %ID %[capture.req.hdr(0)] %b %ST %Tr %Tt"
+  log-format "%Ts%ms %ID %[capture.req.hdr(0)] %b %ST %Tr %Tt %[capture.req.hdr(1)]"
   timeout connect 2s
   timeout client 30s
   timeout server 10s
@@ -166,8 +170,11 @@ defaults
 frontend front
   bind {address}
   unique-id-format %[uuid()]
+  option http-buffer-request
   declare capture request len 64
+  declare capture request len {BODY_BYTES_MAX}
   http-request capture req.hdr({STICKY}) id 0
+  http-request capture req.body id 1
   acl candidate req.hdr({STICKY}),crc32,mod(10000) lt {CANDIDATE}
   use_backend candidate if candidate
   default_backend stable

@@ -39,6 +39,8 @@ mod log;
 mod metrics;
 mod refusal;
 
+pub mod decoders;
+
 #[cfg(test)]
 mod tests;
 

@@ -30,6 +30,7 @@ mod blobs;
 mod predictions;
 
 mod bytes;
+pub mod decoders;
 
 pub use blobs::Blobs;
 pub use database::Database;

@@ -3,6 +3,7 @@
 //! **Invariant:** nothing here waits by sleeping a fixed time and hoping: it waits for a condition, with a deadline.
 
 mod asking;
+mod bad_bytes;
 mod bad_input;
 mod callers;
 mod commands;

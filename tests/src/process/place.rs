@@ -243,6 +243,11 @@ impl Server {
         }
     }
 
+    /// Its process, for what the system says of it.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it ended by itself.
     pub(super) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()

@@ -5,13 +5,13 @@
 mod blobs;
 mod events;
 mod health;
-mod page;
+pub(crate) mod page;
 mod run_id;
-mod run_requests;
+pub(crate) mod run_requests;
 mod runs;
 mod schema;
 mod stream;
-mod targets;
+pub(crate) mod targets;
 mod users;
 mod verify;
 mod workflows;

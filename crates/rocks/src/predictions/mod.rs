@@ -15,7 +15,7 @@
 //! the horizon counts as absent and goes at a compaction.
 
 mod names;
-mod rows;
+pub(crate) mod rows;
 mod scan;
 
 use std::collections::HashMap;

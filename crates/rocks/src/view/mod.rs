@@ -6,7 +6,7 @@
 
 mod changes;
 mod keys;
-mod rows;
+pub(crate) mod rows;
 
 use domain::name::{RunId, StreamId, TargetId};
 use engine::port::row::{RunRow, TargetRow};

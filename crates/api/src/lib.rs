@@ -11,6 +11,7 @@
 //! Does not run an engine, open a store or know how either is built: crate `cli` hands the ports over.
 
 pub mod auth;
+pub mod decoders;
 pub mod view;
 
 mod api;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -61,12 +61,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asking<T> {
 /// The whole body, within its bounds.
 pub(crate) async fn bytes(api: &Api, body: Body) -> Result<Bytes, Problem> {
     let most = api.config.body_bytes_max;
+    let too_large = || {
+        let text = format!("expected a body of at most {most} bytes, but it is longer");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", text)
+            .hint("send less at once: events name files by address and digest")
+    };
+    // What says that it is too large is not even read.
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large());
+    }
     match tokio::time::timeout(api.config.body_wait_max, axum::body::to_bytes(body, most)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_too_long(&error) => {
-            let text = format!("expected a body of at most {most} bytes, but it is longer");
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", text))
-        }
+        Ok(Err(error)) if is_too_long(&error) => Err(too_large()),
         Ok(Err(_)) => {
             Err(Problem::new(StatusCode::BAD_REQUEST, "MALFORMED", "expected a whole body, but it broke off"))
         }
@@ -103,11 +109,21 @@ pub(crate) async fn json<T: DeserializeOwned>(
             .field("content-type"));
     }
     let bytes = bytes(api, body).await?;
-    bounded_depth(&bytes)?;
-    let mut reader = serde_json::Deserializer::from_slice(&bytes);
+    parse(&bytes)
+}
+
+/// JSON as one of the views: bounded, each key once, nothing after it.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    bounded_depth(bytes)?;
+    // serde takes a list for an object, by the order of its fields.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        let text = "expected a JSON object, but it is a list";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "MALFORMED", text));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let field = error.path().to_string();
-        let malformed = error.inner().is_syntax() || error.inner().is_eof();
+        let malformed = error.inner().is_syntax() || error.inner().is_eof() || is_repeated_key(error.inner());
         let status = if malformed { StatusCode::BAD_REQUEST } else { StatusCode::UNPROCESSABLE_ENTITY };
         let problem = Problem::new(status, "MALFORMED", error.inner().to_string());
         if malformed || field == "." { problem } else { problem.field(field) }
@@ -116,6 +132,11 @@ pub(crate) async fn json<T: DeserializeOwned>(
         Ok(()) => Ok(value),
         Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, "MALFORMED", error.to_string())),
     }
+}
+
+/// A key twice is no JSON that two readers would understand alike; serde has no kind of its own for it.
+fn is_repeated_key(error: &serde_json::Error) -> bool {
+    error.is_data() && error.to_string().starts_with("duplicate field `")
 }
 
 /// Refuses JSON that nests too deep, before anything parses it.

@@ -92,6 +92,9 @@ impl Finding {
             "TOO_LARGE" | "MODEL_TOO_LARGE" => {
                 ("artifact.uri", "raise `size_max` in the workflow, or make it smaller")
             }
+            "MODEL_TOO_COMPLEX" => {
+                ("artifact.uri", "export the model as fewer nodes: it stands for more than can be read")
+            }
             "URL_REFUSED" => {
                 ("artifact.uri", "put the file where `artifacts.roots` or `artifacts.prefixes` lead")
             }

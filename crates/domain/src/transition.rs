@@ -311,11 +311,7 @@ fn decided<D: Holds>(
 /// What a stream decides, and its state after it; or its refusal.
 type Decides<D> = Result<(Decision<<D as Decider>::Event>, D), Refusal>;
 
-fn decide<D: Holds>(
-    state: &D,
-    input: &D::Input,
-    now: Timestamp,
-) -> Result<Decides<D>, IllegalEvent> {
+fn decide<D: Holds>(state: &D, input: &D::Input, now: Timestamp) -> Result<Decides<D>, IllegalEvent> {
     match state.decide(input, now) {
         Ok(decision) => {
             let after = decision.events.iter().try_fold(state.clone(), D::evolve)?;

@@ -9,6 +9,7 @@ pub mod partition;
 
 pub mod chain;
 pub mod code;
+pub mod decoders;
 pub mod desk;
 pub mod embedded;
 pub mod fail;

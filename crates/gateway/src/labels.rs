@@ -11,6 +11,7 @@ use domain::time::Timestamp;
 use engine::port::predictions::Label;
 use hyper::body::Bytes;
 use hyper::http::StatusCode;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -18,6 +19,9 @@ use crate::gateway::Shared;
 use crate::instant;
 use crate::protocol::ID_BYTES_MAX;
 use crate::refusal::{Answer, Refusal, json, text_with_causes};
+
+/// How much is repeated of what was wrong.
+const FOUND_CHARS_MAX: usize = 200;
 
 const HINT: &str =
     "send {\"id\": the request's id, \"label\": a number or boolean, \"time\": RFC 3339 or Unix ms}";
@@ -81,27 +85,47 @@ fn refused(code: &'static str, text: impl Into<String>) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, code, text)
 }
 
+/// One label as it is sent. A key twice is refused: two readers must not take two labels from the same bytes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    #[serde(default, deserialize_with = "as_written")]
+    id: Option<Value>,
+    #[serde(default, deserialize_with = "as_written")]
+    label: Option<Value>,
+    #[serde(default, deserialize_with = "as_written")]
+    value: Option<Value>,
+    #[serde(default, deserialize_with = "as_written")]
+    time: Option<Value>,
+}
+
+/// Tells `null` from nothing, which an `Option` would not.
+fn as_written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
 fn label(target: &TargetId, line: usize, entry: &str, now: Timestamp) -> Result<Label, Refusal> {
     let wrong = |field: Option<&'static str>, what: &str| {
         let subject = field.map_or_else(|| "a label".to_owned(), |field| format!("`{field}`"));
         let text = format!("expected to read {subject} in line {line}, but {what}");
         refused("LABEL_INVALID", text).at(line, field).hint(HINT)
     };
-    let entry: Value =
-        serde_json::from_str(entry).map_err(|error| wrong(None, &format!("it is no JSON: {error}")))?;
-    let Value::Object(entry) = entry else { return Err(wrong(None, "it is no object")) };
-    if let Some(unknown) = entry.keys().find(|key| !["id", "label", "value", "time"].contains(&key.as_str()))
-    {
-        let unknown: String = unknown.chars().take(80).collect();
-        return Err(wrong(None, &format!("`{unknown}` is no field of it")));
+    let is_object = entry.trim_start().starts_with('{');
+    let entry: Entry = serde_json::from_str(entry).map_err(|error| {
+        let found: String = error.to_string().chars().take(FOUND_CHARS_MAX).collect();
+        wrong(None, &if error.is_data() { found } else { format!("it is no JSON: {found}") })
+    })?;
+    // serde takes a list for an object, by the order of its fields.
+    if !is_object {
+        return Err(wrong(None, "it is no object"));
     }
-    let request_id = match entry.get("id") {
+    let request_id = match &entry.id {
         Some(Value::String(id)) if !id.is_empty() && id.len() <= ID_BYTES_MAX => id.clone(),
         Some(Value::String(_)) => return Err(wrong(Some("id"), "it has not 1 to 256 bytes")),
         Some(_) => return Err(wrong(Some("id"), "it is no text")),
         None => return Err(wrong(Some("id"), "it is missing")),
     };
-    let (field, value) = match (entry.get("label"), entry.get("value")) {
+    let (field, value) = match (&entry.label, &entry.value) {
         (Some(value), None) => ("label", value),
         (None, Some(value)) => ("value", value),
         (Some(_), Some(_)) => return Err(wrong(Some("value"), "`label` is there too")),
@@ -115,7 +139,7 @@ fn label(target: &TargetId, line: usize, entry: &str, now: Timestamp) -> Result<
             .ok_or_else(|| wrong(Some(field), "it is out of range"))?,
         _ => return Err(wrong(Some(field), "it is no number or boolean")),
     };
-    let at = match entry.get("time") {
+    let at = match &entry.time {
         None => now,
         Some(Value::Number(ms)) => {
             Timestamp(ms.as_u64().ok_or_else(|| wrong(Some("time"), "it is no count of milliseconds"))?)

@@ -40,6 +40,8 @@ mod metrics;
 mod refusal;
 mod rows;
 
+pub mod decoders;
+
 #[cfg(test)]
 mod tests;
 

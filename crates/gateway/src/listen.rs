@@ -188,12 +188,7 @@ impl Gateway {
     }
 
     async fn killed(&self, target: Arc<Target>, body: &[u8]) -> Result<Answer, Refusal> {
-        let asked = if body.trim_ascii().is_empty() { b"{}" } else { body };
-        let asked: Kill = serde_json::from_slice(asked).map_err(|error| {
-            let text = format!("expected to read the kill, but {error}");
-            Refusal::new(StatusCode::BAD_REQUEST, "MALFORMED", text)
-                .hint("send nothing, or {\"release\": a version or digest, \"reason\": a text}")
-        })?;
+        let asked = Kill::read(body)?;
         let gateway = self.clone();
         let killed = tokio::task::spawn_blocking(move || {
             gateway.kill(&target.id, asked.release.as_deref(), asked.reason.as_deref().unwrap_or_default())
@@ -221,11 +216,30 @@ impl Gateway {
 }
 
 /// What a kill may say.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kill {
+pub(crate) struct Kill {
     release: Option<String>,
     reason: Option<String>,
+}
+
+impl Kill {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, Refusal> {
+        let asked = if body.trim_ascii().is_empty() { b"{}" } else { body.trim_ascii() };
+        let malformed = |why: &str| {
+            Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "MALFORMED",
+                format!("expected to read the kill, but {why}"),
+            )
+            .hint("send nothing, or {\"release\": a version or digest, \"reason\": a text}")
+        };
+        // serde takes a list for an object, by the order of its fields.
+        if !asked.starts_with(b"{") {
+            return Err(malformed("it is no object"));
+        }
+        serde_json::from_slice(asked).map_err(|error| malformed(&error.to_string()))
+    }
 }
 
 fn ready_or_not(ready: bool) -> Answer {

@@ -62,13 +62,8 @@ impl Overrides {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((overrides, vec![])),
             Err(source) => return Err(overrides.io("read", source)),
         };
-        let kept: Kept = serde_json::from_slice(&bytes)
-            .map_err(|source| OverridesError::Form { path: path.clone(), source })?;
-        if kept.form != FORM {
-            return Err(OverridesError::OtherForm { path, found: kept.form });
-        }
-        let read = kept.overrides.iter().map(KeptOverride::read).collect::<Result<_, _>>();
-        Ok((overrides, read.map_err(|source| OverridesError::Name { path, source })?))
+        let kept = parse(&bytes, &path)?;
+        Ok((overrides, kept))
     }
 
     /// Replaces what is kept; on disk when this returns.
@@ -90,6 +85,17 @@ impl Overrides {
     fn io(&self, verb: &'static str, source: std::io::Error) -> OverridesError {
         OverridesError::Io { verb, path: self.folder.join(NAME), source }
     }
+}
+
+/// Reads what a file holds.
+pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Vec<Override>, OverridesError> {
+    let kept: Kept = serde_json::from_slice(bytes)
+        .map_err(|source| OverridesError::Form { path: path.to_owned(), source })?;
+    if kept.form != FORM {
+        return Err(OverridesError::OtherForm { path: path.to_owned(), found: kept.form });
+    }
+    let read = kept.overrides.iter().map(KeptOverride::read).collect::<Result<_, _>>();
+    read.map_err(|source| OverridesError::Name { path: path.to_owned(), source })
 }
 
 #[derive(Serialize, Deserialize)]

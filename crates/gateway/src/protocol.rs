@@ -66,6 +66,10 @@ pub(crate) fn read(
         malformed(text)
             .hint("send a JSON object with `inputs`, each with `name`, `datatype`, `shape`, `data`")
     })?;
+    // serde takes a list for an object, by the order of its fields.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(malformed("expected to infer with a JSON object, but it is a list"));
+    }
     if read.inputs.is_empty() {
         return Err(malformed("expected to infer with inputs, but `inputs` is empty"));
     }

@@ -66,6 +66,12 @@ impl Parameters {
 
 /// Reads a request for `model`. What the request leaves open (which inputs) the model checks.
 pub(crate) fn read_request(body: &[u8], model: &Model) -> Result<Request, CallError> {
+    // serde takes a list for an object, by the order of its fields.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(CallError::Malformed {
+            source: serde::de::Error::custom("expected an object, found a list"),
+        });
+    }
     let body: Body<'_> = serde_json::from_slice(body).map_err(|source| CallError::Malformed { source })?;
     let outputs = body.outputs.as_deref().unwrap_or_default();
     let parameters = std::iter::once(&body.parameters)

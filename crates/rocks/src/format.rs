@@ -19,17 +19,36 @@ pub(crate) fn read(folder: &Path) -> Result<Option<NewLog>, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(Error::Unusable { path, source }),
     };
+    match parse(&text) {
+        Ok(log) => Ok(Some(log)),
+        Err(Unread::Damaged) => {
+            Err(Error::damaged(&path, "a `FORMAT` file with version, log id and partitions"))
+        }
+        Err(Unread::Version { found, by }) => {
+            Err(Error::Version { path: folder.to_owned(), expected: VERSION, found, by })
+        }
+    }
+}
+
+/// Why a text is no `FORMAT` of this version.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    Damaged,
+    Version { found: u32, by: String },
+}
+
+/// Reads the three lines.
+pub(crate) fn parse(text: &str) -> Result<NewLog, Unread> {
     let field = |name| text.lines().find_map(|line: &str| line.strip_prefix(name)?.strip_prefix(' '));
-    let damaged = || Error::damaged(&path, "a `FORMAT` file with version, log id and partitions");
-    let found = field("modelrail-data").and_then(|version| version.parse().ok()).ok_or_else(damaged)?;
+    let found = field("modelrail-data").and_then(|version| version.parse().ok()).ok_or(Unread::Damaged)?;
     // The version comes first: a newer release may write the rest in another way.
     if found != VERSION {
         let by = field("by").unwrap_or("a release that does not name itself").to_owned();
-        return Err(Error::Version { path: folder.to_owned(), expected: VERSION, found, by });
+        return Err(Unread::Version { found, by });
     }
-    let log_id = field("log").and_then(unhex).ok_or_else(damaged)?;
-    let partitions = field("partitions").and_then(|count| count.parse().ok()).ok_or_else(damaged)?;
-    Ok(Some(NewLog { log_id, partitions }))
+    let log_id = field("log").and_then(unhex).ok_or(Unread::Damaged)?;
+    let partitions = field("partitions").and_then(|count| count.parse().ok()).ok_or(Unread::Damaged)?;
+    Ok(NewLog { log_id, partitions })
 }
 
 /// Writes it whole or not at all.

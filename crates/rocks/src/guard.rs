@@ -152,7 +152,7 @@ fn encode(generation: u64, partitions: &[Acknowledged]) -> Vec<u8> {
     slot
 }
 
-fn decode(slot: &[u8]) -> Result<(u64, Vec<Acknowledged>), Malformed> {
+pub(crate) fn decode(slot: &[u8]) -> Result<(u64, Vec<Acknowledged>), Malformed> {
     let mut reader = Reader::new(slot);
     let expected = reader.array::<8>()?;
     let mut ahead = Reader::new(&slot[8..]);

@@ -98,7 +98,7 @@ fn encode(entry: &Entry) -> Vec<u8> {
     out
 }
 
-fn decode(attempt: AttemptId, bytes: &[u8]) -> Result<Entry, Malformed> {
+pub(crate) fn decode(attempt: AttemptId, bytes: &[u8]) -> Result<Entry, Malformed> {
     let mut reader = Reader::new(bytes);
     let kind = reader.byte()?;
     let at = Timestamp(reader.number()?);

@@ -33,6 +33,7 @@ mod blobs;
 mod predictions;
 
 mod bytes;
+pub mod decoders;
 
 pub use backup::{Backup, Backups, Error as BackupError, LogCopy, Lost, Restore, Restored, restore};
 pub use blobs::Blobs;

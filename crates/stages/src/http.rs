@@ -73,6 +73,20 @@ pub(crate) fn client_for(text: &str, timeout: Duration) -> Result<(Client, Url),
     Ok((client, url))
 }
 
+/// Judges an address of the configuration as far as that can be done without asking for its name; the call judges
+/// what the name leads to.
+pub fn check(text: &str) -> Result<(), String> {
+    let url = parse(text).map_err(|error| error.to_string())?;
+    let host = url.host_str().unwrap_or_default();
+    match host.trim_start_matches('[').trim_end_matches(']').parse() {
+        Ok(address) => judge(&url, address),
+        Err(_) if url.scheme() == "http" && host != "localhost" => {
+            Err(format!("expected `https`, but `http` leads outside of this machine, to `{host}`"))
+        }
+        Err(_) => Ok(()),
+    }
+}
+
 /// Reads an address, and refuses what no operator means.
 pub(crate) fn parse(text: &str) -> Result<Url, AddressError> {
     let refused = |why: &str| AddressError::Refused(format!("expected an address to call, but {why}"));
@@ -134,15 +148,29 @@ mod tests {
             "https://[::ffff:169.254.169.254]/",
             "https://0xa9fea9fe/",
             "http://10.0.0.1/",
+            "http://[::ffff:10.0.0.1]/",
+            "http://0xa000001/",
+            "http://167772161/",
+            "https://[::ffff:a9fe:a9fe]/",
+            "https://2852039166/latest",
+            "https://169.254.43518/",
+            "https://[::]/",
+            "https://255.255.255.255/",
+            "https://224.0.0.1/",
+            "https://user:password@models.example/",
+            "https://models.example@169.254.169.254/",
+            "https://",
             "http://0.0.0.0/",
             "http://127.0.0.1/a%2f..%2fb",
             "not an address",
         ] {
             let answer = client_for(refused, Duration::from_secs(1));
             assert!(matches!(answer, Err(AddressError::Refused(_))), "{refused}: {answer:?}");
+            assert!(check(refused).is_err(), "{refused}");
         }
         for good in ["http://127.0.0.1:9/x", "http://127.1/x", "http://[::1]/x", "https://192.0.2.1/x"] {
             assert!(client_for(good, Duration::from_secs(1)).is_ok(), "{good}");
+            assert!(check(good).is_ok(), "{good}");
         }
     }
 

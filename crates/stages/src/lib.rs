@@ -27,6 +27,8 @@ pub mod package;
 pub mod rollout;
 pub mod stage_test;
 
+pub mod decoders;
+
 mod canonical;
 mod evidence;
 mod latencies;

@@ -5,7 +5,7 @@
 
 use domain::evidence::Text;
 
-use crate::problem::{Notes, Place, Problem, code};
+use crate::problem::{Notes, PROBLEMS_MAX, Place, Problem, code};
 use crate::tree::{Entry, Node, Value, shortened};
 
 /// The most characters of a text that is not a definition.
@@ -238,6 +238,8 @@ impl<'a> Fields<'a> {
         self.entries
             .iter()
             .filter(|entry| !self.known.contains(&&*entry.key))
+            // More would not be kept; each costs a look for the nearest name.
+            .take(PROBLEMS_MAX)
             .map(|entry| {
                 let expected = alternatives(self.known.iter().copied());
                 let text = format!("expected {expected}, but found `{}`", shortened(&entry.key));

@@ -3,6 +3,8 @@
 //!
 //! **Invariant:** never deeper than [`DEPTH_MAX`], never more than [`TEXT_BYTES_MAX`] bytes.
 
+use std::collections::BTreeSet;
+
 use granit_parser::{Event, Parser, ScalarStyle, Span, options};
 
 use crate::problem::{Notes, Place, Problem, code};
@@ -139,6 +141,7 @@ impl<'a> Events<'a> {
 
     fn map(&mut self, depth: usize, notes: &mut Notes) -> Result<Vec<Entry>, Problem> {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut keys = BTreeSet::new();
         loop {
             let (event, span) = self.next()?;
             let key_place = place(&span);
@@ -149,9 +152,9 @@ impl<'a> Events<'a> {
             };
             let (event, span) = self.next()?;
             let node = self.node(event, &span, depth + 1, notes)?;
-            if entries.iter().any(|entry| entry.key == key) {
+            if !keys.insert(key.clone()) {
                 let text = format!("expected each key once, but found `{}` again", shortened(&key));
-                notes.problem(Problem::new(code::DUPLICATE, key, text).at(key_place));
+                notes.problem(Problem::new(code::DUPLICATE, shortened(&key), text).at(key_place));
             } else {
                 entries.push(Entry { key, place: key_place, node });
             }

@@ -53,6 +53,10 @@ impl Client {
         Self { http: http(), current, admin: admin.trim().to_owned() }
     }
 
+    pub(super) fn token(&self) -> &str {
+        &self.admin
+    }
+
     /// The answer's status and text, of the first answer that is one.
     fn ask(
         &self,

@@ -4,6 +4,7 @@
 
 mod asking;
 mod backups;
+mod bad_bytes;
 mod bad_input;
 mod callers;
 mod commands;

@@ -303,6 +303,11 @@ impl Server {
         }
     }
 
+    /// Its process, for what the system says of it.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it ended by itself.
     pub(super) fn has_ended(&mut self) -> bool {
         self.ended().is_some()
@@ -316,10 +321,6 @@ impl Server {
     /// Whether it ended by itself, at once.
     pub(super) fn was_aborted(&mut self) -> bool {
         self.ended().is_some_and(|status| status.signal() == Some(SIGABRT))
-    }
-
-    pub(super) fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// `kill -9`.

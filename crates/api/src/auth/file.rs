@@ -40,7 +40,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<User>, Error> {
     parse(&bytes).map_err(|source| Error::Malformed { path: path.to_owned(), source })
 }
 
-fn parse(bytes: &[u8]) -> Result<Vec<User>, Box<dyn std::error::Error + Send + Sync>> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<User>, Box<dyn std::error::Error + Send + Sync>> {
     let listed: Listed = serde_json::from_slice(bytes)?;
     if listed.version != VERSION {
         return Err(format!("expected version {VERSION}, but found {}", listed.version).into());

@@ -12,3 +12,8 @@ mod users;
 pub use users::{ADMIN_TOKEN_FILE, Error, NewToken, User, Users};
 
 pub(crate) use caller::{Caller, require};
+
+/// A list of users, as the file in the data folder holds it.
+pub(crate) fn parse_users(bytes: &[u8]) -> Result<Vec<User>, Box<dyn std::error::Error + Send + Sync>> {
+    file::parse(bytes)
+}

@@ -35,12 +35,12 @@ pub(super) fn bad_cursor() -> Problem {
 }
 
 /// From which record on to read.
-pub(super) fn seq_cursor(text: Option<&str>) -> Result<u64, Problem> {
+pub(crate) fn seq_cursor(text: Option<&str>) -> Result<u64, Problem> {
     text.map_or(Ok(0), |text| text.parse().map_err(|_| bad_cursor()))
 }
 
 /// A record's `seq`, or a moment.
-pub(super) fn upto(text: &str) -> Result<Upto, Problem> {
+pub(crate) fn upto(text: &str) -> Result<Upto, Problem> {
     if let Ok(seq) = text.parse() {
         return Ok(Upto::Seq(seq));
     }

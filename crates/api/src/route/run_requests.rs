@@ -34,7 +34,7 @@ pub(super) async fn request(
     submit::request(&api, &caller, &headers, request).await
 }
 
-fn ask(asked: RunRequest) -> Result<RunAsk, Problem> {
+pub(crate) fn ask(asked: RunRequest) -> Result<RunAsk, Problem> {
     let reason = asked.reason.map(Text::from);
     let reason = || needed("reason", reason.clone());
     let stage = || -> Result<StageName, Problem> {

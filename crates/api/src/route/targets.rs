@@ -161,7 +161,7 @@ async fn request(
     submit::request(&api, &caller, &headers, request).await
 }
 
-fn ask(asked: TargetRequest) -> Result<TargetAsk, Problem> {
+pub(crate) fn ask(asked: TargetRequest) -> Result<TargetAsk, Problem> {
     let reason = Text::from(asked.reason);
     let digest = |field: &str, text: &str| Digest::parse(text).map_err(|why| Problem::bad_id(field, &why));
     let bundle = || digest("bundle", needed("bundle", asked.bundle.as_deref())?);

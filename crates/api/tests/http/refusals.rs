@@ -30,6 +30,21 @@ async fn bad_events_are_refused_with_what_is_wrong() {
         (String::new(), 400, "MALFORMED", None),
         (deep, 400, "TOO_DEEP", None),
         (long, 413, "TOO_LARGE", None),
+        ("[".to_owned(), 400, "MALFORMED", None),
+        (r#"{"id":"1","id":"2"}"#.to_owned(), 400, "MALFORMED", None),
+        (
+            with("version", "v1").replacen("\"version\":", "\"version\":NaN,\"version\":", 1),
+            400,
+            "MALFORMED",
+            None,
+        ),
+        (
+            event("fraud", "v1").replacen("\"id\":", "\"id\":9007199254740993,\"ide\":", 1),
+            422,
+            "WRONG_TYPE",
+            Some("id"),
+        ),
+        (r#"{"id":1e999}"#.to_owned(), 400, "MALFORMED", None),
         (r#"{"specversion":"1.0"}"#.to_owned(), 422, "MISSING", Some("type")),
         (without("artifact"), 422, "MISSING", Some("data.artifact")),
         (with("model", "Fraud"), 422, "OUT_OF_RANGE", Some("data.model")),
@@ -68,6 +83,12 @@ async fn requests_that_cannot_be_understood_name_the_field() {
     let targets = "/v1/targets/fraud@production/requests";
     for (path, body, status, code, field) in [
         (runs.as_str(), "{".to_owned(), 400, "MALFORMED", None),
+        (&runs, String::new(), 400, "MALFORMED", None),
+        (&runs, r#"["pause",null,null,null,null,"x"]"#.to_owned(), 400, "MALFORMED", None),
+        (&runs, r#"{"kind":"pause","kind":"abort","reason":"x"}"#.to_owned(), 400, "MALFORMED", None),
+        (&runs, r#"{"kind":"pause","reason":NaN}"#.to_owned(), 400, "MALFORMED", None),
+        (&runs, r#"{"kind":"pause","reason":"x"} {}"#.to_owned(), 400, "MALFORMED", None),
+        (&runs, "[".repeat(65), 400, "TOO_DEEP", None),
         (&runs, r#"{"kind":"aprove"}"#.to_owned(), 422, "MALFORMED", Some("kind")),
         (&runs, r#"{"kind":"pause","raeson":"x"}"#.to_owned(), 422, "MALFORMED", Some("raeson")),
         (&runs, r#"{"kind":"pause"}"#.to_owned(), 422, "MISSING", Some("reason")),
@@ -252,6 +273,22 @@ async fn bad_questions_are_refused() {
         ("/v1/verify".to_owned(), 405, "NO_SUCH_METHOD"),
     ] {
         assert_eq!(world.get(&path).await.problem(), (status, code.to_owned()), "{path}");
+    }
+    let twins = ["r\u{e9}sum\u{e9}@production", "re\u{301}sume\u{301}@production"];
+    let ids = ["../x", "..\\x", "%2e%2e%2f", "a\0b", "\u{202e}gnp.exe", " ", &"0".repeat(10_000), "-rf"];
+    for id in ids.into_iter().chain(twins) {
+        let escaped: String = id.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        for path in [
+            format!("/v1/runs/{escaped}"),
+            format!("/v1/runs/{escaped}/transitions"),
+            format!("/v1/targets/{escaped}"),
+            format!("/v1/evidence/{escaped}"),
+            format!("/v1/runs?model={escaped}&target={escaped}"),
+        ] {
+            let got = world.get(&path).await;
+            assert_eq!(got.problem(), (400, "BAD_ID".to_owned()), "{path}");
+            assert!(got.text().len() < 1_000, "what is wrong is not repeated in full: {path}");
+        }
     }
     let small = World::with(Config { body_bytes_max: 10, ..Config::default() }).await;
     let got = small.ask("/v1/users", r#"{"name":"somebody","roles":[]}"#).await;

@@ -101,6 +101,20 @@ impl Effective {
         }
     }
 
+    /// Addresses that would never be called are told at the start, not at the first gate.
+    fn check_addresses(&self, problems: &mut Vec<Problem>) {
+        for key in ["notify.webhook", "artifacts.prefixes"] {
+            let Some((value, origin)) = self.values.get(key) else { continue };
+            let one = std::slice::from_ref(value);
+            let values = value.as_array().map_or(one, Vec::as_slice);
+            for address in values.iter().filter_map(Value::as_str).filter(|address| !address.is_empty()) {
+                if let Err(text) = stages::http::check(address) {
+                    problems.push(Problem { key: key.to_owned(), text, origin: origin.clone() });
+                }
+            }
+        }
+    }
+
     /// The typed configuration, or every problem.
     pub fn parse(&self) -> Result<Config, Error> {
         let mut problems = self.problems.clone();
@@ -130,6 +144,7 @@ impl Effective {
             at_least(key, least);
         }
         at_least("server.drain_seconds", 0);
+        self.check_addresses(&mut problems);
         match config {
             Ok(config) if problems.is_empty() => Ok(config),
             Ok(_) => Err(Error::Problems(problems)),
@@ -186,7 +201,8 @@ mod tests {
         effective.merge_file(Path::new("x.toml"), text).unwrap();
         match effective.parse() {
             Err(Error::Problems(problems)) => problems.iter().map(ToString::to_string).collect(),
-            other => panic!("{other:?}"),
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => vec![],
         }
     }
 
@@ -209,6 +225,19 @@ mod tests {
                 "workers.gate (x.toml): expected at least 1, but found 0",
             ]
         );
+    }
+
+    #[test]
+    fn addresses_that_are_never_called_are_told_at_the_start() {
+        let text = "[notify]\nwebhook = \"http://169.254.169.254/\"\n\
+                    [artifacts]\nprefixes = [\"https://models.example/\", \"gopher://x\", \"models\"]\n";
+        let found = problems(text);
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found[0].starts_with("notify.webhook (x.toml): expected an address to call"), "{found:?}");
+        assert!(found[1].contains("its scheme is `gopher`"), "{found:?}");
+        for good in ["", "https://hooks.example/x", "http://127.0.0.1:9/", "http://localhost/"] {
+            assert!(problems(&format!("[notify]\nwebhook = \"{good}\"\n")).is_empty(), "{good}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::request::WorkerAnswer;
 const DONE: u8 = 1;
 const DECLINED: u8 = 2;
 
-pub(super) fn encode(answer: &WorkerAnswer) -> Vec<u8> {
+pub(crate) fn encode(answer: &WorkerAnswer) -> Vec<u8> {
     let (tag, bytes) = match answer {
         WorkerAnswer::Done(outcome) => (DONE, codec::encode_outcome(outcome)),
         WorkerAnswer::Declined(reason) => (DECLINED, reason.as_bytes().to_vec()),
@@ -17,7 +17,7 @@ pub(super) fn encode(answer: &WorkerAnswer) -> Vec<u8> {
     [&[tag], &bytes[..]].concat()
 }
 
-pub(super) fn decode(attempt: &AttemptId, bytes: &[u8]) -> Result<WorkerAnswer, Error> {
+pub(crate) fn decode(attempt: &AttemptId, bytes: &[u8]) -> Result<WorkerAnswer, Error> {
     let corrupt = || Error::Corrupt(attempt.clone());
     match bytes.split_first() {
         Some((&DONE, outcome)) => {

@@ -15,7 +15,7 @@
 //!
 //! Does not carry anything out: the driver does, on threads of its own, and reports `Finished`.
 
-mod answer;
+pub(crate) mod answer;
 
 #[cfg(test)]
 mod tests;

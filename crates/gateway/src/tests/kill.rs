@@ -88,6 +88,8 @@ async fn a_kill_of_what_is_not_there_or_not_understood_changes_nothing() {
         (r#"{"release":"v9"}"#, (404, "RELEASE_UNKNOWN")),
         (r#"{"relase":"v2"}"#, (400, "MALFORMED")),
         ("v2", (400, "MALFORMED")),
+        (r#"["v2"]"#, (400, "MALFORMED")),
+        (r#"{"release":"v9","release":"v2"}"#, (400, "MALFORMED")),
     ] {
         assert_eq!(stage.client.kill(SECRET, body).await.code(), code, "{body}");
     }

@@ -51,6 +51,12 @@ fn a_wrong_label_is_refused_with_its_line_and_field() {
         (r#"{"id":"a","label":1,"time":"yesterday"}"#, "LABEL_INVALID", Some(1), Some("time")),
         (r#"{"id":"a","label":1,"time":-1}"#, "LABEL_INVALID", Some(1), Some("time")),
         (r#"{"id":"a","label":1,"lable":1}"#, "LABEL_INVALID", Some(1), None),
+        (r#"{"id":"a","label":1,"label":0}"#, "LABEL_INVALID", Some(1), None),
+        (r#"{"id":"a","label":1,"id":"b"}"#, "LABEL_INVALID", Some(1), None),
+        (r#"["a",1]"#, "LABEL_INVALID", Some(1), None),
+        (r#"[["a",1]]"#, "LABEL_INVALID", Some(1), None),
+        (r#"{"id":"a","label":NaN}"#, "LABEL_INVALID", Some(1), None),
+        (r#"{"id":"a","label":1e999}"#, "LABEL_INVALID", Some(1), None),
     ];
     let read = |text: &str| crate::labels::read(&target(), text.as_bytes(), 4, Timestamp(1));
     for (text, code, line, field) in cases {

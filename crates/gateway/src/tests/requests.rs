@@ -25,6 +25,8 @@ async fn a_wrong_request_is_refused_with_a_code_and_logged_as_nobodys() {
         ("empty inputs", INFER, r#"{"inputs":[]}"#.to_owned(), (400, "MALFORMED")),
         ("a number as id", INFER, r#"{"id":1,"inputs":[{}]}"#.to_owned(), (400, "MALFORMED")),
         ("an id twice", INFER, r#"{"id":"1","id":"2","inputs":[{}]}"#.to_owned(), (400, "MALFORMED")),
+        ("a list", INFER, r#"["1",[["FP32",[1],[1]]]]"#.to_owned(), (400, "MALFORMED")),
+        ("no number", INFER, r#"{"inputs":[{"data":[NaN]}]}"#.to_owned(), (400, "MALFORMED")),
         ("deep data", INFER, nested, (400, "MALFORMED")),
         ("long id", INFER, long_id, (400, "ID_TOO_LONG")),
         ("too large", INFER, one_row(&"x".repeat(1_000)), (413, "BODY_TOO_LARGE")),

@@ -45,6 +45,7 @@ async fn bodies_that_are_no_request_are_malformed() {
         r#"{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1,4], "data": [Infinity,0,0,0]}]}"#,
         r#"{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1,4], "data": [1e999,0,0,0]}]}"#,
         r#"{"inputs": [], "outputs": ["label"]}"#,
+        r#"[null, [{"name": "features", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}], null, null]"#,
         &deep,
         &nine,
     ];

@@ -15,7 +15,7 @@
 //! the horizon counts as absent and goes at a compaction.
 
 mod names;
-mod rows;
+pub(crate) mod rows;
 mod scan;
 
 use std::collections::HashMap;
@@ -28,8 +28,8 @@ use domain::time::Timestamp;
 use engine::port::predictions::{self, Error, Label, Prediction};
 use rocksdb::compaction_filter::Decision;
 use rocksdb::{
-    Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRecoveryMode, MemtableFactory, Options, SliceTransform,
-    WriteBatch, WriteOptions,
+    Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRecoveryMode, MemtableFactory, Options,
+    SliceTransform, WriteBatch, WriteOptions,
 };
 
 use crate::bytes::Malformed;

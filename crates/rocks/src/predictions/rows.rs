@@ -20,7 +20,7 @@ const SCORE: u8 = 4;
 
 /// What `requests` knows of a request id.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Request {
+pub(crate) enum Request {
     Answered {
         at: Timestamp,
     },
@@ -32,7 +32,7 @@ pub(super) enum Request {
 }
 
 impl Request {
-    pub(super) fn at(self) -> Timestamp {
+    pub(crate) fn at(self) -> Timestamp {
         match self {
             Self::Answered { at } | Self::Waiting { at, .. } => at,
         }
@@ -47,7 +47,7 @@ pub(super) fn encode_request(request: Request) -> Vec<u8> {
     out
 }
 
-pub(super) fn decode_request(bytes: &[u8]) -> Result<Request, Malformed> {
+pub(crate) fn decode_request(bytes: &[u8]) -> Result<Request, Malformed> {
     let mut reader = Reader::new(bytes);
     let at = Timestamp(u64::from_be_bytes(reader.array()?));
     if reader.end().is_ok() {
@@ -56,7 +56,7 @@ pub(super) fn decode_request(bytes: &[u8]) -> Result<Request, Malformed> {
     Ok(Request::Waiting { at, value: f64::from_be_bytes(reader.array()?) })
 }
 
-pub(super) fn decode_value(bytes: &[u8]) -> Result<f64, Malformed> {
+pub(crate) fn decode_value(bytes: &[u8]) -> Result<f64, Malformed> {
     Ok(f64::from_be_bytes(Reader::new(bytes).array()?))
 }
 
@@ -147,7 +147,7 @@ pub(super) fn encode(prediction: &Prediction, bundle: u32) -> Vec<u8> {
 }
 
 /// An empty row to decode into, again and again.
-pub(super) fn blank(target: &TargetId) -> Prediction {
+pub(crate) fn blank(target: &TargetId) -> Prediction {
     Prediction {
         target: target.clone(),
         request_id: String::new(),
@@ -164,7 +164,7 @@ pub(super) fn blank(target: &TargetId) -> Prediction {
 }
 
 /// Decodes over a former row, whose room is used again.
-pub(super) fn decode(
+pub(crate) fn decode(
     row: &mut Prediction,
     place: &[u8],
     bytes: &[u8],

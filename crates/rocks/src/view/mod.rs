@@ -7,7 +7,7 @@
 mod behind;
 mod changes;
 mod keys;
-mod rows;
+pub(crate) mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -143,6 +143,16 @@ pub fn read_trusted(
     read_bundle(blobs, bundle).map_err(broken)
 }
 
+/// Verifies that `key` signed this bundle in an envelope that is at hand.
+pub(crate) fn verify_envelope(envelope: &[u8], bundle: Digest, key: &PublicKey) -> Result<(), BundleError> {
+    sign::verify(envelope, bundle, key).map_err(BundleError::Unsigned)
+}
+
+/// Reads the signature as it stands in a bundle.
+pub(crate) fn parse_signature(bytes: &[u8]) -> Result<Signature, BundleError> {
+    lineage::signature_from_json(bytes)
+}
+
 fn checked(
     blobs: &dyn Blobs,
     what: &'static str,

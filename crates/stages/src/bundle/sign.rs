@@ -175,7 +175,8 @@ pub(super) fn verify_any(
     Err(why)
 }
 
-fn verify(envelope: &[u8], bundle: Digest, key: &PublicKey) -> Result<(), String> {
+/// Verifies that `key` signed this bundle in this envelope.
+pub(super) fn verify(envelope: &[u8], bundle: Digest, key: &PublicKey) -> Result<(), String> {
     let envelope: Envelope = serde_json::from_slice(envelope).map_err(|_| "it is no envelope")?;
     if envelope.payload_type != PAYLOAD_TYPE {
         return Err(format!("it signs a `{}`", envelope.payload_type));

@@ -110,7 +110,11 @@ fn a_part_with_other_bytes_is_never_used() {
     }
     let empty = memory::Blobs::default();
     assert_eq!(read_bundle(&empty, draft.digest).unwrap_err().code(), "BLOB_MISSING");
-    for not_one in [&b"{}"[..], b"", b"[]", br#"{"schemaVersion":2}"#] {
+    let mut twice: Value = serde_json::from_slice(&draft.manifest).unwrap();
+    let again = twice["layers"][0].clone();
+    twice["layers"].as_array_mut().unwrap().push(again);
+    let twice = twice.to_string();
+    for not_one in [&b"{}"[..], b"", b"[]", br#"{"schemaVersion":2}"#, twice.as_bytes()] {
         let digest = empty.put(not_one).unwrap();
         assert_eq!(read_bundle(&empty, digest).unwrap_err().code(), "BUNDLE_UNREADABLE");
     }

@@ -4,7 +4,7 @@
 //! what leaves are counts.
 
 mod drift;
-mod profile;
+pub(crate) mod profile;
 
 use domain::check::Kind;
 use domain::evidence::{Arm, MONITOR_MEASUREMENTS_MAX};

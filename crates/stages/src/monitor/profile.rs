@@ -8,7 +8,7 @@ const BINS_MAX: usize = 1_000;
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Profile {
+pub(crate) struct Profile {
     pub method: String,
     /// Rows that were profiled.
     pub n: u64,
@@ -18,7 +18,7 @@ pub(super) struct Profile {
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Feature {
+pub(crate) struct Feature {
     pub name: String,
     /// Ascending: bin i holds edge i-1 < value <= edge i, the last one the rest.
     pub edges: Vec<f64>,
@@ -27,7 +27,7 @@ pub(super) struct Feature {
 
 impl Profile {
     /// Reads a profile, or says why it is none.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let profile: Self =
             serde_json::from_slice(bytes).map_err(|error| format!("the baseline is no profile: {error}"))?;
         if profile.method != METHOD {

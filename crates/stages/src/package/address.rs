@@ -52,7 +52,7 @@ pub(super) fn locate(address: &str, roots: &[PathBuf]) -> Result<PathBuf, PathEr
 }
 
 /// The path in an address, its escapes undone, without any step upwards.
-fn path_of(address: &str) -> Result<PathBuf, String> {
+pub(super) fn path_of(address: &str) -> Result<PathBuf, String> {
     let rest = address.strip_prefix("file:").ok_or("it is no `file:` address")?;
     let rest = match rest.strip_prefix("//") {
         // An authority: only this machine's.

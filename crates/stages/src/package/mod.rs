@@ -9,6 +9,7 @@
 //! unpickled here.
 
 mod address;
+mod bounds;
 mod change;
 mod fetch;
 mod format;
@@ -18,7 +19,7 @@ mod pickle;
 mod signature;
 
 use domain::evidence::{Arm, Finding, MEASUREMENTS_MAX, Measurement};
-use domain::model::TestFile;
+use domain::model::{Signature, TestFile};
 use domain::name::{CheckName, Digest};
 use domain::work::{self, Outcome, Packed};
 use engine::fail::{self, Point};
@@ -94,6 +95,7 @@ fn pack(
     let model = fetcher.fetch(wanted)?;
     let format = format::detect(&model)?;
     format::allow(format, trained.artifact.format.as_deref(), &order.with.formats)?;
+    bounds::check(&model)?;
     let onnx = onnx::read(&model)?;
     let found = signature::join(&onnx, &trained.signature)?;
     lineage::require(trained, &order.with.require)?;
@@ -149,6 +151,24 @@ fn pack(
     })
 }
 
+/// Whether bytes are a model with a signature that fits; all that is done with them before they are stored.
+pub(crate) fn look(model: &[u8], declared: &Signature) -> bool {
+    let looked = || -> Result<(), Stop> {
+        let format = format::detect(model)?;
+        format::allow(format, None, &[format::Format::Onnx.as_str().into()])?;
+        bounds::check(model)?;
+        let onnx = onnx::read(model)?;
+        signature::join(&onnx, &Signature::default())?;
+        signature::join(&onnx, declared).map(|_| ())
+    };
+    looked().is_ok()
+}
+
+/// Whether a text is an address of a file at all.
+pub(crate) fn is_path(address: &str) -> bool {
+    address::path_of(address).is_ok()
+}
+
 fn measurement(onnx: &onnx::Found, bytes: usize, artifact: Digest) -> Measurement {
     let mut measurement = Measurement::new(name(), METHOD, Arm::Candidate);
     measurement.n = 1;
@@ -163,5 +183,7 @@ fn measurement(onnx: &onnx::Found, bytes: usize, artifact: Digest) -> Measuremen
     measurement
 }
 
+#[cfg(test)]
+mod archive_tests;
 #[cfg(test)]
 mod tests;

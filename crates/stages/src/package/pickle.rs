@@ -9,8 +9,14 @@ use super::{Stop, refuse};
 
 /// Opcodes that are followed in one pickle.
 const OPCODES_MAX: usize = 1_000_000;
-/// Imports that are listed.
-const IMPORTS_MAX: usize = 8;
+/// Imports that are kept.
+pub(super) const IMPORTS_MAX: usize = 64;
+/// Imports that are listed for people.
+const LISTED_MAX: usize = 8;
+/// Characters of one import that are kept.
+const IMPORT_CHARS_MAX: usize = 160;
+/// Bytes of a text that are kept until something takes it.
+const TEXT_BYTES_MAX: usize = 80;
 /// Members of an archive that are looked at.
 const MEMBERS_MAX: usize = 10_000;
 
@@ -23,12 +29,18 @@ pub(super) struct Found {
 }
 
 impl Found {
+    fn import(&mut self, what: String) {
+        if self.imports.len() < IMPORTS_MAX {
+            self.imports.insert(what);
+        }
+    }
+
     pub(super) fn into_stop(self, place: &str) -> Stop {
         if !self.complete && self.imports.is_empty() {
             let text = format!("{place} begins as a pickle and cannot be followed to its end");
             return refuse("PICKLE_UNPARSEABLE", text);
         }
-        let imports: Vec<&str> = self.imports.iter().take(IMPORTS_MAX).map(String::as_str).collect();
+        let imports: Vec<&str> = self.imports.iter().take(LISTED_MAX).map(String::as_str).collect();
         let imports = if imports.is_empty() { "nothing".to_owned() } else { imports.join(", ") };
         let text =
             format!("{place} is a pickle, which runs code when loaded (it imports {imports}): use ONNX");
@@ -114,27 +126,30 @@ fn walk(bytes: &[u8]) -> Found {
     let mut rest = bytes;
     // The texts pushed last: what STACK_GLOBAL takes.
     let mut texts: Vec<String> = Vec::new();
-    for _ in 0..OPCODES_MAX {
+    for followed in 0..OPCODES_MAX {
         let Some((&opcode, after)) = rest.split_first() else { return found };
         let Some(kind) = argument(opcode) else { return found };
         let Some((argument, after)) = take(kind, after) else { return found };
         rest = after;
         match opcode {
             b'.' => {
-                found.complete = true;
+                // A stop with nothing before it has nothing to give: that is a text that begins with a dot.
+                found.complete = followed > 0;
                 return found;
             }
             b'c' | b'i' => {
-                found.imports.insert(String::from_utf8_lossy(argument).trim().replace('\n', "."));
+                let text = String::from_utf8_lossy(&argument[..argument.len().min(IMPORT_CHARS_MAX)]);
+                found.import(text.trim().replace('\n', "."));
             }
             b'X' | 0x8c | 0x8d | b'U' | b'T' => {
                 if texts.len() == 2 {
                     texts.remove(0);
                 }
-                texts.push(String::from_utf8_lossy(argument).chars().take(80).collect());
+                let start = &argument[..argument.len().min(TEXT_BYTES_MAX)];
+                texts.push(String::from_utf8_lossy(start).into_owned());
             }
             0x93 => {
-                found.imports.insert(texts.join("."));
+                found.import(texts.join("."));
             }
             _ => {}
         }

@@ -27,7 +27,7 @@ fn flatten(value: &Value, flat: &mut Vec<f64>) -> bool {
 }
 
 /// What is wrong with an answer to `rows` rows, as a code and words.
-pub(super) fn complaints(body: &Value, signature: &Signature, rows: usize) -> Vec<(&'static str, String)> {
+pub(crate) fn complaints(body: &Value, signature: &Signature, rows: usize) -> Vec<(&'static str, String)> {
     let mut complaints = Vec::new();
     for wanted in &signature.outputs {
         let name = &wanted.name;

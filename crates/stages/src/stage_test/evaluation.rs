@@ -87,6 +87,13 @@ fn ask(subject: &Subject<'_>) -> Result<Option<Answered>, Stop> {
     Ok(Some(answered))
 }
 
+/// Whether a file is a table that a model of this signature can be asked about.
+pub(crate) fn can_be_asked(bytes: &[u8], file: &TestFile, signature: &Signature) -> bool {
+    let Ok(table) = Table::read(bytes, file, signature) else { return false };
+    let rows = table.labels.len();
+    table.request(signature, 0, rows)["inputs"].as_array().is_some_and(|inputs| !inputs.is_empty())
+}
+
 /// The file, as numbers.
 struct Table {
     labels: Vec<bool>,

@@ -5,10 +5,10 @@
 //! **Invariant:** what is tested are the bytes that the bundle's digest names, read and verified here. The bundle is
 //! unloaded when the tests end, however they end.
 
-mod answer;
+pub(crate) mod answer;
 pub mod client;
 mod contract;
-mod evaluation;
+pub(crate) mod evaluation;
 mod latency;
 mod quality;
 mod smoke;

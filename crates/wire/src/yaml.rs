@@ -152,11 +152,11 @@ impl<'a> Events<'a> {
             };
             let (event, span) = self.next()?;
             let node = self.node(event, &span, depth + 1, notes)?;
-            if !keys.insert(key.clone()) {
+            if keys.insert(key.clone()) {
+                entries.push(Entry { key, place: key_place, node });
+            } else {
                 let text = format!("expected each key once, but found `{}` again", shortened(&key));
                 notes.problem(Problem::new(code::DUPLICATE, shortened(&key), text).at(key_place));
-            } else {
-                entries.push(Entry { key, place: key_place, node });
             }
         }
     }

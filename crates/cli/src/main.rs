@@ -31,7 +31,11 @@ use exit::Exit;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> Exit {
+fn main() -> ! {
+    ends().end()
+}
+
+fn ends() -> Exit {
     let arguments = Arguments::parse();
     client::provide_tls();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -168,3 +168,14 @@ fn transition(next: &mut Head, head: &Head, recorded: &Recorded) -> Result<(), S
     next.dispatched = recorded.dispatched;
     Ok(())
 }
+/// A log of one writer ends with the last accepted record. So many behind it that do not follow are damage: either they
+/// or the record before them are not what was written.
+pub fn one_writer_ends(after: u64, losers_at_end: u64) -> Result<(), Stopped> {
+    if losers_at_end == 0 {
+        return Ok(());
+    }
+    let text = format!(
+        "expected the log to end with record {after} or with one that follows it, but {losers_at_end} behind it do not"
+    );
+    Err(Stopped::new(Code::HistoryGap, text))
+}

@@ -76,6 +76,10 @@ impl Log for Database {
         Ok(self.ends()[partition as usize].load(Ordering::Acquire))
     }
 
+    fn has_one_writer(&self) -> bool {
+        true
+    }
+
     fn append(&self, appends: &[Append]) -> Result<(), Error> {
         appends.iter().try_for_each(|append| self.check_partition(append.partition))?;
         match self.write(appends, &[]) {

@@ -59,6 +59,11 @@ fn one(api: &Api, partition: u32) -> Result<PartitionVerified, Problem> {
     let reader = replay::Reader::new(identity, api.ports.parsers);
     match replay::verify(replay::from_log(log, partition), reader) {
         Ok(report) => {
+            if log.has_one_writer()
+                && let Err(error) = report.check_end()
+            {
+                return Ok(broken(partition, &error));
+            }
             let rows_differing = report.rows_differing(partition, &*api.ports.store)?;
             Ok(verified(partition, &report, rows_differing))
         }

@@ -133,7 +133,7 @@ async fn shut_down(node: Node, config: &Config, signals: &mut Signals) -> Exit {
         () = signals.next() => {
             say("cut short: what was acknowledged is kept, what is under way is done again after the next start");
             // Threads of workers would be waited for.
-            std::process::exit(i32::from(Exit::CutShort.code()))
+            Exit::CutShort.end()
         }
     }
 }

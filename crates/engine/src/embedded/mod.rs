@@ -26,6 +26,7 @@ use domain::time::Timestamp;
 use wire::record::Lane;
 
 use self::gathered::Gathered;
+use crate::chain;
 use crate::code::{Code, Stopped, refused};
 use crate::fail::{self, Point};
 use crate::partition::{
@@ -158,6 +159,7 @@ impl Engine {
             let end = self.database.end(partition)?;
             let stopped = |source| Error::Stopped { partition, source };
             self.partitions[index].check_end(end).map_err(stopped)?;
+            let mut losers_at_end = 0;
             loop {
                 let from = self.partitions[index].head().next_offset;
                 let records = self.database.read(partition, from, REBUILD_RECORDS_MAX)?;
@@ -166,7 +168,10 @@ impl Engine {
                 }
                 let mut pass = Gathered::default();
                 for landed in records {
+                    let losers = self.partitions[index].head().losers;
                     pass.take(partition, self.partitions[index].step(Signal::RecordRead(landed)));
+                    let is_loser = self.partitions[index].head().losers > losers;
+                    losers_at_end = if is_loser { losers_at_end + 1 } else { 0 };
                 }
                 if let Some((_, source)) = pass.passed.stopped.pop() {
                     return Err(stopped(source));
@@ -175,6 +180,8 @@ impl Engine {
                 self.write(&pass.batch())?;
                 self.settled(partition);
             }
+            let last = self.partitions[index].head().seq;
+            chain::one_writer_ends(last, losers_at_end).map_err(stopped)?;
         }
         Ok(())
     }

@@ -38,4 +38,9 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     fn end(&self, partition: u32) -> Result<u64, Error>;
     fn append(&self, appends: &[Append]) -> Result<(), Error>;
     fn read(&self, partition: u32, from: u64, records_max: usize) -> Result<Vec<Landed>, Error>;
+    /// Whether only one process at a time can write to it. Such a log ends with a record that was accepted: one at its
+    /// end that does not follow is damage, not somebody's who was replaced.
+    fn has_one_writer(&self) -> bool {
+        false
+    }
 }

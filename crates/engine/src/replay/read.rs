@@ -46,18 +46,29 @@ pub enum Step {
 pub struct Reader {
     identity: Identity,
     head: Head,
+    losers_at_end: u64,
     known: Definitions,
 }
 
 impl Reader {
     /// Stands before the first record.
     pub fn new(identity: Identity, parsers: Parsers) -> Self {
-        Self { identity, head: chain::before_first(identity), known: Definitions::new(parsers) }
+        Self {
+            identity,
+            head: chain::before_first(identity),
+            losers_at_end: 0,
+            known: Definitions::new(parsers),
+        }
     }
 
     /// Of the last accepted record.
     pub fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// Records since the last accepted one, none of which follows it.
+    pub fn losers_at_end(&self) -> u64 {
+        self.losers_at_end
     }
 
     /// The definitions met so far.
@@ -72,12 +83,14 @@ impl Reader {
         let peek = record::peek(bytes).map_err(unreadable)?;
         if !chain::fits(&self.head, &peek).map_err(broken)? {
             self.head.losers += 1;
+            self.losers_at_end += 1;
             self.head.next_offset += 1;
             return Ok(Step::Loser);
         }
         self.known.register(bytes).map_err(unreadable)?;
         let record = record::decode(bytes, &self.known).map_err(unreadable)?;
         let next = chain::follow(&self.head, self.identity, &record, record::hash(bytes)).map_err(broken)?;
+        self.losers_at_end = 0;
         self.head = Head { next_offset: self.head.next_offset + 1, ..next };
         Ok(Step::Accepted(Box::new(record)))
     }

@@ -7,6 +7,7 @@ use wire::record::{Body, Recorded};
 
 use super::{ReadError, Reader, States, Step};
 use crate::DECIDE_REVISION;
+use crate::chain;
 use crate::port::row::{RunRow, TargetRow, Withheld};
 use crate::port::store::{self, Head, Store};
 
@@ -17,6 +18,8 @@ pub const DIFFERENCES_MAX: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Report {
     pub head: Head,
+    /// Records behind the last accepted one, none of which follows it.
+    pub losers_at_end: u64,
     pub transitions: u64,
     /// Inputs decided again.
     pub decided: u64,
@@ -46,6 +49,12 @@ impl Report {
     /// Whether every input of this revision was decided as recorded.
     pub fn is_clean(&self) -> bool {
         self.differences.iter().all(|difference| difference.decide_revision != DECIDE_REVISION)
+    }
+
+    /// Refuses a log of one writer that does not end with an accepted record: nobody else can have written the rest.
+    pub fn check_end(&self) -> Result<(), ReadError> {
+        chain::one_writer_ends(self.head.seq, self.losers_at_end)
+            .map_err(|source| ReadError::Broken { after: self.head.seq, source })
     }
 
     /// The rows of the view that are not what the log folds to, by what they are of; the head among them, when the
@@ -105,6 +114,7 @@ pub fn verify<E: Into<ReadError>>(
     let withheld = states.withheld();
     Ok(Report {
         head,
+        losers_at_end: reader.losers_at_end(),
         transitions,
         decided,
         other_revisions,

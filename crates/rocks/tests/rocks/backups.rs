@@ -18,6 +18,7 @@ const AT: Timestamp = Timestamp(1_763_740_000_000);
 
 fn write(folder: &Path, passes: std::ops::Range<u64>) {
     let database = samples::open(folder).database();
+    samples::complete(&database, passes.start);
     passes.for_each(|pass| database.write_sync(&samples::pass(pass)).unwrap());
 }
 
@@ -100,6 +101,7 @@ fn a_backup_under_load_has_all_that_was_acknowledged_before_it() {
         assert_eq!(landed.bytes, samples::record(0, landed.offset));
     }
     // It goes on as the same log.
+    samples::complete(&database, passes);
     database.write_sync(&samples::pass(passes)).unwrap();
     assert_eq!(opened.log_id(), samples::LOG.log_id);
 }

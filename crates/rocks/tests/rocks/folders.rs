@@ -114,8 +114,10 @@ fn a_folder_of_a_newer_release_names_it_and_is_left_as_it_is() {
 
 #[test]
 fn a_view_of_another_version_is_deleted_and_the_log_is_kept() {
+    const PASSES: u64 = 1_000;
     let folder = tempfile::tempdir().unwrap();
-    written(folder.path(), 0..3);
+    // So many that the view is no longer in memory only.
+    written(folder.path(), 0..PASSES);
     assert!(samples::open(folder.path()).database().head(0).unwrap().is_some());
     let families = ["default", "meta", "log", "view", "journal"];
     let raw =
@@ -124,7 +126,7 @@ fn a_view_of_another_version_is_deleted_and_the_log_is_kept() {
     drop(raw);
     let database = samples::open(folder.path()).database();
     assert_eq!(database.head(0).unwrap(), None, "to be built again from the log");
-    assert_eq!(database.end(0).unwrap(), samples::end_after(3));
+    assert_eq!(database.end(0).unwrap(), samples::end_after(PASSES));
     // Building it again begins at the first record.
     database.write_sync(&Batch { appends: vec![], commits: samples::pass(0).commits }).unwrap();
     assert!(database.head(0).unwrap().is_some());

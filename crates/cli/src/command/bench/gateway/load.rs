@@ -27,7 +27,7 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// One measurement.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Job {
+pub(super) struct Demand {
     pub(super) address: SocketAddr,
     pub(super) path: String,
     pub(super) connections: usize,
@@ -60,10 +60,10 @@ const OVER: u8 = 2;
 /// What the connections share.
 #[derive(Debug)]
 struct Shared {
-    job: Job,
+    demand: Demand,
     asked: Arc<Vec<Asked>>,
     phase: AtomicU8,
-    /// Distinguishes the ids of one job from those of another.
+    /// Distinguishes the ids of one demand from those of another.
     salt: u64,
 }
 
@@ -75,23 +75,23 @@ struct Seen {
     first_failure: Option<String>,
 }
 
-/// Carries a job out: `measuring` is called when the warm-up is over, `wait` until it is to end.
+/// Carries a demand out: `measuring` is called when the warm-up is over, `wait` until it is to end.
 pub(super) fn carry_out(
-    job: Job,
+    demand: Demand,
     asked: Arc<Vec<Asked>>,
     salt: u64,
     measuring: impl FnOnce() -> io::Result<()>,
     wait: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<Outcome> {
-    let shared = Arc::new(Shared { job, asked, phase: AtomicU8::new(WARMING), salt });
-    let threads: Vec<_> = if shared.job.rate.is_some() {
+    let shared = Arc::new(Shared { demand, asked, phase: AtomicU8::new(WARMING), salt });
+    let threads: Vec<_> = if shared.demand.rate.is_some() {
         let thread = |number| {
             std::thread::spawn({
                 let shared = Arc::clone(&shared);
                 move || open(&shared, number)
             })
         };
-        (0..shared.job.connections).map(thread).collect()
+        (0..shared.demand.connections).map(thread).collect()
     } else {
         vec![std::thread::spawn({
             let shared = Arc::clone(&shared);
@@ -160,7 +160,7 @@ impl Shared {
         let asked = &self.asked[number as usize % self.asked.len()];
         text.clear();
         text.extend_from_slice(b"POST ");
-        text.extend_from_slice(self.job.path.as_bytes());
+        text.extend_from_slice(self.demand.path.as_bytes());
         text.extend_from_slice(b" HTTP/1.1\r\n");
         let at = text.len() + asked.number_at;
         text.extend_from_slice(&asked.text);
@@ -175,7 +175,7 @@ impl Shared {
 fn closed(shared: &Arc<Shared>) -> io::Result<Seen> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
-        let connections = shared.job.connections as u64;
+        let connections = shared.demand.connections as u64;
         let asking = |first| tokio::spawn(ask_again(Arc::clone(shared), first, connections));
         let tasks: Vec<_> = (0..connections).map(asking).collect();
         let mut all = Seen::new()?;
@@ -187,7 +187,7 @@ fn closed(shared: &Arc<Shared>) -> io::Result<Seen> {
 }
 
 async fn ask_again(shared: Arc<Shared>, first: u64, step: u64) -> io::Result<Seen> {
-    let mut stream = tokio::net::TcpStream::connect(shared.job.address).await?;
+    let mut stream = tokio::net::TcpStream::connect(shared.demand.address).await?;
     stream.set_nodelay(true)?;
     let (mut seen, mut text, mut answer) = (Seen::new()?, Vec::new(), vec![0; 16 << 10]);
     let mut number = first;
@@ -212,17 +212,17 @@ async fn ask_again(shared: Arc<Shared>, first: u64, step: u64) -> io::Result<See
 }
 
 fn open(shared: &Shared, connection: usize) -> io::Result<Seen> {
-    let mut stream = std::net::TcpStream::connect(shared.job.address)?;
+    let mut stream = std::net::TcpStream::connect(shared.demand.address)?;
     stream.set_nodelay(true)?;
     let (mut seen, mut text, mut answer) = (Seen::new()?, Vec::new(), vec![0; 16 << 10]);
-    let connections = shared.job.connections as f64;
-    let period = connections / shared.job.rate.unwrap_or(1.0);
+    let connections = shared.demand.connections as f64;
+    let period = connections / shared.demand.rate.unwrap_or(1.0);
     let mut due = Instant::now() + Duration::from_secs_f64(period * connection as f64 / connections);
     let mut number = connection as u64;
     let mut draw = Draw(connection as u64 + 1);
     while shared.phase() != OVER {
         shared.write(&mut text, number);
-        number += shared.job.connections as u64;
+        number += shared.demand.connections as u64;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         stream.write_all(&text)?;
         let mut filled = 0;

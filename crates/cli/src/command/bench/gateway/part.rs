@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
-use super::load::{self, Job, Measuring};
+use super::load::{self, Demand, Measuring};
 use super::models::{CANDIDATE, Models, requests};
 use super::{Part, PartArguments};
 
@@ -145,8 +145,8 @@ fn carry_out_jobs(arguments: &PartArguments) -> io::Result<()> {
     let mut lines = lines();
     let mut salt = 0;
     while let Some(line) = lines.next() {
-        let job: Job = serde_json::from_str(&line?).map_err(io::Error::other)?;
-        let seconds = job.seconds;
+        let demand: Demand = serde_json::from_str(&line?).map_err(io::Error::other)?;
+        let seconds = demand.seconds;
         salt += 1;
         let wait = || match seconds {
             Some(seconds) => {
@@ -155,7 +155,7 @@ fn carry_out_jobs(arguments: &PartArguments) -> io::Result<()> {
             }
             None => lines.next().transpose().map(drop),
         };
-        let outcome = load::carry_out(job, Arc::clone(&asked), salt, || say(&Measuring {}), wait)?;
+        let outcome = load::carry_out(demand, Arc::clone(&asked), salt, || say(&Measuring {}), wait)?;
         say(&outcome)?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::load::{Job, Measuring, Outcome};
+use super::load::{Demand, Measuring, Outcome};
 use super::models::{MODEL, Models, TARGET};
 use super::part::{Counts, Listening, Question};
 use super::peers::{self, Peer};
@@ -89,8 +89,8 @@ fn measure_in(arguments: &GatewayArguments, folder: &Path) -> io::Result<Raw> {
     }
     for round in 0..arguments.rounds {
         for running in in_turn(&all, round) {
-            let job = job(running, arguments.connections, None, Some(arguments.seconds));
-            let measured = one(&mut load, server.id(), running, &job)?;
+            let demand = demand(running, arguments.connections, None, Some(arguments.seconds));
+            let measured = one(&mut load, server.id(), running, &demand)?;
             raw.throughput.entry(running.subject).or_default().push(measured);
         }
     }
@@ -100,8 +100,8 @@ fn measure_in(arguments: &GatewayArguments, folder: &Path) -> io::Result<Raw> {
     raw.half_load_rate = rate;
     for round in 0..arguments.rounds {
         for running in in_turn(&all, round) {
-            let job = job(running, OPEN_CONNECTIONS, Some(rate), Some(arguments.seconds));
-            let measured = one(&mut load, server.id(), running, &job)?;
+            let demand = demand(running, OPEN_CONNECTIONS, Some(rate), Some(arguments.seconds));
+            let measured = one(&mut load, server.id(), running, &demand)?;
             raw.half_load.entry(running.subject).or_default().push(measured);
         }
     }
@@ -128,13 +128,13 @@ fn in_turn(all: &[Running], round: usize) -> impl Iterator<Item = &Running> {
     all.iter().cycle().skip(round % all.len().max(1)).take(all.len())
 }
 
-fn job(running: &Running, connections: usize, rate: Option<f64>, seconds: Option<f64>) -> Job {
-    Job { address: running.address, path: running.path.clone(), connections, rate, seconds }
+fn demand(running: &Running, connections: usize, rate: Option<f64>, seconds: Option<f64>) -> Demand {
+    Demand { address: running.address, path: running.path.clone(), connections, rate, seconds }
 }
 
-fn one(load: &mut Process, server: u32, running: &Running, job: &Job) -> io::Result<Measured> {
+fn one(load: &mut Process, server: u32, running: &Running, demand: &Demand) -> io::Result<Measured> {
     let groups = [("load", vec![load.id()]), ("model_server", vec![server]), ("proxy", running.processes())];
-    load.tell(job)?;
+    load.tell(demand)?;
     load.read::<Measuring>()?;
     let before = groups.each_ref().map(|(_, processes)| cpu::used(processes));
     let outcome = load.read::<Outcome>()?;
@@ -151,12 +151,12 @@ fn change_tables(
     running: &mut Running,
     arguments: &GatewayArguments,
 ) -> io::Result<Tables> {
-    let job = job(running, arguments.connections, None, None);
+    let demand = demand(running, arguments.connections, None, None);
     let Kind::Gateway(gateway) = &mut running.kind else {
         return Err(io::Error::other("only a gateway takes tables"));
     };
     let before: Counts = gateway.ask(&Question::Counts)?;
-    load.tell(&job)?;
+    load.tell(&demand)?;
     load.read::<Measuring>()?;
     let after: Counts = gateway.ask(&Question::ChangeTables(arguments.tables))?;
     // Any line ends the load.

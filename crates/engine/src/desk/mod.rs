@@ -7,11 +7,13 @@
 //!                                                                       Acknowledged -> journal: Closed
 //! ```
 //!
-//! Where the engine brings commands again (embedded mode), only the answers are journaled, until it has them.
+//! Where the engine brings commands again (embedded mode), only answers to long work are journaled, until it has
+//! them: what was quick is done again just as quickly.
 //!
-//! **Invariant:** an attempt is begun by this desk only after the journal says so, and its answer is sent only
-//! after the journal has it; a copy of an attempt that was answered gets the same answer, and is not done again.
-//! An attempt that was begun without an answer when the process ended is done again under the same effect key.
+//! **Invariant:** where nobody brings commands again, an attempt is begun by this desk only after the journal says so,
+//! and its answer is sent only after the journal has it; a copy of an attempt that was answered gets the same answer,
+//! and is not done again. An attempt without an answer in the journal when the process ended is done again under the
+//! same effect key.
 //!
 //! Does not carry anything out: the driver does, on threads of its own, and reports `Finished`.
 
@@ -20,7 +22,7 @@ pub(crate) mod answer;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use domain::name::AttemptId;
@@ -30,6 +32,7 @@ use crate::fail::{self, Point};
 use crate::partition::WorkOrder;
 use crate::port::journal::{self, Entry, Journal, State};
 use crate::request::{Report, WorkerAnswer};
+use crate::token::Token;
 
 /// How many attempts wait to be forgotten until there is something to write.
 const FORGOTTEN_MAX: usize = 256;
@@ -40,7 +43,8 @@ pub enum Redelivery {
     /// Nobody: taking it from its topic ended that. What was taken is journaled, and copies of what was closed are
     /// answered for a while.
     Nobody,
-    /// The engine, for as long as it has no answer: only answers on their way to it are journaled.
+    /// The engine, for as long as it has no answer: only answers on their way to it are journaled, and of these only
+    /// what took longer than [`Bounds::journal_from`].
     TheEngine,
 }
 
@@ -57,6 +61,8 @@ pub struct Bounds {
     pub heartbeat_every: Millis,
     /// An answer that is not acknowledged is sent again after this.
     pub resend_after: Millis,
+    /// Where the engine brings commands again, the answer to shorter work is not journaled.
+    pub journal_from: Millis,
     /// How long the journal keeps closed attempts.
     pub journal_retention: Millis,
 }
@@ -70,6 +76,7 @@ impl Default for Bounds {
             begin_within: Millis::seconds(30),
             heartbeat_every: Millis::seconds(2),
             resend_after: Millis::seconds(5),
+            journal_from: Millis::seconds(1),
             journal_retention: Millis::days(1),
         }
     }
@@ -119,13 +126,29 @@ pub struct Desk {
     now: Timestamp,
     /// Taken and not begun, oldest first.
     backlog: VecDeque<(WorkOrder, Timestamp)>,
-    under_way: BTreeMap<AttemptId, WorkOrder>,
-    /// Answered and not acknowledged, and when they were last sent.
-    unacknowledged: BTreeMap<AttemptId, (Report, Timestamp)>,
+    under_way: BTreeMap<AttemptId, UnderWay>,
+    unacknowledged: BTreeMap<AttemptId, Unacknowledged>,
     heartbeat_at: Timestamp,
     swept_at: Timestamp,
     /// What the journal is told next; nothing of an attempt that it is to forget.
     entries: BTreeMap<AttemptId, Option<Entry>>,
+    /// Of whom the journal knows something, where only this desk and former ones of this folder write to it; read when
+    /// it is first asked for.
+    journaled: Option<BTreeSet<AttemptId>>,
+}
+
+/// What was begun.
+#[derive(Debug)]
+struct UnderWay {
+    token: Token,
+    since: Timestamp,
+}
+
+/// An answer that the engine may not have.
+#[derive(Debug)]
+struct Unacknowledged {
+    report: Report,
+    sent_at: Timestamp,
 }
 
 impl Desk {
@@ -141,6 +164,7 @@ impl Desk {
             heartbeat_at: now + bounds.heartbeat_every,
             swept_at: now,
             entries: BTreeMap::new(),
+            journaled: None,
         }
     }
 
@@ -209,8 +233,9 @@ impl Desk {
             Signal::Command(order) => self.take(*order, actions)?,
             Signal::Cancel(attempt) => self.cancel(&attempt, actions)?,
             Signal::Finished { attempt, outcome } => {
-                if let Some(order) = self.under_way.remove(&attempt) {
-                    self.answer(&order, WorkerAnswer::Done(outcome), actions);
+                if let Some(UnderWay { token, since }) = self.under_way.remove(&attempt) {
+                    let took = self.now - since;
+                    self.answer(attempt, token, took, WorkerAnswer::Done(outcome), actions);
                 }
             }
             Signal::Acknowledged(attempt) => self.close(&attempt),
@@ -230,14 +255,14 @@ impl Desk {
         if let Some(Entry { state: State::Answered(bytes) | State::Closed(bytes), .. }) = known {
             let answer = answer::decode(attempt, &bytes)?;
             let report = Report { attempt: attempt.clone(), token: order.token, answer };
-            self.unacknowledged.insert(attempt.clone(), (report.clone(), self.now));
-            actions.push(Action::Send(report));
+            self.send(report, actions);
             return Ok(());
         }
         if self.room() == 0 {
             let reason =
                 format!("{} commands wait or are under way", self.under_way.len() + self.backlog.len());
-            self.answer(&order, WorkerAnswer::Declined(reason.into()), actions);
+            let (attempt, token) = (attempt.clone(), order.token);
+            self.answer(attempt, token, Millis(0), WorkerAnswer::Declined(reason.into()), actions);
             return Ok(());
         }
         fail::at(Point::E1);
@@ -248,13 +273,12 @@ impl Desk {
 
     fn begin(&mut self, actions: &mut Vec<Action>) {
         while self.under_way.len() < self.bounds.pool
-            && let Some((order, _)) = self.backlog.front()
+            && let Some((order, _)) = self.backlog.pop_front()
         {
             let attempt = order.command.attempt.clone();
             self.note(&attempt, State::Begun);
-            let (order, _) = self.backlog.pop_front().expect("it was just looked at");
-            actions.push(Action::Begin(Box::new(order.clone())));
-            self.under_way.insert(attempt, order);
+            self.under_way.insert(attempt, UnderWay { token: order.token, since: self.now });
+            actions.push(Action::Begin(Box::new(order)));
         }
     }
 
@@ -273,19 +297,36 @@ impl Desk {
         Ok(())
     }
 
-    fn answer(&mut self, order: &WorkOrder, answer: WorkerAnswer, actions: &mut Vec<Action>) {
-        let attempt = &order.command.attempt;
+    /// `took` is how long the work of it took.
+    fn answer(
+        &mut self,
+        attempt: AttemptId,
+        token: Token,
+        took: Millis,
+        answer: WorkerAnswer,
+        actions: &mut Vec<Action>,
+    ) {
         fail::at(Point::E4);
-        self.note(attempt, State::Answered(answer::encode(&answer)));
-        let report = Report { attempt: attempt.clone(), token: order.token, answer };
-        self.unacknowledged.insert(attempt.clone(), (report.clone(), self.now));
+        if self.bounds.redelivery == Redelivery::Nobody || took >= self.bounds.journal_from {
+            self.note(&attempt, State::Answered(answer::encode(&answer)));
+        }
+        self.send(Report { attempt, token, answer }, actions);
+    }
+
+    fn send(&mut self, report: Report, actions: &mut Vec<Action>) {
+        let unacknowledged = Unacknowledged { report: report.clone(), sent_at: self.now };
+        self.unacknowledged.insert(report.attempt.clone(), unacknowledged);
         actions.push(Action::Send(report));
     }
 
     fn close(&mut self, attempt: &AttemptId) {
-        if let Some((report, _)) = self.unacknowledged.remove(attempt) {
+        if let Some(Unacknowledged { report, .. }) = self.unacknowledged.remove(attempt) {
             fail::at(Point::E6);
-            self.note(attempt, State::Closed(answer::encode(&report.answer)));
+            let kept = match self.bounds.redelivery {
+                Redelivery::Nobody => answer::encode(&report.answer),
+                Redelivery::TheEngine => vec![],
+            };
+            self.note(attempt, State::Closed(kept));
         }
     }
 
@@ -305,9 +346,10 @@ impl Desk {
         for order in handed_back {
             self.backlog.retain(|(waiting, _)| waiting.command.attempt != order.command.attempt);
             let reason = format!("not begun within {}", self.bounds.begin_within);
-            self.answer(&order, WorkerAnswer::Declined(reason.into()), actions);
+            let WorkOrder { command, token, .. } = order;
+            self.answer(command.attempt, token, Millis(0), WorkerAnswer::Declined(reason.into()), actions);
         }
-        for (report, sent_at) in self.unacknowledged.values_mut() {
+        for Unacknowledged { report, sent_at } in self.unacknowledged.values_mut() {
             if now - *sent_at >= self.bounds.resend_after {
                 *sent_at = now;
                 actions.push(Action::Send(report.clone()));
@@ -341,21 +383,45 @@ impl Desk {
     }
 
     /// What the journal says of the attempt, or will say at the end of this step.
-    fn known(&self, attempt: &AttemptId) -> Result<Option<Entry>, journal::Error> {
-        match self.entries.get(attempt) {
-            Some(entry) => Ok(entry.clone()),
-            None => self.journal.get(attempt),
+    fn known(&mut self, attempt: &AttemptId) -> Result<Option<Entry>, journal::Error> {
+        if let Some(entry) = self.entries.get(attempt) {
+            return Ok(entry.clone());
         }
+        if self.bounds.redelivery == Redelivery::TheEngine && !self.journaled()?.contains(attempt) {
+            return Ok(None);
+        }
+        self.journal.get(attempt)
+    }
+
+    /// Little: answers that were on their way when a process ended, and that this one has not yet forgotten.
+    fn journaled(&mut self) -> Result<&mut BTreeSet<AttemptId>, journal::Error> {
+        if self.journaled.is_none() {
+            self.journaled = Some(self.journal.open()?.into_iter().map(|entry| entry.attempt).collect());
+        }
+        Ok(self.journaled.as_mut().expect("it was just read"))
     }
 
     fn note(&mut self, attempt: &AttemptId, state: State) {
-        let entry = match (self.bounds.redelivery, &state) {
-            (Redelivery::TheEngine, State::Taken | State::Begun) => return,
-            (Redelivery::TheEngine, State::Closed(_)) => None,
-            (Redelivery::TheEngine, State::Answered(_)) | (Redelivery::Nobody, _) => {
-                Some(Entry { attempt: attempt.clone(), state, at: self.now })
+        if self.bounds.redelivery == Redelivery::Nobody {
+            let entry = Entry { attempt: attempt.clone(), state, at: self.now };
+            self.entries.insert(attempt.clone(), Some(entry));
+            return;
+        }
+        match state {
+            State::Taken | State::Begun => {}
+            State::Answered(_) => {
+                let entry = Entry { attempt: attempt.clone(), state, at: self.now };
+                self.entries.insert(attempt.clone(), Some(entry));
+                if let Some(journaled) = &mut self.journaled {
+                    journaled.insert(attempt.clone());
+                }
             }
-        };
-        self.entries.insert(attempt.clone(), entry);
+            State::Closed(_) => {
+                let is_journaled = self.journaled.as_mut().is_none_or(|journaled| journaled.remove(attempt));
+                if is_journaled {
+                    self.entries.insert(attempt.clone(), None);
+                }
+            }
+        }
     }
 }

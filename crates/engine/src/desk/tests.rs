@@ -211,13 +211,22 @@ fn brought_again(journal: &Arc<memory::Journal>) -> Desk {
     Desk::new(bounds, Arc::clone(journal) as Arc<dyn Journal>, START)
 }
 
+/// Of work that took as long as what is journaled.
+fn finish_late(desk: &mut Desk, number: u32) -> Vec<Action> {
+    desk.step(Signal::Tick(START + Bounds::default().journal_from)).unwrap();
+    finish(desk, number)
+}
+
 #[test]
-fn where_the_engine_brings_commands_again_only_answers_are_journaled() {
+fn where_the_engine_brings_commands_again_only_answers_to_long_work_are_journaled() {
     let journal = Arc::new(memory::Journal::default());
     let mut desk = brought_again(&journal);
+    command(&mut desk, 2);
+    finish(&mut desk, 2);
+    assert_eq!(journal.open().unwrap(), [], "done again just as quickly");
     assert_eq!(command(&mut desk, 1), [begin(1)]);
     assert_eq!(journal.open().unwrap(), [], "a crash now costs nothing: the command comes again");
-    let answer = finish(&mut desk, 1);
+    let answer = finish_late(&mut desk, 1);
     let mut restarted = brought_again(&journal);
     assert_eq!(command(&mut restarted, 1), answer, "answered: not done again");
     desk.step(Signal::Acknowledged(attempt(1))).unwrap();
@@ -231,7 +240,7 @@ fn an_answer_that_nobody_asks_for_again_is_forgotten_after_a_while() {
     let journal = Arc::new(memory::Journal::default());
     let mut crashed = brought_again(&journal);
     command(&mut crashed, 1);
-    finish(&mut crashed, 1);
+    finish_late(&mut crashed, 1);
     let mut desk = brought_again(&journal);
     let retention = Bounds::default().journal_retention;
     desk.step(Signal::Tick(START + retention)).unwrap();

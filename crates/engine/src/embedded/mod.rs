@@ -134,7 +134,9 @@ impl Engine {
         let mut partitions = Vec::with_capacity(expected as usize);
         for partition in 0..expected {
             let view: Arc<dyn store::Store> = Arc::clone(&database) as Arc<dyn store::Store>;
-            partitions.push(Partition::open(Config { partition, ..config.clone() }, view)?);
+            let mut machine = Partition::open(Config { partition, ..config.clone() }, view)?;
+            machine.put_rows_off();
+            partitions.push(machine);
         }
         Ok(Self {
             database,
@@ -177,7 +179,8 @@ impl Engine {
                     return Err(stopped(source));
                 }
                 fail::at(Point::K6);
-                self.write(&pass.batch())?;
+                let batch = self.batch(&mut pass)?;
+                self.write(&batch)?;
                 self.settled(partition);
             }
             let last = self.partitions[index].head().seq;
@@ -320,7 +323,7 @@ impl Engine {
             }
         }
         let touched: Vec<u32> = pass.commits.keys().copied().collect();
-        let batch = pass.batch();
+        let batch = self.batch(&mut pass)?;
         if !batch.is_empty() {
             fail::at(Point::K3);
         }
@@ -352,6 +355,17 @@ impl Engine {
                 self.homes.insert(run, partition_of(&order.command.target, self.partitions.len() as u32));
             }
         }
+    }
+
+    /// What the pass writes: all that was decided is read back, so the rows are of what is committed.
+    fn batch(&mut self, pass: &mut Gathered) -> Result<Batch, Error> {
+        for (partition, commit) in &mut pass.commits {
+            self.partitions[*partition as usize].add_rows(commit).map_err(|source| {
+                self.is_poisoned = true;
+                Error::Stopped { partition: *partition, source }
+            })?;
+        }
+        Ok(pass.batch())
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), Error> {

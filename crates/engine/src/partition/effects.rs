@@ -2,10 +2,13 @@
 //!
 //! The same for records of its own, when they are decided, and for those read of others.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use domain::decider::Decider;
 use domain::evidence::Text;
 use domain::name::{AttemptId, RunId, StreamId, TargetId};
+use domain::quarantine::Holds;
 use domain::transition::{Changed, Input, Step, Transition};
 use domain::work::Command;
 use domain::{run, target};
@@ -15,7 +18,7 @@ use super::signal::WorkOrder;
 use super::{Partition, stopped};
 use crate::chain;
 use crate::code::Stopped;
-use crate::fold;
+use crate::fold::{self, Folded};
 use crate::port::row::{RunRow, TargetRow, Withheld};
 use crate::port::store::{Accepted, Commit, RequestRow};
 use crate::request::Request;
@@ -71,8 +74,9 @@ impl Partition {
             }
         }
         let changed = changed.unwrap_or_default();
-        for stream in settled.streams.clone() {
-            match &stream {
+        let streams = std::mem::take(&mut settled.streams);
+        for stream in &streams {
+            match stream {
                 StreamId::Definitions => {
                     let state = changed.definitions.clone().unwrap_or_else(|| {
                         fold::definitions_after(&self.streams.definitions, &transition.steps)
@@ -88,10 +92,10 @@ impl Partition {
                     self.settle_target(&mut settled, target, state, seq, recorded)?;
                 }
             }
-            self.spent.remove(&stream).map_or(Ok(()), |spent| self.keep_spent(&stream, spent))?;
-            self.schedule(&stream)?;
+            self.spent.remove(stream).map_or(Ok(()), |spent| self.keep_spent(stream, spent))?;
+            self.schedule(stream)?;
         }
-        self.note_rows(&settled);
+        settled.streams = streams;
         if let Some(row) = request_row(seq, recorded) {
             settled.requests.push(row);
         }
@@ -113,7 +117,10 @@ impl Partition {
         });
         let before = std::mem::replace(&mut slot.folded, after.clone());
         let (commands, gone) = fold::difference(&before.effects, &after.effects);
-        settled.runs.extend(fold::run_row(partition, &after));
+        if !self.puts_rows_off {
+            settled.runs.extend(fold::run_row(partition, &after));
+        }
+        self.note_withheld_of(StreamId::Run(id), &after);
         let outstanding = fold::commands(&after.effects).next().is_some();
         self.outstand(settled, StreamId::Run(id), commands, gone, outstanding, &recorded.transition);
         Ok(())
@@ -139,7 +146,10 @@ impl Partition {
         for command in &mut commands {
             command.traceparent = command.traceparent.take().or_else(|| trace.clone());
         }
-        settled.targets.extend(fold::target_row(partition, id, &after));
+        if !self.puts_rows_off {
+            settled.targets.extend(fold::target_row(partition, id, &after));
+        }
+        self.note_withheld_of(StreamId::Target(id.clone()), &after);
         let outstanding = fold::commands(&after.effects).next().is_some();
         self.outstand(
             settled,
@@ -178,6 +188,37 @@ impl Partition {
         }
         self.note_rows(&settled);
         Ok(settled)
+    }
+
+    /// Puts off the rows of its commits until [`Self::add_rows`]: for a driver that commits several records at once, and
+    /// only when all that is decided is read back.
+    pub fn put_rows_off(&mut self) {
+        self.puts_rows_off = true;
+    }
+
+    /// Adds the rows of the streams that the commit touches, as they are now.
+    pub fn add_rows(&mut self, commit: &mut Commit) -> Result<(), Stopped> {
+        let partition = self.config.partition;
+        let streams: BTreeSet<&StreamId> = commit.records.iter().flat_map(|record| &record.streams).collect();
+        for stream in streams {
+            match stream {
+                StreamId::Definitions => {}
+                StreamId::Run(run) => {
+                    let slot = self.streams.run(*run).map_err(stopped)?;
+                    commit.runs.extend(fold::run_row(partition, &slot.folded));
+                }
+                StreamId::Target(target) => {
+                    let slot = self.streams.target(target).map_err(stopped)?;
+                    commit.targets.extend(fold::target_row(partition, target, &slot.folded));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note_withheld_of<D: Decider + Holds>(&mut self, stream: StreamId, folded: &Folded<D>) {
+        let withheld = fold::withheld(&*folded.state, folded.parked.as_deref());
+        self.note_withheld(stream, &withheld);
     }
 
     fn note_rows(&mut self, settled: &Settled) {

@@ -108,6 +108,8 @@ pub struct Partition {
     /// The newest that was told.
     monotonic: Millis,
     hindrances: BTreeSet<Hindrance>,
+    /// Whether the driver asks for the rows of its commits.
+    puts_rows_off: bool,
     decide: Decide,
     actions: Vec<Action>,
 }

@@ -85,6 +85,7 @@ impl Partition {
             decide,
             actions: vec![],
             head,
+            puts_rows_off: false,
             config,
             store,
         };

@@ -129,8 +129,8 @@ mod tests {
             ..good.clone()
         };
         insta::assert_snapshot!(text(&VerifyView { good: false, partitions: vec![good, broken, forged] }), @r"
-        PARTITION  RECORDS  LOSERS  DECIDED AGAIN  DIFFERING  VERDICT  HEAD
-        0          120      1       110            0          good     abababababab
+        PARTITION  RECORDS  LOSERS  DECIDED AGAIN  DIFFERING  VERDICT          HEAD
+        0          120      1       110            0          good             abababababab
         1          41       1       110            0          broken
         2          120      1       110            0          chapters differ  abababababab
         partition 0: 3 chapters begin with what the one before ends with

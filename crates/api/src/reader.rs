@@ -1,17 +1,20 @@
 //! Reading streams from the view: records decoded, runs and targets folded up to a record or a moment.
 //!
 //! **Invariant:** a state is folded from recorded events, never from a row. Decoding needs the definitions that
-//! records name; those are kept per partition and read on, so that a definition recorded since is known.
+//! records name; those are kept per partition and read on, so that a definition recorded since is known. A state of
+//! the last chapter is folded from there; an earlier one from the stream's first record.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use domain::chapter::Chaptered;
 use domain::name::{Digest, RunId, StreamId, TargetId};
 use domain::run::Run;
 use domain::target::Target;
 use domain::time::Timestamp;
 use domain::transition::Step;
 use engine::fold;
+use engine::port::row::ChapterAt;
 use engine::port::store::Store;
 use wire::codec::{Definitions, Parsers};
 use wire::record::{self, Body, Recorded};
@@ -99,7 +102,8 @@ impl Reader {
 
     pub(crate) fn run(&self, partition: u32, run: RunId, upto: Upto) -> Result<StateAt<Run>, Problem> {
         let step = |state: &_, steps: &_, now| fold::run_after(state, run, steps, now);
-        self.fold(partition, &StreamId::Run(run), upto, step)
+        let chapter = self.store.run(run)?.and_then(|row| row.chapter);
+        self.fold(partition, &StreamId::Run(run), chapter, upto, step)
     }
 
     pub(crate) fn target(
@@ -110,24 +114,35 @@ impl Reader {
     ) -> Result<StateAt<Target>, Problem> {
         let stream = StreamId::Target(target.clone());
         let step = |state: &_, steps: &_, now| fold::target_after(state, target, steps, now);
-        self.fold(partition, &stream, upto, step)
+        let chapter = self.store.target(target)?.and_then(|row| row.chapter);
+        self.fold(partition, &stream, chapter, upto, step)
     }
 
-    fn fold<S: Default>(
+    /// From the last chapter on, when that is early enough.
+    fn fold<S: Chaptered>(
         &self,
         partition: u32,
         stream: &StreamId,
+        chapter: Option<ChapterAt>,
         upto: Upto,
         step: impl Fn(&Arc<S>, &[Step], Timestamp) -> Arc<S>,
     ) -> Result<StateAt<S>, Problem> {
+        let chapter = match (chapter, upto) {
+            (None, _) => None,
+            (Some(chapter), Upto::Latest) => Some(chapter),
+            (Some(chapter), Upto::Seq(_) | Upto::Moment(_)) => {
+                let first = self.entries(partition, stream, chapter.seq, 1)?;
+                first.first().is_some_and(|entry| upto.includes(entry)).then_some(chapter)
+            }
+        };
         let mut folded = StateAt {
             state: Arc::new(S::default()),
             seq: 0,
-            transitions: 0,
+            transitions: chapter.map_or(0, |chapter| chapter.before),
             updated_at: Timestamp::default(),
             parked: None,
         };
-        let mut from = 0;
+        let mut from = chapter.map_or(0, |chapter| chapter.seq);
         loop {
             let entries = self.entries(partition, stream, from, RECORDS_MAX)?;
             let Some(last) = entries.last().map(|entry| entry.seq) else { return Ok(folded) };
@@ -137,9 +152,16 @@ impl Reader {
                 }
                 let recorded = &entry.recorded;
                 let unread = recorded.unread.iter().find(|(unread, _)| unread == stream);
-                folded.parked = folded.parked.or_else(|| unread.map(|(_, why)| why.clone()));
-                if folded.parked.is_none() {
-                    folded.state = step(&folded.state, &recorded.transition.steps, recorded.now);
+                match unread {
+                    Some((_, why)) => folded.parked = folded.parked.or_else(|| Some(why.clone())),
+                    None => {
+                        let state = step(&folded.state, &recorded.transition.steps, recorded.now);
+                        // A chapter that can be read is all that is needed.
+                        let opens = state.chapter().opened != folded.state.chapter().opened;
+                        if folded.parked.is_none() || opens {
+                            (folded.state, folded.parked) = (state, None);
+                        }
+                    }
                 }
                 folded.seq = entry.seq;
                 folded.transitions += 1;

@@ -6,6 +6,7 @@
 //! **Invariant:** the same log folds to the same state, and the same input on the same state gives the same
 //! decision, on every machine. Nothing here reads a clock, an environment, a file or a hash map.
 
+pub mod chapter;
 pub mod check;
 pub mod decider;
 pub mod definition;

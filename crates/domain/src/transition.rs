@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::chapter::{self, Bounds};
 use crate::decider::{Decider, Decision, IllegalEvent, Tell};
 use crate::definition::{self, Definitions};
 use crate::evidence::Text;
@@ -123,6 +124,10 @@ pub trait Streams {
     fn definitions(&mut self) -> Result<Arc<Definitions>, Self::Error>;
     fn run(&mut self, run: RunId) -> Result<Arc<Run>, Self::Error>;
     fn target(&mut self, target: &TargetId) -> Result<Arc<Target>, Self::Error>;
+    /// When streams are cut into chapters.
+    fn chapters(&self) -> Bounds {
+        Bounds::default()
+    }
 }
 
 /// What a transition leaves behind, by stream; what it did not touch is absent.
@@ -201,6 +206,7 @@ pub fn transact_watched<S: Streams>(
             (step, Err(_)) => steps.push(step),
         }
     }
+    open_chapters(streams.chapters(), &mut steps, &mut changed, now);
     Ok((Transition { steps, refused: None }, changed))
 }
 
@@ -247,6 +253,30 @@ fn one<S: Streams>(
             changed.targets.insert(id.clone(), Arc::new(state));
             Ok((Step::Target { target: id, input, events }, answer))
         }
+    }
+}
+
+/// Cuts the streams that are long and came to rest: the last of what they decided is a chapter.
+fn open_chapters(bounds: Bounds, steps: &mut [Step], changed: &mut Changed, now: Timestamp) {
+    for (id, state) in &mut changed.runs {
+        let Some((carried, opened)) = chapter::begin(&**state, bounds.run_events_max, now) else { continue };
+        *state = carried;
+        let last = steps.iter_mut().rev().find_map(|step| match step {
+            Step::Run { run, events, .. } if run == id => Some(events),
+            Step::Run { .. } | Step::Target { .. } | Step::Definitions { .. } => None,
+        });
+        last.expect("what changed has a step").push(opened);
+    }
+    for (id, state) in &mut changed.targets {
+        let Some((carried, opened)) = chapter::begin(&**state, bounds.target_events_max, now) else {
+            continue;
+        };
+        *state = carried;
+        let last = steps.iter_mut().rev().find_map(|step| match step {
+            Step::Target { target, events, .. } if target == id => Some(events),
+            Step::Run { .. } | Step::Target { .. } | Step::Definitions { .. } => None,
+        });
+        last.expect("what changed has a step").push(opened);
     }
 }
 

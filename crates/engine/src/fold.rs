@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use domain::chapter::Chaptered;
 use domain::decider::Decider;
 use domain::definition;
 use domain::effect::Effect;
@@ -15,7 +16,7 @@ use domain::work::Command;
 
 use wire::record::Recorded;
 
-use crate::port::row::{RunRow, TargetRow, Withheld};
+use crate::port::row::{ChapterAt, RunRow, TargetRow, Withheld};
 
 #[derive(Debug, Clone)]
 pub struct Folded<D: Decider> {
@@ -28,6 +29,8 @@ pub struct Folded<D: Decider> {
     pub transitions: u64,
     /// Why it cannot be folded further, here: this binary cannot read one of its records.
     pub parked: Option<Arc<str>>,
+    /// Where its last chapter begins; nothing in its first.
+    pub chapter: Option<ChapterAt>,
 }
 
 impl<D: Decider> Default for Folded<D> {
@@ -39,12 +42,20 @@ impl<D: Decider> Default for Folded<D> {
             last_seq: 0,
             transitions: 0,
             parked: None,
+            chapter: None,
         }
     }
 }
 
-impl<D: Decider> Folded<D> {
-    /// Adds one record: its events, as `fold` applies them, or none from the first on that cannot be read here.
+impl<D: Chaptered> Folded<D> {
+    /// Before the records from this chapter on, which are all that is needed.
+    pub fn before(chapter: Option<ChapterAt>) -> Self {
+        let transitions = chapter.map_or(0, |chapter| chapter.before);
+        Self { transitions, chapter, ..Self::default() }
+    }
+
+    /// Adds one record: its events, as `fold` applies them, or none from the first on that cannot be read here until
+    /// a chapter begins that can.
     #[must_use]
     pub fn and(
         &self,
@@ -53,24 +64,31 @@ impl<D: Decider> Folded<D> {
         recorded: &Recorded,
         fold: impl FnOnce(&Arc<D>, &[Step], Timestamp) -> Arc<D>,
     ) -> Self {
-        let unread = || recorded.unread.iter().find(|(unread, _)| unread == stream);
-        let parked = self.parked.clone().or_else(|| unread().map(|(_, why)| why.as_str().into()));
-        let Some(why) = parked else {
+        let unread = recorded.unread.iter().find(|(unread, _)| unread == stream);
+        if unread.is_none() {
             let state = fold(&self.state, &recorded.transition.steps, recorded.now);
-            return self.with(state, seq, recorded.now);
-        };
+            if self.parked.is_none() || self.opens_chapter(&state) {
+                return self.with(state, seq, recorded.now);
+            }
+        }
+        let parked = self.parked.clone().or_else(|| unread.map(|(_, why)| why.as_str().into()));
         // Nobody can tell what is outstanding.
-        let state = Arc::clone(&self.state);
-        let (effects, updated_at, transitions) = (Arc::default(), recorded.now, self.transitions + 1);
-        Self { state, effects, updated_at, last_seq: seq, transitions, parked: Some(why) }
+        let (effects, state) = (Arc::default(), Arc::clone(&self.state));
+        let (updated_at, transitions, chapter) = (recorded.now, self.transitions + 1, self.chapter);
+        Self { state, effects, updated_at, last_seq: seq, transitions, parked, chapter }
+    }
+
+    fn opens_chapter(&self, after: &D) -> bool {
+        after.chapter().opened != self.state.chapter().opened
     }
 
     /// Adds one record whose events gave `state`.
     #[must_use]
     pub fn with(&self, state: Arc<D>, seq: u64, now: Timestamp) -> Self {
         let effects = Arc::new(state.effects());
-        let (transitions, parked) = (self.transitions + 1, self.parked.clone());
-        Self { state, effects, updated_at: now, last_seq: seq, transitions, parked }
+        let opened = self.opens_chapter(&state).then_some(ChapterAt { seq, before: self.transitions });
+        let (transitions, chapter) = (self.transitions + 1, opened.or(self.chapter));
+        Self { state, effects, updated_at: now, last_seq: seq, transitions, parked: None, chapter }
     }
 }
 
@@ -114,11 +132,17 @@ pub fn definitions_after(
     state
 }
 
-fn after<'a, D: Holds>(state: &Arc<D>, events: impl Iterator<Item = &'a D::Event>, now: Timestamp) -> Arc<D>
+/// What a chapter carries replaces all before it, so folding may begin there, within a record too.
+fn after<'a, D: Holds + Chaptered>(
+    state: &Arc<D>,
+    events: impl Iterator<Item = &'a D::Event> + Clone,
+    now: Timestamp,
+) -> Arc<D>
 where
     D::Event: 'a,
 {
-    let mut events = events.peekable();
+    let begins = events.clone().enumerate().filter(|(_, event)| D::carried_by(event).is_some()).last();
+    let mut events = events.skip(begins.map_or(0, |(place, _)| place)).peekable();
     if events.peek().is_none() {
         return Arc::clone(state);
     }
@@ -180,6 +204,7 @@ pub fn run_row(partition: u32, folded: &Folded<Run>) -> Option<RunRow> {
         outstanding: commands(&folded.effects).count() as u32,
         wake_at: moments(&folded.effects).map(|(at, _)| at).min(),
         withheld: withheld(&*folded.state, folded.parked.as_deref()),
+        chapter: folded.chapter,
     })
 }
 
@@ -200,6 +225,7 @@ pub fn target_row(partition: u32, id: &TargetId, folded: &Folded<Target>) -> Opt
         outstanding: commands(&folded.effects).count() as u32,
         wake_at: moments(&folded.effects).map(|(at, _)| at).min(),
         withheld: withheld(&*folded.state, folded.parked.as_deref()),
+        chapter: folded.chapter,
     })
 }
 

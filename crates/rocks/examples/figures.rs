@@ -146,6 +146,7 @@ fn run_row(run: RunId, partition: u32, target: &TargetId, offset: u64) -> RunRow
         outstanding: 1,
         wake_at: Some(Timestamp(offset + 60_000)),
         withheld: Withheld::default(),
+        chapter: None,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use domain::chapter::{self, Chaptered};
 use domain::invariant::{self, Broken};
 use domain::name::{AttemptId, Digest, RunId, StreamId, TargetId, Version};
 use domain::routes::{Generation, RouteTable};
@@ -13,15 +14,18 @@ use domain::weight::Weight;
 use domain::work::Command;
 use domain::{run, target};
 use engine::chain::Identity;
-use engine::fold;
+use engine::fold::{self, Folded};
 use engine::port::log::Log as _;
-use engine::port::row::{RunRow, TargetRow};
+use engine::port::row::{ChapterAt, RunRow, TargetRow};
 use engine::port::store::Store;
-use engine::replay::{self, ReadError, Reader, States};
+use engine::replay::{self, ReadError, Reader, Report, States};
 use engine::request::Request;
-use wire::record::{Body, Lane, Record, Recorded};
+use wire::record::{self, Body, Lane, Record, Recorded};
 
 use crate::disk::Disk;
+
+/// Streams are cut all the time; the first chapters are what whole streams are.
+pub(crate) const CHAPTERS: chapter::Bounds = chapter::Bounds { target_events_max: 12, run_events_max: 8 };
 
 /// One partition, folded.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub(crate) struct Checker {
     parts: Vec<Part>,
     identity: Identity,
     pub(crate) transitions: u64,
+    /// Chapters that were opened.
+    pub(crate) chapters: u64,
     /// When each attempt was last heard of by its desk, in this life of the process.
     pub(crate) heard: BTreeMap<AttemptId, Timestamp>,
     outstanding: BTreeMap<StreamId, Vec<AttemptId>>,
@@ -64,6 +70,7 @@ impl Checker {
             parts: (0..partitions).map(part).collect(),
             identity,
             transitions: 0,
+            chapters: 0,
             heard: BTreeMap::new(),
             outstanding: BTreeMap::new(),
             decided: BTreeSet::new(),
@@ -207,6 +214,8 @@ impl Checker {
         }
         for step in &recorded.transition.steps {
             self.remember(step);
+            self.chapters +=
+                step.event_names().iter().filter(|name| **name == "ChapterOpened").count() as u64;
         }
         let part = &self.parts[index];
         let mut broken = vec![];
@@ -412,7 +421,10 @@ impl Checker {
         views: &[&dyn Store],
     ) -> Result<(), String> {
         let reader = Reader::new(Identity { partition, ..self.identity }, wire::definitions::parsers());
-        let report = replay::verify(records, reader).map_err(|error| chain_of(&error))?;
+        let report = replay::verify_with(records, reader, CHAPTERS).map_err(|error| chain_of(&error))?;
+        if let Some(broken) = report.chapters.broken_first.first() {
+            return Err(format!("a chapter does not begin with what the one before ended with: {broken:?}"));
+        }
         if let Some(difference) = report.differences.first() {
             return Err(format!("decided differently when decided again: {difference:?}"));
         }
@@ -424,9 +436,53 @@ impl Checker {
             if let Some(row) = rows.first() {
                 return Err(format!("the row of {row} is not what the log folds to"));
             }
+            self.begin_at_chapters(partition, *view, &report)?;
         }
         Ok(())
     }
+
+    /// A reader that begins where the view says that the last chapter does comes to the same state.
+    fn begin_at_chapters(&self, partition: u32, view: &dyn Store, report: &Report) -> Result<(), String> {
+        let text = |error: engine::port::store::Error| error.to_string();
+        let known = self.known(partition);
+        for (id, whole) in &report.states.runs {
+            let chapter = view.run(*id).map_err(text)?.and_then(|row| row.chapter);
+            let stream = StreamId::Run(*id);
+            let fold = |state: &_, steps: &[Step], now| fold::run_after(state, *id, steps, now);
+            from_chapter(partition, view, &stream, chapter, known, whole, fold)?;
+        }
+        for (id, whole) in &report.states.targets {
+            let chapter = view.target(id).map_err(text)?.and_then(|row| row.chapter);
+            let stream = StreamId::Target(id.clone());
+            let fold = |state: &_, steps: &[Step], now| fold::target_after(state, id, steps, now);
+            from_chapter(partition, view, &stream, chapter, known, whole, fold)?;
+        }
+        Ok(())
+    }
+}
+
+fn from_chapter<D: Chaptered + PartialEq>(
+    partition: u32,
+    view: &dyn Store,
+    stream: &StreamId,
+    chapter: Option<ChapterAt>,
+    known: &wire::codec::Definitions,
+    whole: &Folded<D>,
+    fold: impl Fn(&Arc<D>, &[Step], Timestamp) -> Arc<D>,
+) -> Result<(), String> {
+    let mut folded = Folded::before(chapter);
+    let from = chapter.map_or(0, |chapter| chapter.seq);
+    let records = view.stream(partition, stream, from, usize::MAX).map_err(|error| error.to_string())?;
+    for (seq, bytes) in records {
+        let record = record::decode(&bytes, known).map_err(|error| error.to_string())?;
+        let Body::Transition(recorded) = record.body else { continue };
+        folded = folded.and(stream, seq, &recorded, &fold);
+    }
+    let same = folded.state == whole.state && folded.chapter == whole.chapter;
+    if !same || folded.transitions != whole.transitions {
+        return Err(format!("{stream} is another when it is read from its last chapter on, {chapter:?}"));
+    }
+    Ok(())
 }
 
 /// A record as a line of the trace.

@@ -208,6 +208,8 @@ pub struct Report {
     /// How the runs stand at the end, counted.
     pub ends: BTreeMap<&'static str, u64>,
     pub transitions: u64,
+    /// Chapters that were opened.
+    pub chapters: u64,
     /// Records that were read and did not fit.
     pub losers: u64,
     /// Appends of which a process did not know whether they landed.

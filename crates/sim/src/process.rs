@@ -14,6 +14,7 @@ use engine::port::store::Embedded;
 use engine::request::{Report, WorkerAnswer};
 use engine::token::Key;
 
+use crate::checker::CHAPTERS;
 use crate::checker::chain_of;
 use crate::disk::Failure;
 use crate::options::{Fault, Sabotage};
@@ -34,7 +35,7 @@ fn config() -> Config {
         key: Key([7; 32]),
         redispatch: Redispatch::All,
         format: Format::default(),
-        bounds: Bounds { streams_cached_max: 4, ..Bounds::default() },
+        bounds: Bounds { streams_cached_max: 4, chapters: CHAPTERS, ..Bounds::default() },
     }
 }
 

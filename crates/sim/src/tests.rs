@@ -64,6 +64,7 @@ impl Sum {
             ("steps", report.steps),
             ("runs", report.runs),
             ("transitions", report.transitions),
+            ("chapters", report.chapters),
             ("losers", report.losers),
             ("doubts", report.doubts),
             ("claims", report.claims),
@@ -126,6 +127,7 @@ fn expect_seen(sum: &Sum, faults: &[Fault]) {
     for end in ["live", "blocked", "failed", "rolled_back", "superseded", "retired", "aborted", "refused"] {
         assert!(sum.ends.contains_key(end), "no run ended `{end}`: {:?}", sum.ends);
     }
+    assert!(sum.counts["chapters"] > sum.seeds, "few chapters were opened: {:?}", sum.counts);
 }
 
 /// Whatever is not planned in a story, and yet must be seen.

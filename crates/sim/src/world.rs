@@ -319,6 +319,7 @@ impl World {
             runs: ends.values().sum(),
             ends,
             transitions: self.checker.transitions,
+            chapters: self.checker.chapters,
             losers: self.checker.losers(),
             doubts: 0,
             claims: 0,

@@ -9,7 +9,7 @@ use axum::routing::post;
 use domain::name::{Digest, StreamId};
 use engine::chain::Identity;
 use engine::port::row::Withheld;
-use engine::replay::{self, ReadError, Report};
+use engine::replay::{self, BrokenChapter, ReadError, Report};
 
 use super::{Access, Route};
 use crate::api::Api;
@@ -50,7 +50,8 @@ async fn verify(State(api): State<Arc<Api>>) -> Result<Json<VerifyView>, Problem
 fn is_good(partition: &PartitionVerified) -> bool {
     let same_revision =
         partition.differences.iter().all(|difference| difference.decide_revision != engine::DECIDE_REVISION);
-    partition.broken.is_none() && partition.rows_differing.is_empty() && same_revision
+    let true_chapters = partition.chapters_broken == 0;
+    partition.broken.is_none() && partition.rows_differing.is_empty() && same_revision && true_chapters
 }
 
 fn one(api: &Api, partition: u32) -> Result<PartitionVerified, Problem> {
@@ -93,6 +94,9 @@ fn verified(partition: u32, report: &Report, rows_differing: Vec<String>) -> Par
                 again: difference.again.clone(),
             })
             .collect(),
+        chapters: report.chapters.compared,
+        chapters_broken: report.chapters.broken,
+        broken_chapters: report.chapters.broken_first.iter().map(broken_chapter).collect(),
         rows_differing,
         withheld: report.withheld.iter().map(withheld).collect(),
         head: Some(report.head.hash).filter(|hash| *hash != Digest([0; 32])).map(|hash| hash.to_string()),
@@ -108,6 +112,15 @@ fn withheld((stream, withheld): &(StreamId, Withheld)) -> String {
         (None, Some(why)) => format!("{stream} is quarantined, {held} inputs are held: {why}"),
         (None, None) => format!("{stream} has {held} held inputs to decide"),
     }
+}
+
+fn broken_chapter(broken: &BrokenChapter) -> String {
+    let BrokenChapter { seq, stream, number, carried, folded } = broken;
+    format!(
+        "chapter {number} of {stream}, in record {seq}, carries {}, but the chapter before folds to {}",
+        carried.short(),
+        folded.short()
+    )
 }
 
 fn broken(partition: u32, error: &ReadError) -> PartitionVerified {
@@ -143,6 +156,9 @@ fn broken(partition: u32, error: &ReadError) -> PartitionVerified {
         other_revisions: 0,
         differing: 0,
         differences: vec![],
+        chapters: 0,
+        chapters_broken: 0,
+        broken_chapters: vec![],
         rows_differing: vec![],
         withheld: vec![],
         head: None,

@@ -1,9 +1,11 @@
 //! The key values of each event of a run.
 
+use domain::chapter::Chaptered;
 use domain::check::Judgement;
 use domain::evidence::Evidence;
 use domain::run::{Event, PolicyTerm, Purpose, WaitFor};
 use domain::verdict::Verdict;
+use wire::codec::{Canonical, state_digest};
 
 use super::Names;
 use super::run::purpose;
@@ -150,8 +152,14 @@ pub(super) fn run_event(event: &Event, names: &Names) -> Values {
         Event::InputReleased { number, input, refused } => {
             new().with("number", number).with("input", input).maybe("refused", refused.as_ref())
         }
+        Event::ChapterOpened { carried, .. } => chapter(new(), &**carried),
         Event::Ended { end, why, .. } => new().with("end", end.as_str()).with("why", why),
     }
+}
+
+/// Which chapter begins, and the digest of what it begins with.
+pub(super) fn chapter(values: Values, carried: &(impl Chaptered + Canonical)) -> Values {
+    values.with("chapter", carried.chapter().number()).digest("carried", &state_digest(carried))
 }
 
 fn wait(on: &WaitFor) -> (&'static str, Option<&str>) {

@@ -92,7 +92,8 @@ fn line(entry: &Entry, event: &Event, names: &Names) -> Option<HistoryLine> {
         Event::QuarantineResolved { by, reason, .. } => {
             HistoryLine { by: Some(names.who(by)), cause: Some(reason.to_string()), ..new("resolved") }
         }
-        Event::RunEntered { .. }
+        Event::ChapterOpened { .. }
+        | Event::RunEntered { .. }
         | Event::QuarantineNoted { .. }
         | Event::InputHeld { .. }
         | Event::InputReleased { .. }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use domain::chapter::Chaptered;
 use domain::evidence::Text;
 use domain::model::{Lineage, Trained};
 use domain::name::{AttemptId, StreamId};
@@ -9,6 +10,7 @@ use domain::run::{self, Leaving, Purpose, Run, Start};
 use domain::time::Timestamp;
 use domain::work::Bundle;
 use engine::port::row::{RunRow, Withheld};
+use wire::codec::state_digest;
 
 use super::stage::stage_view;
 use super::{Names, release_view};
@@ -43,6 +45,12 @@ pub(super) fn withheld_view(withheld: &Withheld) -> Option<WithheldView> {
     (*withheld != Withheld::default()).then_some(WithheldView { quarantined, parked, held })
 }
 
+/// Nothing in the first.
+pub(super) fn chapter_number(state: &impl Chaptered) -> Option<u32> {
+    let chapter = state.chapter();
+    (chapter.opened > 0).then(|| chapter.number())
+}
+
 /// Nothing for a run that has not started.
 pub(crate) fn run_view(at: &StateAt<Run>, names: &Names) -> Option<RunView> {
     let run = &*at.state;
@@ -63,6 +71,8 @@ pub(crate) fn run_view(at: &StateAt<Run>, names: &Names) -> Option<RunView> {
         updated_at: text(at.updated_at),
         seq: at.seq,
         transitions: at.transitions,
+        state_sha256: state_digest(run).hex(),
+        chapter: chapter_number(run),
         source: trained.source.to_string(),
         event_id: trained.id.to_string(),
         owner: trained.owner.as_ref().map(|owner| names.name(owner)),

@@ -5,8 +5,9 @@ use domain::routes::Route;
 use domain::target::{Errand, Target};
 use domain::work::{GatewayObserved, ServerLoaded};
 use engine::port::row::TargetRow;
+use wire::codec::state_digest;
 
-use super::run::{text, withheld_view};
+use super::run::{chapter_number, text, withheld_view};
 use super::stage::finding_view;
 use super::{Names, release_view};
 use crate::reader::StateAt;
@@ -39,6 +40,8 @@ pub(crate) fn target_view(at: &StateAt<Target>, names: &Names) -> Option<TargetV
         target: id.to_string(),
         seq: at.seq,
         transitions: at.transitions,
+        state_sha256: state_digest(target).hex(),
+        chapter: chapter_number(target),
         updated_at: text(at.updated_at),
         live: target.live.as_ref().map(|live| LiveView {
             release: release_view(&live.release),

@@ -4,6 +4,7 @@ use domain::target::Event;
 use domain::work::{GatewayObserved, ServerLoaded};
 
 use super::Names;
+use super::event::chapter;
 use super::values::Values;
 
 pub(super) fn target_event(event: &Event, names: &Names) -> Values {
@@ -61,6 +62,7 @@ pub(super) fn target_event(event: &Event, names: &Names) -> Values {
         Event::InputReleased { number, input, refused } => {
             new().with("number", number).with("input", input).maybe("refused", refused.as_ref())
         }
+        Event::ChapterOpened { carried, .. } => chapter(new(), &**carried),
         Event::QuarantineNoted { run, quarantined } => {
             new().with("run", run).with("quarantined", quarantined)
         }

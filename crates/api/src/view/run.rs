@@ -71,6 +71,11 @@ pub struct RunView {
     pub seq: u64,
     /// How many records touch it, of those that were folded.
     pub transitions: u64,
+    /// SHA-256 of the state's canonical bytes: the same in every binary that folds the same log.
+    pub state_sha256: String,
+    /// Which chapter of its stream it is in; absent in the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chapter: Option<u32>,
     /// Where the event came from: CloudEvents `source` and `id`.
     pub source: String,
     pub event_id: String,

@@ -36,6 +36,11 @@ pub struct TargetView {
     pub seq: u64,
     pub transitions: u64,
     pub updated_at: String,
+    /// SHA-256 of the state's canonical bytes: the same in every binary that folds the same log.
+    pub state_sha256: String,
+    /// Which chapter of its stream it is in; absent in the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chapter: Option<u32>,
     pub live: Option<LiveView>,
     /// What a rollback goes to.
     pub last_good: Option<ReleaseView>,

@@ -30,6 +30,15 @@ pub struct PartitionVerified {
     pub differing: u64,
     /// The first of them.
     pub differences: Vec<DifferenceView>,
+    /// Chapters of runs and targets that were held against the chapter before.
+    #[serde(default)]
+    pub chapters: u64,
+    /// How many of them do not begin with what the one before ends with.
+    #[serde(default)]
+    pub chapters_broken: u64,
+    /// The first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broken_chapters: Vec<String>,
     /// Runs and targets whose row in the view is not what the log folds to. Changes made while verifying may
     /// show here; ask again.
     pub rows_differing: Vec<String>,
@@ -38,7 +47,7 @@ pub struct PartitionVerified {
     pub withheld: Vec<String>,
     /// The hash of the last accepted record.
     pub head: Option<String>,
-    /// A digest of all states at the end.
+    /// A digest of the canonical bytes of all states at the end.
     pub state: Option<String>,
     /// Where the log breaks.
     pub broken: Option<Fault>,

@@ -1,7 +1,6 @@
 //! A run as it was: folded from the log up to a record. Its effects are shown; nothing is sent out.
 
 use api::view::{RunView, TransitionList, TransitionView};
-use domain::name::Digest;
 use serde::Serialize;
 
 use super::{show, timeline};
@@ -14,7 +13,7 @@ use crate::output::{Output, facts};
 #[derive(Debug, Serialize)]
 struct Replayed {
     state: RunView,
-    /// SHA-256 of `state` as compact JSON: two replays that show the same have the same.
+    /// SHA-256 of the state's canonical bytes: two binaries that fold the same log have the same.
     state_sha256: String,
     /// The record that led to it.
     transition: Option<TransitionView>,
@@ -33,8 +32,7 @@ pub(super) async fn replay(
     let query = [("limit", "1".to_owned()), ("cursor", state.seq.to_string())];
     let page: TransitionList = client.get(&format!("{path}/transitions"), &query).await?;
     let transition = page.transitions.into_iter().find(|transition| transition.seq == state.seq);
-    let json = serde_json::to_vec(&state).expect("a view consists of texts and numbers");
-    let replayed = Replayed { state_sha256: Digest::of(&json).hex(), state, transition };
+    let replayed = Replayed { state_sha256: state.state_sha256.clone(), state, transition };
     output.one(&replayed, text)?;
     Ok(Exit::Good)
 }

@@ -113,6 +113,7 @@ pub(super) fn text(view: &RunView) -> String {
             "after record",
             Some(format!("{} at {}, transition {}", view.seq, view.updated_at, view.transitions)),
         ),
+        ("chapter", view.chapter.map(|chapter| chapter.to_string())),
         ("event", Some(format!("{} {}", view.source, view.event_id))),
         ("owner", view.owner.clone()),
         ("risk tier", view.risk_tier.clone()),

@@ -114,6 +114,7 @@ fn text(view: &TargetView) -> String {
         ("frozen", frozen),
         ("withheld", view.withheld.as_ref().map(withheld)),
         ("after record", Some(format!("{} at {}", view.seq, view.updated_at))),
+        ("chapter", view.chapter.map(|chapter| chapter.to_string())),
     ]);
     let mut line = |line: String| {
         text.push_str(&plain(&line));

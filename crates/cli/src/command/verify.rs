@@ -27,6 +27,7 @@ fn text(view: &VerifyView) -> String {
     for partition in &view.partitions {
         let verdict = match (&partition.broken, partition.rows_differing.is_empty(), partition.differing) {
             (Some(_), ..) => "broken",
+            _ if partition.chapters_broken > 0 => "chapters differ",
             (None, false, _) => "view differs",
             (None, true, 0) => "good",
             (None, true, _) if view.good => "good, older revisions differ",
@@ -54,6 +55,13 @@ fn text(view: &VerifyView) -> String {
                     difference.seq, difference.input
                 ),
             );
+        }
+        for chapter in &partition.broken_chapters {
+            note(partition, chapter);
+        }
+        if partition.chapters > 0 && partition.chapters_broken == 0 {
+            let chapters = partition.chapters;
+            note(partition, &format!("{chapters} chapters begin with what the one before ends with"));
         }
         for stream in &partition.withheld {
             note(partition, stream);
@@ -87,6 +95,9 @@ mod tests {
             other_revisions: 0,
             differing: 0,
             differences: vec![],
+            chapters: 3,
+            chapters_broken: 0,
+            broken_chapters: vec![],
             rows_differing: vec![],
             withheld: vec!["run 01KA is quarantined, 2 inputs are held: Report failed".into()],
             head: Some("ab".repeat(32)),
@@ -105,16 +116,27 @@ mod tests {
             partition: 1,
             records: 41,
             head: None,
+            chapters: 0,
             withheld: vec![],
             broken: Some(fault),
             ..good.clone()
         };
-        insta::assert_snapshot!(text(&VerifyView { good: false, partitions: vec![good, broken] }), @r"
-        PARTITION  RECORDS  LOSERS  DECIDED AGAIN  DIFFERING  VERDICT  HEAD
-        0          120      1       110            0          good     abababababab
+        let forged = PartitionVerified {
+            partition: 2,
+            chapters_broken: 1,
+            broken_chapters: vec!["chapter 2 of flights@production, in record 9, carries ab".into()],
+            withheld: vec![],
+            ..good.clone()
+        };
+        insta::assert_snapshot!(text(&VerifyView { good: false, partitions: vec![good, broken, forged] }), @r"
+        PARTITION  RECORDS  LOSERS  DECIDED AGAIN  DIFFERING  VERDICT          HEAD
+        0          120      1       110            0          good             abababababab
         1          41       1       110            0          broken
+        2          120      1       110            0          chapters differ  abababababab
+        partition 0: 3 chapters begin with what the one before ends with
         partition 0: run 01KA is quarantined, 2 inputs are held: Report failed
         partition 1: HISTORY_GAP: failed to accept the record after 41 (hint: restore the log)
+        partition 2: chapter 2 of flights@production, in record 9, carries ab
         the log is broken
         ");
     }

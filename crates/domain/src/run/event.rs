@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::input::{Input, Start};
-use super::state::{End, Purpose, WaitFor};
+use super::state::{End, Purpose, Run, WaitFor};
 use crate::check::Judgement;
 use crate::evidence::{BlobRef, Evidence, Text};
 use crate::model::Release;
@@ -283,6 +283,11 @@ pub enum Event {
         input: Text,
         refused: Option<Text>,
     },
+    /// A chapter begins with all that is true: what stands before need not be read to go on.
+    ChapterOpened {
+        carried: Arc<Run>,
+        at: Timestamp,
+    },
 }
 
 /// One term of a policy, as it was judged.
@@ -348,6 +353,7 @@ impl Event {
             Self::InputHeld { .. } => "InputHeld",
             Self::QuarantineResolved { .. } => "QuarantineResolved",
             Self::InputReleased { .. } => "InputReleased",
+            Self::ChapterOpened { .. } => "ChapterOpened",
         }
     }
 }

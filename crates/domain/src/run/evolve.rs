@@ -31,7 +31,9 @@ fn fits(run: &Run, event: &Event) -> bool {
             Event::StreamQuarantined { .. }
             | Event::InputHeld { .. }
             | Event::QuarantineResolved { .. }
-            | Event::InputReleased { .. },
+            | Event::InputReleased { .. }
+            // Whatever stood before: a reader that begins here must come to the same.
+            | Event::ChapterOpened { .. },
         ) => true,
         // Its start was held, and is dropped.
         (Phase::Absent, Event::Ended { .. }) => run.start.is_some(),
@@ -251,7 +253,12 @@ fn apply(run: &mut Run, event: &Event) -> Option<()> {
             Holding::resolve(&mut run.holding, dropped.is_some(), *at);
         }
         Event::InputReleased { .. } => Holding::release(&mut run.holding),
+        Event::ChapterOpened { carried, .. } => {
+            run.clone_from(carried);
+            return Some(());
+        }
     }
+    run.chapter.count();
     Some(())
 }
 

@@ -30,6 +30,9 @@ pub use rejection::Rejection;
 pub use state::*;
 pub use why::{Waiting, why, why_of};
 
+use std::sync::Arc;
+
+use crate::chapter::{Chapter, Chaptered};
 use crate::decider::{Decider, Decision, IllegalEvent, Tell};
 use crate::quarantine::{Holding, Holds, Origin, Quarantine};
 use crate::refusal::Refusal;
@@ -82,5 +85,31 @@ impl Holds for Run {
 
     fn refusal(rejection: &Rejection) -> Refusal {
         rejection.refusal()
+    }
+}
+
+impl Chaptered for Run {
+    fn chapter(&self) -> Chapter {
+        self.chapter
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let under_way = !matches!(self.phase, Phase::Absent | Phase::Ended(_));
+        under_way && self.holding.is_none() && self.attempts_open.is_empty()
+    }
+
+    fn carried(&self) -> Self {
+        Self { chapter: self.chapter.next(), ..self.clone() }
+    }
+
+    fn opened(carried: Arc<Self>, at: Timestamp) -> Event {
+        Event::ChapterOpened { carried, at }
+    }
+
+    fn carried_by(event: &Event) -> Option<&Self> {
+        match event {
+            Event::ChapterOpened { carried, .. } => Some(carried),
+            _ => None,
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::event::PolicyTerm;
 use super::input::{Input, Start};
+use crate::chapter::Chapter;
 use crate::check::Judgement;
 use crate::evidence::{Evidence, Text};
 use crate::model::Release;
@@ -40,6 +41,7 @@ pub struct Run {
     pub incidents: u32,
     /// What it holds while it is quarantined, and until all of that is released.
     pub holding: Option<Box<Holding<Input>>>,
+    pub chapter: Chapter,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -1,7 +1,9 @@
 //! What happened at a target: facts, past tense, written for good.
 
+use std::sync::Arc;
+
 use super::input::Input;
-use super::state::Errand;
+use super::state::{Errand, Target};
 use crate::evidence::Text;
 use crate::model::Release;
 use crate::name::{Digest, RunId, Subject, TargetId, Version};
@@ -163,6 +165,11 @@ pub enum Event {
         input: Text,
         refused: Option<Text>,
     },
+    /// A chapter begins with all that is true: what stands before need not be read to go on.
+    ChapterOpened {
+        carried: Arc<Target>,
+        at: Timestamp,
+    },
 }
 
 impl Event {
@@ -197,6 +204,7 @@ impl Event {
             Self::InputHeld { .. } => "InputHeld",
             Self::QuarantineResolved { .. } => "QuarantineResolved",
             Self::InputReleased { .. } => "InputReleased",
+            Self::ChapterOpened { .. } => "ChapterOpened",
         }
     }
 }

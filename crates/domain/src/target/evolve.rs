@@ -162,7 +162,12 @@ fn apply(target: &mut Target, event: &Event) -> Option<()> {
             Holding::resolve(&mut target.holding, dropped.is_some(), *at);
         }
         Event::InputReleased { .. } => Holding::release(&mut target.holding),
+        Event::ChapterOpened { carried, .. } => {
+            target.clone_from(carried);
+            return Some(());
+        }
     }
+    target.chapter.count();
     Some(())
 }
 

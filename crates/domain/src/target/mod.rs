@@ -15,6 +15,9 @@ pub use input::Input;
 pub use rejection::Rejection;
 pub use state::*;
 
+use std::sync::Arc;
+
+use crate::chapter::{Chapter, Chaptered, HEARD_MAX};
 use crate::decider::{Decider, Decision, IllegalEvent, Tell};
 use crate::quarantine::{Holding, Holds, Origin, Quarantine};
 use crate::refusal::Refusal;
@@ -63,5 +66,32 @@ impl Holds for Target {
 
     fn refusal(rejection: &Rejection) -> Refusal {
         rejection.refusal()
+    }
+}
+
+impl Chaptered for Target {
+    fn chapter(&self) -> Chapter {
+        self.chapter
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let idle = self.prepare.open.is_none() && self.apply.open.is_none();
+        let small = self.gateways.len() + self.servers.len() <= HEARD_MAX;
+        self.id.is_some() && self.holding.is_none() && idle && small
+    }
+
+    fn carried(&self) -> Self {
+        Self { chapter: self.chapter.next(), ..self.clone() }
+    }
+
+    fn opened(carried: Arc<Self>, at: Timestamp) -> Event {
+        Event::ChapterOpened { carried, at }
+    }
+
+    fn carried_by(event: &Event) -> Option<&Self> {
+        match event {
+            Event::ChapterOpened { carried, .. } => Some(carried),
+            _ => None,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What is true of a target.
 
 use super::input::Input;
+use crate::chapter::Chapter;
 use crate::evidence::Text;
 use crate::model::Release;
 use crate::name::{Digest, RunId, Subject, TargetId, Version};
@@ -48,6 +49,7 @@ pub struct Target {
     pub bad: Vec<Digest>,
     /// What it holds while it is quarantined, and until all of that is released.
     pub holding: Option<Box<Holding<Input>>>,
+    pub chapter: Chapter,
 }
 
 /// How many bad bundles a target remembers.

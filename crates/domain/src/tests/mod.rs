@@ -1,5 +1,6 @@
 //! The core by tables of cases that a product owner could read.
 
+mod chapters;
 mod delivery;
 mod gate;
 mod people;

@@ -1,7 +1,10 @@
 //! Random stories: whatever is said in whatever order, everything that must hold holds (the world asserts it after
 //! every transition), and in the end every run ends or is live.
 
+use std::sync::Arc;
+
 use super::world::*;
+use crate::chapter::{Bounds, Chapter};
 use crate::name::{RunId, StreamId};
 use crate::run;
 use crate::target;
@@ -89,10 +92,9 @@ fn mend(world: &mut World, runs: &[RunId], drop: bool) {
     }
 }
 
-/// Gives whether somebody was quarantined.
-fn story(seed: u64, defects: bool) -> bool {
+fn story(seed: u64, defects: bool, chapters: Bounds) -> World {
     let mut chance = Chance(seed);
-    let mut world = World::new();
+    let mut world = World::cut(chapters);
     let mut runs: Vec<RunId> = vec![];
     for number in 0..60 {
         match chance.below(10) {
@@ -160,7 +162,7 @@ fn story(seed: u64, defects: bool) -> bool {
         let settled = world.state(*run).is_ended() || matches!(phase, run::Phase::Live | run::Phase::Standby);
         assert!(settled, "seed {seed}: run {run} is {phase:?}: {:?}", run::why(world.state(*run)));
     }
-    world.story.iter().any(|name| name == "InputReleased")
+    world
 }
 
 /// Another seed tells other stories; a red one is put here to be looked at.
@@ -170,7 +172,7 @@ const FIRST_SEED: u64 = 1;
 fn random_stories_keep_every_invariant_and_come_to_an_end() {
     for seed in (FIRST_SEED..).take(60) {
         println!("seed {seed}");
-        story(seed, false);
+        story(seed, false, Bounds::default());
     }
 }
 
@@ -179,7 +181,30 @@ fn random_defects_cost_a_wait_and_nothing_else() {
     let mut released = 0;
     for seed in (FIRST_SEED..).take(16) {
         println!("seed {seed}");
-        released += u64::from(story(seed, true));
+        let world = story(seed, true, Bounds::default());
+        released += u64::from(world.story.iter().any(|name| name == "InputReleased"));
     }
     assert!(released > 4, "only {released} stories held and released something");
+}
+
+/// Streams cut all the time decide what whole ones decide, and come to the same state.
+#[test]
+fn chapters_change_nothing_that_is_decided() {
+    let mut opened = 0;
+    for seed in (FIRST_SEED..).take(12) {
+        println!("seed {seed}");
+        let defects = seed % 3 == 0;
+        let often = Bounds { target_events_max: 2 + seed as u32 % 5, run_events_max: 1 + seed as u32 % 7 };
+        let (mut cut, mut whole) = (story(seed, defects, often), story(seed, defects, Bounds::NEVER));
+        opened += cut.story.iter().filter(|name| *name == "ChapterOpened").count();
+        cut.story.retain(|name| name != "ChapterOpened");
+        assert_eq!(cut.story, whole.story, "seed {seed}");
+        for world in [&mut cut, &mut whole] {
+            world.runs.values_mut().for_each(|run| Arc::make_mut(run).chapter = Chapter::default());
+            world.targets.values_mut().for_each(|target| Arc::make_mut(target).chapter = Chapter::default());
+        }
+        assert_eq!(cut.runs, whole.runs, "seed {seed}");
+        assert_eq!(cut.targets, whole.targets, "seed {seed}");
+    }
+    assert!(opened > 500, "only {opened} chapters");
 }

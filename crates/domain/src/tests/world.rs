@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use crate::chapter::{self, Chaptered};
 use crate::check::{self, Check, Level};
 use crate::decider::Decider;
 use crate::definition::{Definitions, Pinned};
@@ -201,6 +202,9 @@ pub(super) struct World {
     pub(super) traffic: Option<Traffic>,
     /// Deciding these inputs panics: a defect of the core.
     pub(super) defects: Vec<(StreamId, &'static str)>,
+    pub(super) chapters: chapter::Bounds,
+    /// No server loads anything.
+    pub(super) servers_fail: bool,
     /// Attempts that were answered.
     answered: Vec<AttemptId>,
 }
@@ -213,6 +217,9 @@ impl Streams for World {
     fn definitions(&mut self) -> Result<Arc<Definitions>, Infallible> {
         Ok(Arc::clone(&self.definitions))
     }
+    fn chapters(&self) -> chapter::Bounds {
+        self.chapters
+    }
     fn run(&mut self, run: RunId) -> Result<Arc<Run>, Infallible> {
         Ok(self.runs.get(&run).cloned().unwrap_or_default())
     }
@@ -221,9 +228,21 @@ impl Streams for World {
     }
 }
 
+/// What a reader folds that begins where it may.
+fn from_last_chapter<D: Chaptered>(events: &[D::Event]) -> D {
+    let last = events.iter().rposition(|event| D::carried_by(event).is_some());
+    let fold = |state: D, event| state.evolve(event).unwrap_or_else(|illegal| panic!("{illegal}"));
+    events[last.unwrap_or(0)..].iter().fold(D::default(), fold)
+}
+
 impl World {
     pub(super) fn new() -> Self {
         Self { now: Timestamp(1_000_000_000), traffic: Some(HEALTHY), ..Self::default() }
+    }
+
+    /// Whose streams are cut so.
+    pub(super) fn cut(chapters: chapter::Bounds) -> Self {
+        Self { chapters, ..Self::new() }
     }
 
     /// Says one thing, and asserts everything that must hold afterwards.
@@ -256,9 +275,14 @@ impl World {
             assert_eq!(invariant::between(&before, after), []);
         }
         let touched: Vec<RunId> = changed.runs.keys().copied().collect();
+        let targets: Vec<TargetId> = changed.targets.keys().cloned().collect();
         self.runs.extend(changed.runs);
         self.targets.extend(changed.targets);
         self.assert_sound(&touched);
+        for id in targets {
+            let events = self.target_events.get(&id).map_or(&[][..], Vec::as_slice);
+            assert_eq!(from_last_chapter::<Target>(events), *self.targets[&id], "{:#?}", self.story);
+        }
         match transition.refused.clone() {
             Some(refusal) => Err(refusal),
             None => Ok(transition),
@@ -281,6 +305,9 @@ impl World {
             let half = first.iter().fold(Run::default(), |run, event| run.evolve(event).unwrap());
             let whole = rest.iter().fold(half, |run, event| run.evolve(event).unwrap());
             assert_eq!(whole, **run);
+            if run.chapter.opened > 0 {
+                assert_eq!(from_last_chapter::<Run>(events), **run, "{:#?}", self.story);
+            }
         }
     }
 
@@ -388,6 +415,9 @@ impl World {
                     measured(run::EXPOSURE, Arm::Candidate, candidate),
                 ])),
             },
+            Order::Prepare(_) if self.servers_fail => {
+                Outcome::CouldNotTell { code: "AWAY".into(), reason: "no server".into(), retry_after: None }
+            }
             Order::Prepare(order) => {
                 let mut bundles: Vec<_> = order.releases.iter().map(|release| release.bundle).collect();
                 bundles.sort_unstable();

@@ -1,5 +1,6 @@
 //! What a partition is configured with, every bound named.
 
+use domain::chapter;
 use domain::time::Millis;
 use wire::codec::Parsers;
 use wire::record;
@@ -72,6 +73,9 @@ pub struct Bounds {
     pub claim_backoff_max: Millis,
     /// How many claims this process makes in a minute.
     pub claims_per_minute_max: usize,
+    /// When streams are cut into chapters: part of what is decided, so another than the default only where
+    /// verification is given it too.
+    pub chapters: chapter::Bounds,
 }
 
 impl Default for Bounds {
@@ -88,6 +92,7 @@ impl Default for Bounds {
             claim_backoff_min: Millis(200),
             claim_backoff_max: Millis::seconds(10),
             claims_per_minute_max: 12,
+            chapters: chapter::Bounds::default(),
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use domain::chapter::{self, Chaptered};
 use domain::decider::Decider;
 use domain::definition;
 use domain::name::{RunId, StreamId, TargetId};
@@ -19,6 +20,7 @@ use wire::record::{self, Body, Recorded};
 
 use super::config::Config;
 use crate::fold::{self, Folded};
+use crate::port::row::ChapterAt;
 use crate::port::store::{self, Store};
 
 /// How many records of a stream are read at once.
@@ -54,6 +56,7 @@ pub(super) struct Streams {
     partition: u32,
     store: Arc<dyn Store>,
     cached_max: usize,
+    chapters: chapter::Bounds,
     /// Up to this record the view is durable.
     pub committed: u64,
     /// The texts that this partition's records name, parsed.
@@ -72,6 +75,7 @@ impl Streams {
             partition: config.partition,
             store,
             cached_max: config.bounds.streams_cached_max,
+            chapters: config.bounds.chapters,
             committed,
             known: codec::Definitions::new(config.parsers),
             definitions: Arc::default(),
@@ -168,15 +172,16 @@ impl Streams {
         self.runs.len() + self.targets.len()
     }
 
-    /// Folds the stream's records, as far as they can be read.
-    fn load<D: Decider>(
+    /// Folds the stream's records from its last chapter on, as far as they can be read.
+    fn load<D: Chaptered>(
         &mut self,
         stream: &StreamId,
         upto: u64,
         fold: impl Fn(&Arc<D>, &[transition::Step], Timestamp) -> Arc<D>,
     ) -> Result<Folded<D>, Unavailable> {
-        let mut folded = Folded::default();
-        let mut from = Some(0);
+        let chapter = self.chapter_of(stream)?.filter(|chapter| chapter.seq <= upto);
+        let mut folded = Folded::before(chapter);
+        let mut from = Some(chapter.map_or(0, |chapter| chapter.seq));
         while let Some(next) = from {
             let records = self.read(stream, next)?;
             from = next_page(&records);
@@ -193,6 +198,16 @@ impl Streams {
             }
         }
         Ok(folded)
+    }
+
+    /// Where the last chapter begins of a stream that is whole in the view.
+    fn chapter_of(&self, stream: &StreamId) -> Result<Option<ChapterAt>, Unavailable> {
+        let chapter = match stream {
+            StreamId::Definitions => Ok(None),
+            StreamId::Run(run) => self.store.run(*run).map(|row| row?.chapter),
+            StreamId::Target(target) => self.store.target(target).map(|row| row?.chapter),
+        };
+        chapter.map_err(|source| Unavailable::Store { stream: stream.clone(), source })
     }
 
     fn read(&self, stream: &StreamId, from: u64) -> Result<Vec<(u64, Vec<u8>)>, Unavailable> {
@@ -242,6 +257,10 @@ impl transition::Streams for Streams {
 
     fn definitions(&mut self) -> Result<Arc<definition::Definitions>, Unavailable> {
         Ok(Arc::clone(&self.definitions))
+    }
+
+    fn chapters(&self) -> chapter::Bounds {
+        self.chapters
     }
 
     fn run(&mut self, run: RunId) -> Result<Arc<Run>, Unavailable> {

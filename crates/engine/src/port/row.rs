@@ -18,6 +18,15 @@ pub struct Withheld {
     pub held: u32,
 }
 
+/// Where a stream's last chapter begins: reading the stream may begin there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChapterAt {
+    /// The record that opened it.
+    pub seq: u64,
+    /// How many records before that touch the stream.
+    pub before: u64,
+}
+
 /// One run, in a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunRow {
@@ -45,6 +54,8 @@ pub struct RunRow {
     /// The earliest moment it is to be woken at.
     pub wake_at: Option<Timestamp>,
     pub withheld: Withheld,
+    /// Nothing while it is in its first.
+    pub chapter: Option<ChapterAt>,
 }
 
 /// One target, in a line.
@@ -64,6 +75,8 @@ pub struct TargetRow {
     pub outstanding: u32,
     pub wake_at: Option<Timestamp>,
     pub withheld: Withheld,
+    /// Nothing while it is in its first.
+    pub chapter: Option<ChapterAt>,
 }
 
 /// Why bytes are not a row.
@@ -119,6 +132,10 @@ struct RunBytes {
     parked: Option<String>,
     #[prost(uint32, tag = "20")]
     held: u32,
+    #[prost(uint64, optional, tag = "21")]
+    chapter_seq: Option<u64>,
+    #[prost(uint64, tag = "22")]
+    chapter_before: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -155,6 +172,10 @@ struct TargetBytes {
     parked: Option<String>,
     #[prost(uint32, tag = "16")]
     held: u32,
+    #[prost(uint64, optional, tag = "17")]
+    chapter_seq: Option<u64>,
+    #[prost(uint64, tag = "18")]
+    chapter_before: u64,
 }
 
 impl RunRow {
@@ -180,6 +201,8 @@ impl RunRow {
             quarantined: self.withheld.quarantined.clone(),
             parked: self.withheld.parked.clone(),
             held: self.withheld.held,
+            chapter_seq: self.chapter.map(|chapter| chapter.seq),
+            chapter_before: self.chapter.map_or(0, |chapter| chapter.before),
         }
         .encode_to_vec()
     }
@@ -205,6 +228,7 @@ impl RunRow {
             outstanding: row.outstanding,
             wake_at: row.wake_at.map(Timestamp),
             withheld: Withheld { quarantined: row.quarantined, parked: row.parked, held: row.held },
+            chapter: row.chapter_seq.map(|seq| ChapterAt { seq, before: row.chapter_before }),
         })
     }
 }
@@ -228,6 +252,8 @@ impl TargetRow {
             quarantined: self.withheld.quarantined.clone(),
             parked: self.withheld.parked.clone(),
             held: self.withheld.held,
+            chapter_seq: self.chapter.map(|chapter| chapter.seq),
+            chapter_before: self.chapter.map_or(0, |chapter| chapter.before),
         }
         .encode_to_vec()
     }
@@ -252,6 +278,7 @@ impl TargetRow {
             outstanding: row.outstanding,
             wake_at: row.wake_at.map(Timestamp),
             withheld: Withheld { quarantined: row.quarantined, parked: row.parked, held: row.held },
+            chapter: row.chapter_seq.map(|seq| ChapterAt { seq, before: row.chapter_before }),
         })
     }
 }

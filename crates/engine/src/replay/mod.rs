@@ -4,17 +4,20 @@
 //!
 //! Generic over where the records come from: a log, a view, an exported file.
 
+mod chapters;
 mod history;
 mod read;
 mod verify;
 
+pub use chapters::{BrokenChapter, Chapters};
 pub use history::{Entry, history};
 pub use read::{ReadError, Reader, Step, from_log};
-pub use verify::{DIFFERENCES_MAX, Difference, Report, verify};
+pub use verify::{DIFFERENCES_MAX, Difference, Report, verify, verify_with};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use domain::chapter;
 use domain::decider::Decider;
 use domain::definition::Definitions;
 use domain::name::{Digest, RunId, StreamId, TargetId};
@@ -34,6 +37,8 @@ pub struct States {
     pub definitions: Arc<Definitions>,
     pub runs: BTreeMap<RunId, Folded<Run>>,
     pub targets: BTreeMap<TargetId, Folded<Target>>,
+    /// When streams are cut, where inputs are decided on these states.
+    pub chapters: chapter::Bounds,
 }
 
 impl States {
@@ -111,6 +116,10 @@ impl transition::Streams for States {
 
     fn definitions(&mut self) -> Result<Arc<Definitions>, Self::Error> {
         Ok(Arc::clone(&self.definitions))
+    }
+
+    fn chapters(&self) -> chapter::Bounds {
+        self.chapters
     }
 
     fn run(&mut self, run: RunId) -> Result<Arc<Run>, Self::Error> {

@@ -1,15 +1,16 @@
 //! Is it the truth, and would it be decided so again? The chain, density, positions and time by the rule of every
 //! reader; then every recorded input is decided again on the state that it met, and the whole transition compared.
 
+use domain::chapter;
 use domain::name::{Digest, RunId, StreamId, TargetId};
 use domain::transition::{self, Transition};
 use wire::record::{Body, Recorded};
 
-use super::{ReadError, Reader, States, Step};
-use crate::DECIDE_REVISION;
+use super::{Chapters, ReadError, Reader, States, Step};
 use crate::chain;
 use crate::port::row::{RunRow, TargetRow, Withheld};
 use crate::port::store::{self, Head, Store};
+use crate::{CHAPTERS_SINCE, DECIDE_REVISION};
 
 /// How many differences are kept in words; all are counted.
 pub const DIFFERENCES_MAX: usize = 100;
@@ -27,6 +28,7 @@ pub struct Report {
     pub other_revisions: u64,
     pub differing: u64,
     pub differences: Vec<Difference>,
+    pub chapters: Chapters,
     /// Streams on which nothing is decided at the end: quarantined, or parked.
     pub withheld: Vec<(StreamId, Withheld)>,
     /// Of all states at the end.
@@ -46,9 +48,10 @@ pub struct Difference {
 }
 
 impl Report {
-    /// Whether every input of this revision was decided as recorded.
+    /// Whether every input of this revision was decided as recorded, and every chapter begins with what is true.
     pub fn is_clean(&self) -> bool {
-        self.differences.iter().all(|difference| difference.decide_revision != DECIDE_REVISION)
+        let same = |difference: &Difference| difference.decide_revision != DECIDE_REVISION;
+        self.differences.iter().all(same) && self.chapters.broken == 0
     }
 
     /// Refuses a log of one writer that does not end with an accepted record: nobody else can have written the rest.
@@ -90,9 +93,19 @@ impl Report {
 /// Verifies the records of a partition from its first. The first break of the chain is an error.
 pub fn verify<E: Into<ReadError>>(
     records: impl IntoIterator<Item = Result<Vec<u8>, E>>,
+    reader: Reader,
+) -> Result<Report, ReadError> {
+    verify_with(records, reader, chapter::Bounds::default())
+}
+
+/// The same of a log whose owner cut its streams otherwise.
+pub fn verify_with<E: Into<ReadError>>(
+    records: impl IntoIterator<Item = Result<Vec<u8>, E>>,
     mut reader: Reader,
+    bounds: chapter::Bounds,
 ) -> Result<Report, ReadError> {
     let mut states = States::default();
+    let mut chapters = Chapters::default();
     let mut differences = vec![];
     let (mut transitions, mut decided, mut other_revisions, mut differing) = (0, 0, 0, 0);
     for bytes in records {
@@ -100,6 +113,9 @@ pub fn verify<E: Into<ReadError>>(
         let Body::Transition(recorded) = &record.body else { continue };
         transitions += 1;
         other_revisions += u64::from(recorded.decide_revision != DECIDE_REVISION);
+        let has_chapters = recorded.decide_revision >= CHAPTERS_SINCE;
+        states.chapters = if has_chapters { bounds } else { chapter::Bounds::NEVER };
+        chapters.compare(&states, record.seq, recorded);
         if let Some(difference) = decide_again(&mut states, record.seq, recorded) {
             differing += 1;
             if differences.len() < DIFFERENCES_MAX {
@@ -120,6 +136,7 @@ pub fn verify<E: Into<ReadError>>(
         other_revisions,
         differing,
         differences,
+        chapters,
         withheld,
         state,
         states,

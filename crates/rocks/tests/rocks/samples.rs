@@ -81,6 +81,7 @@ pub(crate) fn run_row(run: u64, seq: u64, partition: u32) -> RunRow {
         outstanding: 1,
         wake_at: None,
         withheld: Withheld::default(),
+        chapter: None,
     }
 }
 

@@ -385,6 +385,7 @@ impl Cluster {
             runs: ends.values().sum(),
             ends,
             transitions: self.audit.checker.transitions,
+            chapters: self.audit.checker.chapters,
             losers: self.audit.checker.losers(),
             doubts: self.counts.doubts,
             claims: self.counts.claims,

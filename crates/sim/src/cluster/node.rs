@@ -14,6 +14,7 @@ use wire::record::Positions;
 
 use super::{Cluster, Event, LOG_ID, PARTITIONS};
 use crate::chance::Chance;
+use crate::checker::CHAPTERS;
 use crate::checker::chain_of;
 use crate::options::Fault;
 
@@ -127,7 +128,12 @@ impl Node {
             key: Key([7; 32]),
             redispatch: Redispatch::AboveDispatched,
             format: self.format,
-            bounds: Bounds { streams_cached_max: 4, in_flight_records_max: 16, ..Bounds::default() },
+            bounds: Bounds {
+                streams_cached_max: 4,
+                in_flight_records_max: 16,
+                chapters: CHAPTERS,
+                ..Bounds::default()
+            },
         }
     }
 }

@@ -32,6 +32,8 @@ pub enum Error {
     UnknownVariant(&'static str),
     #[error("unknown value {value} of {place}: it was written by a newer format (needs upgrade)")]
     UnknownValue { place: Place, value: i32 },
+    #[error("unknown version {version} in {place}: it was written by a newer format (needs upgrade)")]
+    UnknownVersion { place: Place, version: u32 },
     #[error("bad name in {place}")]
     BadName {
         place: Place,
@@ -55,6 +57,6 @@ pub enum Error {
 impl Error {
     /// Whether a newer binary could read it: the stream is parked, not broken.
     pub fn needs_upgrade(&self) -> bool {
-        matches!(self, Self::UnknownVariant(_) | Self::UnknownValue { .. })
+        matches!(self, Self::UnknownVariant(_) | Self::UnknownValue { .. } | Self::UnknownVersion { .. })
     }
 }

@@ -17,7 +17,6 @@ mod resolve;
 mod run;
 mod scalar;
 mod state;
-
 mod target;
 mod transition;
 mod work;
@@ -25,7 +24,7 @@ mod work;
 pub use error::{Error, Place};
 pub use resolve::{Definitions, Parsers, Resolve};
 pub(crate) use scalar::exactly;
-pub use state::{Canonical, state_digest};
+pub use state::{Canonical, STATE_VERSION, decode_run_state, decode_target_state, state_digest};
 
 use prost::Message;
 

@@ -116,4 +116,5 @@ oneof!(Event => RunEvent.event as run_event::Event {
     InputHeld { input, at | same_as_input }
     QuarantineResolved { by, reason, dropped, at }
     InputReleased { number, input, refused }
+    ChapterOpened { carried, at }
 });

@@ -25,6 +25,16 @@ macro_rules! itself {
 }
 itself!(bool, u32, u64, i64, f64, String);
 
+/// A place in a list.
+impl Wire<u32> for usize {
+    fn put(&self) -> u32 {
+        u32::try_from(*self).unwrap_or(u32::MAX)
+    }
+    fn take(proto: u32, _: &dyn Resolve, _: Place) -> Result<Self, Error> {
+        Ok(proto as Self)
+    }
+}
+
 /// A number that is always present: a field without presence would lose the sign of a negative zero.
 impl Wire<Option<f64>> for f64 {
     fn put(&self) -> Option<f64> {

@@ -88,4 +88,5 @@ oneof!(Event => TargetEvent.event as target_event::Event {
     QuarantineResolved { by, reason, dropped, at }
     InputReleased { number, input, refused }
     QuarantineNoted { run, quarantined }
+    ChapterOpened { carried, at }
 });

@@ -1186,7 +1186,7 @@ pub mod run_input {
 pub struct RunEvent {
     #[prost(
         oneof = "run_event::Event",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50"
     )]
     pub event: ::core::option::Option<run_event::Event>,
 }
@@ -1669,6 +1669,15 @@ pub mod run_event {
         #[prost(string, optional, tag = "3")]
         pub refused: ::core::option::Option<::prost::alloc::string::String>,
     }
+    /// A chapter begins with all that is true.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ChapterOpened {
+        /// The canonical bytes of CarriedRun.
+        #[prost(bytes = "vec", tag = "1")]
+        pub carried: ::prost::alloc::vec::Vec<u8>,
+        #[prost(uint64, tag = "2")]
+        pub at: u64,
+    }
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Event {
         #[prost(message, tag = "1")]
@@ -1769,6 +1778,8 @@ pub mod run_event {
         QuarantineResolved(QuarantineResolved),
         #[prost(message, tag = "49")]
         InputReleased(InputReleased),
+        #[prost(message, tag = "50")]
+        ChapterOpened(ChapterOpened),
     }
 }
 /// How a run ended.
@@ -2166,7 +2177,7 @@ pub mod target_input {
 pub struct TargetEvent {
     #[prost(
         oneof = "target_event::Event",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29"
     )]
     pub event: ::core::option::Option<target_event::Event>,
 }
@@ -2433,6 +2444,15 @@ pub mod target_event {
         #[prost(string, optional, tag = "3")]
         pub refused: ::core::option::Option<::prost::alloc::string::String>,
     }
+    /// A chapter begins with all that is true.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ChapterOpened {
+        /// The canonical bytes of CarriedTarget.
+        #[prost(bytes = "vec", tag = "1")]
+        pub carried: ::prost::alloc::vec::Vec<u8>,
+        #[prost(uint64, tag = "2")]
+        pub at: u64,
+    }
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Event {
         #[prost(message, tag = "1")]
@@ -2491,6 +2511,8 @@ pub mod target_event {
         InputReleased(InputReleased),
         #[prost(message, tag = "28")]
         QuarantineNoted(QuarantineNoted),
+        #[prost(message, tag = "29")]
+        ChapterOpened(ChapterOpened),
     }
 }
 /// What a new run does about those under way at its target.
@@ -2831,5 +2853,437 @@ impl RefusalKind {
             "REFUSAL_KIND_BUSY" => Some(Self::Busy),
             _ => None,
         }
+    }
+}
+/// A run's state with the version of its shape: 1.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CarriedRun {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(message, optional, tag = "2")]
+    pub state: ::core::option::Option<RunState>,
+}
+/// A target's state with the version of its shape: 1.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CarriedTarget {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(message, optional, tag = "2")]
+    pub state: ::core::option::Option<TargetState>,
+}
+/// Where a stream is in its chapters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Chapter {
+    /// How many were opened after the first.
+    #[prost(uint32, tag = "1")]
+    pub opened: u32,
+    /// How many events this one has; none in what a chapter carries.
+    #[prost(uint32, tag = "2")]
+    pub events: u32,
+}
+/// Why a stream is not decided on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Quarantine {
+    #[prost(string, tag = "1")]
+    pub why: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub since: u64,
+    /// The first input held is the one that failed.
+    #[prost(bool, tag = "3")]
+    pub holds_cause: bool,
+}
+/// The definitions that a partition knows.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DefinitionsState {
+    /// SHA-256 of each text, ascending.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub known: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// SHA-256 of the role map in force.
+    #[prost(bytes = "vec", optional, tag = "2")]
+    pub roles: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+}
+/// What is true of a run. Moments are milliseconds since 1970.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RunState {
+    #[prost(message, optional, tag = "1")]
+    pub phase: ::core::option::Option<run_state::Phase>,
+    #[prost(message, optional, tag = "2")]
+    pub start: ::core::option::Option<Start>,
+    #[prost(uint64, tag = "3")]
+    pub started_at: u64,
+    #[prost(uint64, optional, tag = "4")]
+    pub paused_at: ::core::option::Option<u64>,
+    #[prost(message, optional, tag = "5")]
+    pub bundle: ::core::option::Option<Bundle>,
+    /// In the order of the workflow.
+    #[prost(message, repeated, tag = "6")]
+    pub stages: ::prost::alloc::vec::Vec<run_state::Stage>,
+    #[prost(uint32, tag = "7")]
+    pub attempts_issued: u32,
+    /// In the order in which they were issued.
+    #[prost(message, repeated, tag = "8")]
+    pub attempts_open: ::prost::alloc::vec::Vec<run_state::OpenAttempt>,
+    #[prost(message, optional, tag = "9")]
+    pub live: ::core::option::Option<Release>,
+    #[prost(uint64, optional, tag = "10")]
+    pub raised: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "11")]
+    pub live_since: ::core::option::Option<u64>,
+    #[prost(message, optional, tag = "12")]
+    pub leaving: ::core::option::Option<run_state::Leaving>,
+    #[prost(message, optional, tag = "13")]
+    pub waits: ::core::option::Option<WaitFor>,
+    #[prost(uint32, tag = "14")]
+    pub incidents: u32,
+    #[prost(message, optional, tag = "15")]
+    pub holding: ::core::option::Option<run_state::Holding>,
+    #[prost(message, optional, tag = "16")]
+    pub chapter: ::core::option::Option<Chapter>,
+}
+/// Nested message and enum types in `RunState`.
+pub mod run_state {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Phase {
+        #[prost(oneof = "phase::Phase", tags = "1, 2, 3, 4, 5, 6")]
+        pub phase: ::core::option::Option<phase::Phase>,
+    }
+    /// Nested message and enum types in `Phase`.
+    pub mod phase {
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+        pub struct Absent {}
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+        pub struct Active {}
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+        pub struct Live {}
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+        pub struct Standby {}
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+        pub struct Leaving {}
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+        pub enum Phase {
+            #[prost(message, tag = "1")]
+            Absent(Absent),
+            #[prost(message, tag = "2")]
+            Active(Active),
+            #[prost(message, tag = "3")]
+            Live(Live),
+            #[prost(message, tag = "4")]
+            Standby(Standby),
+            #[prost(message, tag = "5")]
+            Leaving(Leaving),
+            #[prost(enumeration = "super::super::End", tag = "6")]
+            Ended(i32),
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Stage {
+        #[prost(message, optional, tag = "1")]
+        pub state: ::core::option::Option<StageState>,
+        #[prost(uint64, tag = "2")]
+        pub began_at: u64,
+        #[prost(uint32, tag = "3")]
+        pub failures: u32,
+        #[prost(uint64, optional, tag = "4")]
+        pub retry_at: ::core::option::Option<u64>,
+        #[prost(message, repeated, tag = "5")]
+        pub evidence: ::prost::alloc::vec::Vec<super::Evidence>,
+        /// In the order in which each check was first judged.
+        #[prost(message, repeated, tag = "6")]
+        pub judged: ::prost::alloc::vec::Vec<Judged>,
+        #[prost(message, optional, tag = "7")]
+        pub gate: ::core::option::Option<Gate>,
+        #[prost(message, optional, tag = "8")]
+        pub rollout: ::core::option::Option<Rollout>,
+        #[prost(message, optional, tag = "9")]
+        pub monitor: ::core::option::Option<Monitor>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct StageState {
+        #[prost(oneof = "stage_state::State", tags = "1, 2, 3, 4, 5, 6")]
+        pub state: ::core::option::Option<stage_state::State>,
+    }
+    /// Nested message and enum types in `StageState`.
+    pub mod stage_state {
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+        pub struct Pending {}
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+        pub struct Working {}
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+        pub struct Waiting {}
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+        pub enum State {
+            #[prost(message, tag = "1")]
+            Pending(Pending),
+            #[prost(string, tag = "2")]
+            Skipped(::prost::alloc::string::String),
+            #[prost(message, tag = "3")]
+            Working(Working),
+            #[prost(message, tag = "4")]
+            Waiting(Waiting),
+            #[prost(enumeration = "super::super::Verdict", tag = "5")]
+            Ended(i32),
+            #[prost(string, tag = "6")]
+            GaveUp(::prost::alloc::string::String),
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Judged {
+        #[prost(string, tag = "1")]
+        pub check: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "2")]
+        pub judgement: ::core::option::Option<super::Judgement>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Gate {
+        #[prost(enumeration = "super::Verdict", optional, tag = "1")]
+        pub policy: ::core::option::Option<i32>,
+        #[prost(message, repeated, tag = "2")]
+        pub terms: ::prost::alloc::vec::Vec<super::PolicyTerm>,
+        /// SHA-256 that a vote must name.
+        #[prost(bytes = "vec", optional, tag = "3")]
+        pub asked: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+        #[prost(uint64, optional, tag = "4")]
+        pub expires_at: ::core::option::Option<u64>,
+        /// In the order in which they were cast.
+        #[prost(message, repeated, tag = "5")]
+        pub votes: ::prost::alloc::vec::Vec<Vote>,
+        #[prost(bytes = "vec", optional, tag = "6")]
+        pub decided_on: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Vote {
+        #[prost(string, tag = "1")]
+        pub role: ::prost::alloc::string::String,
+        #[prost(string, tag = "2")]
+        pub by: ::prost::alloc::string::String,
+        #[prost(bytes = "vec", tag = "3")]
+        pub evidence: ::prost::alloc::vec::Vec<u8>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Rollout {
+        #[prost(message, optional, tag = "1")]
+        pub plan: ::core::option::Option<super::Planned>,
+        #[prost(bool, tag = "2")]
+        pub has_slot: bool,
+        #[prost(uint32, optional, tag = "3")]
+        pub step: ::core::option::Option<u32>,
+        /// Basis points.
+        #[prost(uint32, tag = "4")]
+        pub weight: u32,
+        #[prost(uint64, tag = "5")]
+        pub entered_at: u64,
+        #[prost(bool, tag = "6")]
+        pub prepared: bool,
+        #[prost(uint64, optional, tag = "7")]
+        pub requested: ::core::option::Option<u64>,
+        #[prost(message, optional, tag = "8")]
+        pub observed: ::core::option::Option<Observed>,
+        #[prost(uint64, tag = "9")]
+        pub bake_from: u64,
+        #[prost(uint64, optional, tag = "10")]
+        pub exposed_since: ::core::option::Option<u64>,
+        #[prost(enumeration = "super::Verdict", optional, tag = "11")]
+        pub judged: ::core::option::Option<i32>,
+        #[prost(uint64, optional, tag = "12")]
+        pub looked_at: ::core::option::Option<u64>,
+        #[prost(string, optional, tag = "13")]
+        pub held: ::core::option::Option<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Observed {
+        #[prost(uint64, tag = "1")]
+        pub generation: u64,
+        #[prost(uint64, tag = "2")]
+        pub at: u64,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Monitor {
+        #[prost(uint64, tag = "1")]
+        pub from: u64,
+        #[prost(uint64, tag = "2")]
+        pub late_from: u64,
+        #[prost(uint64, tag = "3")]
+        pub windows: u64,
+        #[prost(enumeration = "super::Verdict", optional, tag = "4")]
+        pub last: ::core::option::Option<i32>,
+        /// In the order in which they were raised.
+        #[prost(string, repeated, tag = "5")]
+        pub alerts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct OpenAttempt {
+        #[prost(uint32, tag = "1")]
+        pub number: u32,
+        /// The stage's place in the workflow, from 0.
+        #[prost(uint32, tag = "2")]
+        pub stage: u32,
+        #[prost(message, optional, tag = "3")]
+        pub purpose: ::core::option::Option<super::Purpose>,
+        #[prost(uint64, tag = "4")]
+        pub issued_at: u64,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Leaving {
+        #[prost(enumeration = "super::End", tag = "1")]
+        pub end: i32,
+        #[prost(string, tag = "2")]
+        pub cause: ::prost::alloc::string::String,
+        #[prost(uint64, tag = "3")]
+        pub since: u64,
+        #[prost(uint64, optional, tag = "4")]
+        pub generation: ::core::option::Option<u64>,
+        #[prost(uint64, optional, tag = "5")]
+        pub observed_at: ::core::option::Option<u64>,
+        #[prost(bool, tag = "6")]
+        pub overdue: bool,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Holding {
+        #[prost(message, optional, tag = "1")]
+        pub quarantine: ::core::option::Option<super::Quarantine>,
+        /// Oldest first.
+        #[prost(message, repeated, tag = "2")]
+        pub held: ::prost::alloc::vec::Vec<super::RunInput>,
+        #[prost(uint64, tag = "3")]
+        pub released: u64,
+        #[prost(uint64, tag = "4")]
+        pub resolved_at: u64,
+    }
+}
+/// What is true of a target. Moments are milliseconds since 1970.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TargetState {
+    #[prost(string, optional, tag = "1")]
+    pub id: ::core::option::Option<::prost::alloc::string::String>,
+    /// In the order in which they entered.
+    #[prost(message, repeated, tag = "2")]
+    pub under_way: ::prost::alloc::vec::Vec<target_state::UnderWay>,
+    #[prost(bytes = "vec", optional, tag = "3")]
+    pub slot: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+    /// First come first.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub queue: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(message, optional, tag = "5")]
+    pub live: ::core::option::Option<target_state::Live>,
+    #[prost(message, optional, tag = "6")]
+    pub last_good: ::core::option::Option<target_state::LastGood>,
+    #[prost(message, optional, tag = "7")]
+    pub leaving: ::core::option::Option<target_state::LeavingRelease>,
+    #[prost(message, optional, tag = "8")]
+    pub wanted: ::core::option::Option<Release>,
+    #[prost(message, optional, tag = "9")]
+    pub table: ::core::option::Option<RouteTable>,
+    #[prost(uint64, tag = "10")]
+    pub raised_at: u64,
+    #[prost(bytes = "vec", optional, tag = "11")]
+    pub raised_for: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+    #[prost(uint64, tag = "12")]
+    pub observed: u64,
+    /// Ascending by name.
+    #[prost(message, repeated, tag = "13")]
+    pub gateways: ::prost::alloc::vec::Vec<GatewayObserved>,
+    /// Ascending by name.
+    #[prost(message, repeated, tag = "14")]
+    pub servers: ::prost::alloc::vec::Vec<ServerLoaded>,
+    #[prost(uint32, tag = "15")]
+    pub attempts_issued: u32,
+    #[prost(message, optional, tag = "16")]
+    pub prepare: ::core::option::Option<target_state::ErrandState>,
+    #[prost(message, optional, tag = "17")]
+    pub apply: ::core::option::Option<target_state::ErrandState>,
+    #[prost(message, optional, tag = "18")]
+    pub frozen: ::core::option::Option<target_state::Frozen>,
+    /// Oldest first.
+    #[prost(bytes = "vec", repeated, tag = "19")]
+    pub bad: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(message, optional, tag = "20")]
+    pub holding: ::core::option::Option<target_state::Holding>,
+    #[prost(message, optional, tag = "21")]
+    pub chapter: ::core::option::Option<Chapter>,
+}
+/// Nested message and enum types in `TargetState`.
+pub mod target_state {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct UnderWay {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+        #[prost(string, tag = "2")]
+        pub version: ::prost::alloc::string::String,
+        #[prost(bytes = "vec", tag = "3")]
+        pub artifact: ::prost::alloc::vec::Vec<u8>,
+        #[prost(bool, tag = "4")]
+        pub moved: bool,
+        #[prost(bool, tag = "5")]
+        pub quarantined: bool,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Live {
+        #[prost(message, optional, tag = "1")]
+        pub release: ::core::option::Option<super::Release>,
+        #[prost(uint64, tag = "2")]
+        pub since: u64,
+        #[prost(uint64, tag = "3")]
+        pub generation: u64,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct LastGood {
+        #[prost(message, optional, tag = "1")]
+        pub release: ::core::option::Option<super::Release>,
+        #[prost(uint64, optional, tag = "2")]
+        pub warm_until: ::core::option::Option<u64>,
+        #[prost(bool, tag = "3")]
+        pub cold: bool,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct LeavingRelease {
+        #[prost(message, optional, tag = "1")]
+        pub release: ::core::option::Option<super::Release>,
+        #[prost(message, optional, tag = "2")]
+        pub to: ::core::option::Option<super::Release>,
+        #[prost(string, tag = "3")]
+        pub cause: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Frozen {
+        #[prost(uint64, optional, tag = "1")]
+        pub until: ::core::option::Option<u64>,
+        #[prost(string, optional, tag = "2")]
+        pub by: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(string, tag = "3")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct ErrandState {
+        #[prost(message, optional, tag = "1")]
+        pub open: ::core::option::Option<Open>,
+        #[prost(uint32, tag = "2")]
+        pub failures: u32,
+        #[prost(uint64, optional, tag = "3")]
+        pub retry_at: ::core::option::Option<u64>,
+        #[prost(string, optional, tag = "4")]
+        pub last_failure: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(message, repeated, tag = "5")]
+        pub releases: ::prost::alloc::vec::Vec<super::Release>,
+        #[prost(uint64, tag = "6")]
+        pub generation: u64,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Open {
+        #[prost(uint32, tag = "1")]
+        pub attempt: u32,
+        #[prost(uint64, tag = "2")]
+        pub at: u64,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Holding {
+        #[prost(message, optional, tag = "1")]
+        pub quarantine: ::core::option::Option<super::Quarantine>,
+        /// Oldest first.
+        #[prost(message, repeated, tag = "2")]
+        pub held: ::prost::alloc::vec::Vec<super::TargetInput>,
+        #[prost(uint64, tag = "3")]
+        pub released: u64,
+        #[prost(uint64, tag = "4")]
+        pub resolved_at: u64,
     }
 }

@@ -2,6 +2,7 @@
 //! can crash between any two.
 
 mod chain;
+mod chapters;
 mod deciding;
 mod moments;
 mod owning;

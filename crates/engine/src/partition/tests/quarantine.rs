@@ -225,7 +225,8 @@ fn an_event_in_the_log_that_does_not_fit_quarantines_its_stream_at_its_last_good
         world.restart();
         let after = world.run(run);
         assert!(after.quarantine().unwrap().why.contains("Started does not fit"), "{after:?}");
-        assert_eq!(Run { holding: None, ..Run::clone(&after) }, *before, "nothing of that record counts");
+        let but_for_that = Run { holding: None, chapter: before.chapter, ..Run::clone(&after) };
+        assert_eq!(but_for_that, *before, "nothing of that record counts");
         let reader = replay::Reader::new(world.config.identity(), world.config.parsers);
         let report = replay::verify(replay::from_log(&*world.database, 0), reader).unwrap();
         assert!(report.is_clean(), "a fault of another revision is none of this one");

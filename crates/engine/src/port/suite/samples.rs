@@ -6,7 +6,7 @@ use domain::name::{
 use domain::refusal::{Kind, Refusal};
 use domain::time::Timestamp;
 
-use crate::port::row::{RunRow, TargetRow, Withheld};
+use crate::port::row::{ChapterAt, RunRow, TargetRow, Withheld};
 use crate::port::store::{Accepted, Commit, Head, RequestRow};
 
 pub(super) fn run_id(number: u8) -> RunId {
@@ -46,6 +46,7 @@ pub(super) fn run_row(number: u8, model: &str, state: &str, started_at: u64) -> 
             parked: Some("newer".into()),
             held: 2,
         },
+        chapter: Some(ChapterAt { seq: 7, before: 300 }),
     }
 }
 
@@ -68,6 +69,7 @@ pub(super) fn target_row(model: &str) -> TargetRow {
             parked: Some("newer".into()),
             held: 2,
         },
+        chapter: Some(ChapterAt { seq: 7, before: 300 }),
     }
 }
 

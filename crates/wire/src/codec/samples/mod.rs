@@ -2,6 +2,7 @@
 //! absent.
 
 mod run;
+mod state;
 mod target;
 
 use std::sync::Arc;

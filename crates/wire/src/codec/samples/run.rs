@@ -231,6 +231,7 @@ impl Sample {
                 at: at(),
             },
             Event::InputReleased { number: 1, input: text("Report"), refused: self.maybe(why.clone()) },
+            Event::ChapterOpened { carried: Arc::new(self.run_state()), at: at() },
         ]);
         let held = self.run_inputs().into_iter();
         events.extend(held.map(|input| Event::InputHeld { input: Box::new(input), at: at() }));

@@ -1,5 +1,7 @@
 //! Inputs and events of targets.
 
+use std::sync::Arc;
+
 use domain::name::Version;
 use domain::routes::{Generation, Route, RouteTable, Sticky};
 use domain::target::{Errand, Event, Input};
@@ -173,6 +175,7 @@ impl Sample {
                 at: at(),
             },
             Event::InputReleased { number: 1, input: text("Report"), refused: self.maybe(why.clone()) },
+            Event::ChapterOpened { carried: Arc::new(self.target_state()), at: at() },
         ]);
         let held = self.target_inputs().into_iter();
         events.extend(held.map(|input| Event::InputHeld { input: Box::new(input), at: at() }));

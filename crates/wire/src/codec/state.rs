@@ -48,12 +48,23 @@ fn framed(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
+/// The value with its length before it, which is known only afterwards; gives where the value begins.
+fn framed_value(value: &impl Canonical, out: &mut Vec<u8>) -> usize {
+    let at = out.len();
+    out.extend_from_slice(&[0; size_of::<u64>()]);
+    let begins_at = out.len();
+    value.write(out);
+    let length = ((out.len() - begins_at) as u64).to_be_bytes();
+    out[at..begins_at].copy_from_slice(&length);
+    begins_at
+}
+
 fn field(name: &str, value: &impl Canonical, out: &mut Vec<u8>) {
-    let mut bytes = vec![];
-    value.write(&mut bytes);
-    if bytes.iter().any(|byte| *byte != 0) {
-        framed(name.as_bytes(), out);
-        framed(&bytes, out);
+    let at = out.len();
+    framed(name.as_bytes(), out);
+    let begins_at = framed_value(value, out);
+    if out[begins_at..].iter().all(|byte| *byte == 0) {
+        out.truncate(at);
     }
 }
 
@@ -240,9 +251,7 @@ impl<T: Canonical> Canonical for Vec<T> {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&(self.len() as u64).to_be_bytes());
         for value in self {
-            let mut bytes = vec![];
-            value.write(&mut bytes);
-            framed(&bytes, out);
+            framed_value(value, out);
         }
     }
 }

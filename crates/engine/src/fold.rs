@@ -1,6 +1,6 @@
 //! One stream folded: its state, what the world must be doing about it, and which records it is made of.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use domain::decider::Decider;
 use domain::definition;
@@ -20,7 +20,8 @@ use crate::port::row::{RunRow, TargetRow, Withheld};
 #[derive(Debug, Clone)]
 pub struct Folded<D: Decider> {
     pub state: Arc<D>,
-    pub effects: Arc<Vec<D::Effect>>,
+    /// Told when first asked for: most states on the way to a later one are never asked.
+    effects: OnceLock<Arc<Vec<D::Effect>>>,
     /// When its last record was decided.
     pub updated_at: Timestamp,
     pub last_seq: u64,
@@ -34,7 +35,7 @@ impl<D: Decider> Default for Folded<D> {
     fn default() -> Self {
         Self {
             state: Arc::new(D::default()),
-            effects: Arc::new(vec![]),
+            effects: OnceLock::new(),
             updated_at: Timestamp(0),
             last_seq: 0,
             transitions: 0,
@@ -59,18 +60,23 @@ impl<D: Decider> Folded<D> {
             let state = fold(&self.state, &recorded.transition.steps, recorded.now);
             return self.with(state, seq, recorded.now);
         };
-        // Nobody can tell what is outstanding.
-        let state = Arc::clone(&self.state);
-        let (effects, updated_at, transitions) = (Arc::default(), recorded.now, self.transitions + 1);
-        Self { state, effects, updated_at, last_seq: seq, transitions, parked: Some(why) }
+        let after = self.with(Arc::clone(&self.state), seq, recorded.now);
+        Self { parked: Some(why), ..after }
     }
 
     /// Adds one record whose events gave `state`.
     #[must_use]
     pub fn with(&self, state: Arc<D>, seq: u64, now: Timestamp) -> Self {
-        let effects = Arc::new(state.effects());
         let (transitions, parked) = (self.transitions + 1, self.parked.clone());
-        Self { state, effects, updated_at: now, last_seq: seq, transitions, parked }
+        Self { state, effects: OnceLock::new(), updated_at: now, last_seq: seq, transitions, parked }
+    }
+
+    /// What the world must be doing for it. Nobody can tell what is outstanding of a parked stream.
+    pub fn effects(&self) -> &Arc<Vec<D::Effect>> {
+        self.effects.get_or_init(|| match self.parked {
+            None => Arc::new(self.state.effects()),
+            Some(_) => Arc::default(),
+        })
     }
 }
 
@@ -159,7 +165,7 @@ pub fn run_row(partition: u32, folded: &Folded<Run>) -> Option<RunRow> {
     let start = run.start.as_ref()?;
     let waits: Vec<String> = match &folded.parked {
         Some(why) => vec![format!("a newer binary: {why}")],
-        None => run::why_of(run, &folded.effects).into_iter().map(|waiting| waiting.text).collect(),
+        None => run::why_of(run, folded.effects()).into_iter().map(|waiting| waiting.text).collect(),
     };
     Some(RunRow {
         run: start.run,
@@ -177,8 +183,8 @@ pub fn run_row(partition: u32, folded: &Folded<Run>) -> Option<RunRow> {
         last_seq: folded.last_seq,
         transitions: folded.transitions,
         waits: waits.join("; "),
-        outstanding: commands(&folded.effects).count() as u32,
-        wake_at: moments(&folded.effects).map(|(at, _)| at).min(),
+        outstanding: commands(folded.effects()).count() as u32,
+        wake_at: moments(folded.effects()).map(|(at, _)| at).min(),
         withheld: withheld(&*folded.state, folded.parked.as_deref()),
     })
 }
@@ -197,8 +203,8 @@ pub fn target_row(partition: u32, id: &TargetId, folded: &Folded<Target>) -> Opt
         updated_at: folded.updated_at,
         last_seq: folded.last_seq,
         transitions: folded.transitions,
-        outstanding: commands(&folded.effects).count() as u32,
-        wake_at: moments(&folded.effects).map(|(at, _)| at).min(),
+        outstanding: commands(folded.effects()).count() as u32,
+        wake_at: moments(folded.effects()).map(|(at, _)| at).min(),
         withheld: withheld(&*folded.state, folded.parked.as_deref()),
     })
 }

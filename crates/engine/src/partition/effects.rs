@@ -111,10 +111,10 @@ impl Partition {
         let after = slot.folded.and(&StreamId::Run(id), seq, recorded, |state, steps, now| {
             decided.unwrap_or_else(|| fold::run_after(state, id, steps, now))
         });
-        let before = std::mem::replace(&mut slot.folded, after.clone());
-        let (commands, gone) = fold::difference(&before.effects, &after.effects);
+        let (commands, gone) = fold::difference(slot.folded.effects(), after.effects());
         settled.runs.extend(fold::run_row(partition, &after));
-        let outstanding = fold::commands(&after.effects).next().is_some();
+        let outstanding = fold::commands(after.effects()).next().is_some();
+        slot.folded = after;
         self.outstand(settled, StreamId::Run(id), commands, gone, outstanding, &recorded.transition);
         Ok(())
     }
@@ -132,15 +132,15 @@ impl Partition {
         let after = slot.folded.and(&StreamId::Target(id.clone()), seq, recorded, |state, steps, now| {
             decided.unwrap_or_else(|| fold::target_after(state, id, steps, now))
         });
-        let before = std::mem::replace(&mut slot.folded, after.clone());
-        let (mut commands, gone) = fold::difference(&before.effects, &after.effects);
+        let (mut commands, gone) = fold::difference(slot.folded.effects(), after.effects());
+        settled.targets.extend(fold::target_row(partition, id, &after));
+        let outstanding = fold::commands(after.effects()).next().is_some();
+        slot.folded = after;
         // An errand belongs to the trace of the run that moves in the same transition.
         let trace = self.trace_of(&recorded.transition)?;
         for command in &mut commands {
             command.traceparent = command.traceparent.take().or_else(|| trace.clone());
         }
-        settled.targets.extend(fold::target_row(partition, id, &after));
-        let outstanding = fold::commands(&after.effects).next().is_some();
         self.outstand(
             settled,
             StreamId::Target(id.clone()),
@@ -163,12 +163,12 @@ impl Partition {
                 StreamId::Run(run) => {
                     let folded = &self.streams.run(*run).map_err(stopped)?.folded;
                     settled.runs.extend(fold::run_row(partition, folded));
-                    fold::commands(&folded.effects).next().is_some()
+                    fold::commands(folded.effects()).next().is_some()
                 }
                 StreamId::Target(target) => {
                     let folded = &self.streams.target(target).map_err(stopped)?.folded;
                     settled.targets.extend(fold::target_row(partition, target, folded));
-                    fold::commands(&folded.effects).next().is_some()
+                    fold::commands(folded.effects()).next().is_some()
                 }
             };
             if outstanding {

@@ -1,6 +1,6 @@
 //! One stream folded: its state, what the world must be doing about it, and which records it is made of.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use domain::chapter::Chaptered;
 use domain::decider::Decider;
@@ -21,7 +21,8 @@ use crate::port::row::{ChapterAt, RunRow, TargetRow, Withheld};
 #[derive(Debug, Clone)]
 pub struct Folded<D: Decider> {
     pub state: Arc<D>,
-    pub effects: Arc<Vec<D::Effect>>,
+    /// Told when first asked for: most states on the way to a later one are never asked.
+    effects: OnceLock<Arc<Vec<D::Effect>>>,
     /// When its last record was decided.
     pub updated_at: Timestamp,
     pub last_seq: u64,
@@ -37,7 +38,7 @@ impl<D: Decider> Default for Folded<D> {
     fn default() -> Self {
         Self {
             state: Arc::new(D::default()),
-            effects: Arc::new(vec![]),
+            effects: OnceLock::new(),
             updated_at: Timestamp(0),
             last_seq: 0,
             transitions: 0,
@@ -72,8 +73,7 @@ impl<D: Chaptered> Folded<D> {
             }
         }
         let parked = self.parked.clone().or_else(|| unread.map(|(_, why)| why.as_str().into()));
-        // Nobody can tell what is outstanding.
-        let (effects, state) = (Arc::default(), Arc::clone(&self.state));
+        let (state, effects) = (Arc::clone(&self.state), OnceLock::new());
         let (updated_at, transitions, chapter) = (recorded.now, self.transitions + 1, self.chapter);
         Self { state, effects, updated_at, last_seq: seq, transitions, parked, chapter }
     }
@@ -85,10 +85,18 @@ impl<D: Chaptered> Folded<D> {
     /// Adds one record whose events gave `state`.
     #[must_use]
     pub fn with(&self, state: Arc<D>, seq: u64, now: Timestamp) -> Self {
-        let effects = Arc::new(state.effects());
         let opened = self.opens_chapter(&state).then_some(ChapterAt { seq, before: self.transitions });
         let (transitions, chapter) = (self.transitions + 1, opened.or(self.chapter));
+        let effects = OnceLock::new();
         Self { state, effects, updated_at: now, last_seq: seq, transitions, parked: None, chapter }
+    }
+
+    /// What the world must be doing for it. Nobody can tell what is outstanding of a parked stream.
+    pub fn effects(&self) -> &Arc<Vec<D::Effect>> {
+        self.effects.get_or_init(|| match self.parked {
+            None => Arc::new(self.state.effects()),
+            Some(_) => Arc::default(),
+        })
     }
 }
 
@@ -183,7 +191,7 @@ pub fn run_row(partition: u32, folded: &Folded<Run>) -> Option<RunRow> {
     let start = run.start.as_ref()?;
     let waits: Vec<String> = match &folded.parked {
         Some(why) => vec![format!("a newer binary: {why}")],
-        None => run::why_of(run, &folded.effects).into_iter().map(|waiting| waiting.text).collect(),
+        None => run::why_of(run, folded.effects()).into_iter().map(|waiting| waiting.text).collect(),
     };
     Some(RunRow {
         run: start.run,
@@ -201,8 +209,8 @@ pub fn run_row(partition: u32, folded: &Folded<Run>) -> Option<RunRow> {
         last_seq: folded.last_seq,
         transitions: folded.transitions,
         waits: waits.join("; "),
-        outstanding: commands(&folded.effects).count() as u32,
-        wake_at: moments(&folded.effects).map(|(at, _)| at).min(),
+        outstanding: commands(folded.effects()).count() as u32,
+        wake_at: moments(folded.effects()).map(|(at, _)| at).min(),
         withheld: withheld(&*folded.state, folded.parked.as_deref()),
         chapter: folded.chapter,
     })
@@ -222,8 +230,8 @@ pub fn target_row(partition: u32, id: &TargetId, folded: &Folded<Target>) -> Opt
         updated_at: folded.updated_at,
         last_seq: folded.last_seq,
         transitions: folded.transitions,
-        outstanding: commands(&folded.effects).count() as u32,
-        wake_at: moments(&folded.effects).map(|(at, _)| at).min(),
+        outstanding: commands(folded.effects()).count() as u32,
+        wake_at: moments(folded.effects()).map(|(at, _)| at).min(),
         withheld: withheld(&*folded.state, folded.parked.as_deref()),
         chapter: folded.chapter,
     })

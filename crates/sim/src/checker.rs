@@ -112,11 +112,11 @@ impl Checker {
             StreamId::Definitions => None,
             StreamId::Run(run) => {
                 let folded = part.states.runs.get(run)?;
-                Some(fold::commands(&folded.effects).cloned().collect())
+                Some(fold::commands(folded.effects()).cloned().collect())
             }
             StreamId::Target(target) => {
                 let folded = part.states.targets.get(target)?;
-                Some(fold::commands(&folded.effects).cloned().collect())
+                Some(fold::commands(folded.effects()).cloned().collect())
             }
         };
         self.parts.iter().find_map(find).unwrap_or_default()
@@ -230,7 +230,7 @@ impl Checker {
                     {
                         broken.extend(invariant::of_both(state, &target.state));
                     }
-                    let open = fold::commands(&part.states.runs[run].effects);
+                    let open = fold::commands(part.states.runs[run].effects());
                     let open = open.map(|command| command.attempt.clone()).collect();
                     self.outstanding.insert(stream.clone(), open);
                 }
@@ -245,7 +245,7 @@ impl Checker {
                         }
                     }
                     let open =
-                        fold::commands(&after.effects).map(|command| command.attempt.clone()).collect();
+                        fold::commands(after.effects()).map(|command| command.attempt.clone()).collect();
                     self.outstanding.insert(stream.clone(), open);
                 }
             }
@@ -298,9 +298,9 @@ impl Checker {
         let find = |attempt: &AttemptId| match &attempt.owner {
             StreamId::Definitions => None,
             StreamId::Run(run) => {
-                fold::commands(&states.runs.get(run)?.effects).find(|command| command.attempt == *attempt)
+                fold::commands(states.runs.get(run)?.effects()).find(|command| command.attempt == *attempt)
             }
-            StreamId::Target(target) => fold::commands(&states.targets.get(target)?.effects)
+            StreamId::Target(target) => fold::commands(states.targets.get(target)?.effects())
                 .find(|command| command.attempt == *attempt),
         };
         let Some(

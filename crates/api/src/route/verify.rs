@@ -58,7 +58,7 @@ fn one(api: &Api, partition: u32) -> Result<PartitionVerified, Problem> {
     let log = &*api.ports.log;
     let identity = Identity { log_id: None, partition, partitions: log.partitions() };
     let reader = replay::Reader::new(identity, api.ports.parsers);
-    match replay::verify(replay::from_log(log, partition), reader) {
+    match replay::verify_log(log, partition, reader, &|_| {}) {
         Ok(report) => {
             if log.has_one_writer()
                 && let Err(error) = report.check_end()
@@ -127,9 +127,11 @@ fn broken(partition: u32, error: &ReadError) -> PartitionVerified {
     let (records, code, hint) = match error {
         ReadError::Source(_) => (0, "LOG_UNREADABLE", "look at the disk"),
         ReadError::Broken { after, source } => (*after, source.code.as_str(), source.code.hint()),
-        ReadError::Unreadable { after, .. } => {
+        ReadError::Unreadable { after: read, .. }
+        | ReadError::Gone { offset: read }
+        | ReadError::Changed { at: read, .. } => {
             let code = engine::code::Code::RecordUnreadable;
-            (*after, code.as_str(), "restore the log from a copy")
+            (*read, code.as_str(), "restore the log from a copy")
         }
     };
     let mut text = error.to_string();

@@ -34,8 +34,9 @@ impl Partition {
             self.head.losers += 1;
             return Ok(());
         }
-        self.streams.known.register(&landed.bytes).map_err(unreadable)?;
-        let record = record::decode(&landed.bytes, &self.streams.known).map_err(unreadable)?;
+        let opened = record::open(&landed.bytes).map_err(unreadable)?;
+        opened.register(&mut self.streams.known).map_err(unreadable)?;
+        let record = opened.decode(&self.streams.known).map_err(unreadable)?;
         let next = chain::follow(&self.head, self.config.identity(), &record, hash)?;
         let settled = match &record.body {
             Body::Transition(recorded) => self.settle(record.seq, recorded, None)?,

@@ -5,10 +5,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::decider::Decider;
 use domain::evidence::Text;
 use domain::name::{AttemptId, RunId, StreamId, TargetId};
-use domain::quarantine::Holds;
 use domain::transition::{Changed, Input, Step, Transition};
 use domain::work::Command;
 use domain::{run, target};
@@ -18,7 +16,7 @@ use super::signal::WorkOrder;
 use super::{Partition, stopped};
 use crate::chain;
 use crate::code::Stopped;
-use crate::fold::{self, Folded};
+use crate::fold;
 use crate::port::row::{RunRow, TargetRow, Withheld};
 use crate::port::store::{Accepted, Commit, RequestRow};
 use crate::request::Request;
@@ -115,13 +113,14 @@ impl Partition {
         let after = slot.folded.and(&StreamId::Run(id), seq, recorded, |state, steps, now| {
             decided.unwrap_or_else(|| fold::run_after(state, id, steps, now))
         });
-        let before = std::mem::replace(&mut slot.folded, after.clone());
-        let (commands, gone) = fold::difference(&before.effects, &after.effects);
+        let (commands, gone) = fold::difference(slot.folded.effects(), after.effects());
         if !self.puts_rows_off {
             settled.runs.extend(fold::run_row(partition, &after));
         }
-        self.note_withheld_of(StreamId::Run(id), &after);
-        let outstanding = fold::commands(&after.effects).next().is_some();
+        let outstanding = fold::commands(after.effects()).next().is_some();
+        let withheld = fold::withheld(&*after.state, after.parked.as_deref());
+        slot.folded = after;
+        self.note_withheld(StreamId::Run(id), &withheld);
         self.outstand(settled, StreamId::Run(id), commands, gone, outstanding, &recorded.transition);
         Ok(())
     }
@@ -139,18 +138,19 @@ impl Partition {
         let after = slot.folded.and(&StreamId::Target(id.clone()), seq, recorded, |state, steps, now| {
             decided.unwrap_or_else(|| fold::target_after(state, id, steps, now))
         });
-        let before = std::mem::replace(&mut slot.folded, after.clone());
-        let (mut commands, gone) = fold::difference(&before.effects, &after.effects);
+        let (mut commands, gone) = fold::difference(slot.folded.effects(), after.effects());
+        if !self.puts_rows_off {
+            settled.targets.extend(fold::target_row(partition, id, &after));
+        }
+        let outstanding = fold::commands(after.effects()).next().is_some();
+        let withheld = fold::withheld(&*after.state, after.parked.as_deref());
+        slot.folded = after;
+        self.note_withheld(StreamId::Target(id.clone()), &withheld);
         // An errand belongs to the trace of the run that moves in the same transition.
         let trace = self.trace_of(&recorded.transition)?;
         for command in &mut commands {
             command.traceparent = command.traceparent.take().or_else(|| trace.clone());
         }
-        if !self.puts_rows_off {
-            settled.targets.extend(fold::target_row(partition, id, &after));
-        }
-        self.note_withheld_of(StreamId::Target(id.clone()), &after);
-        let outstanding = fold::commands(&after.effects).next().is_some();
         self.outstand(
             settled,
             StreamId::Target(id.clone()),
@@ -173,12 +173,12 @@ impl Partition {
                 StreamId::Run(run) => {
                     let folded = &self.streams.run(*run).map_err(stopped)?.folded;
                     settled.runs.extend(fold::run_row(partition, folded));
-                    fold::commands(&folded.effects).next().is_some()
+                    fold::commands(folded.effects()).next().is_some()
                 }
                 StreamId::Target(target) => {
                     let folded = &self.streams.target(target).map_err(stopped)?.folded;
                     settled.targets.extend(fold::target_row(partition, target, folded));
-                    fold::commands(&folded.effects).next().is_some()
+                    fold::commands(folded.effects()).next().is_some()
                 }
             };
             if outstanding {
@@ -214,11 +214,6 @@ impl Partition {
             }
         }
         Ok(())
-    }
-
-    fn note_withheld_of<D: Decider + Holds>(&mut self, stream: StreamId, folded: &Folded<D>) {
-        let withheld = fold::withheld(&*folded.state, folded.parked.as_deref());
-        self.note_withheld(stream, &withheld);
     }
 
     fn note_rows(&mut self, settled: &Settled) {

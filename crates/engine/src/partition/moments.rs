@@ -74,7 +74,7 @@ impl Partition {
             StreamId::Definitions => None,
             StreamId::Run(run) => {
                 let slot = self.streams.run(*run).map_err(stopped)?;
-                let effects = slot.folded.parked.is_none().then(|| Arc::clone(&slot.folded.effects));
+                let effects = slot.folded.parked.is_none().then(|| Arc::clone(slot.folded.effects()));
                 effects.and_then(|effects| {
                     let is =
                         |spent: &Input, asked: &run::Input| matches!(spent, Input::Run(_, it) if it == asked);
@@ -83,7 +83,7 @@ impl Partition {
             }
             StreamId::Target(target) => {
                 let slot = self.streams.target(target).map_err(stopped)?;
-                let effects = slot.folded.parked.is_none().then(|| Arc::clone(&slot.folded.effects));
+                let effects = slot.folded.parked.is_none().then(|| Arc::clone(slot.folded.effects()));
                 effects.and_then(|effects| {
                     let is =
                         |spent: &Input, asked: &target::Input| matches!(spent, Input::Target(_, it) if it == asked);
@@ -143,7 +143,7 @@ impl Partition {
                 if slot.folded.parked.is_some() {
                     return Ok(vec![]);
                 }
-                let effects = &slot.folded.effects;
+                let effects = slot.folded.effects();
                 fold::moments(effects)
                     .map(|(at, input)| (at, Input::Run(*run, input.clone()), run_lease(effects, input)))
                     .collect()
@@ -153,7 +153,7 @@ impl Partition {
                 if slot.folded.parked.is_some() {
                     return Ok(vec![]);
                 }
-                let effects = &slot.folded.effects;
+                let effects = slot.folded.effects();
                 let input_of = |input: &target::Input| Input::Target(target.clone(), input.clone());
                 fold::moments(effects)
                     .map(|(at, input)| (at, input_of(input), target_lease(effects, input)))

@@ -184,9 +184,9 @@ impl Streams {
     ) -> Result<Vec<domain::work::Command>, super::streams::Unavailable> {
         Ok(match stream {
             StreamId::Definitions => vec![],
-            StreamId::Run(run) => fold::commands(&self.run(*run)?.folded.effects).cloned().collect(),
+            StreamId::Run(run) => fold::commands(self.run(*run)?.folded.effects()).cloned().collect(),
             StreamId::Target(target) => {
-                fold::commands(&self.target(target)?.folded.effects).cloned().collect()
+                fold::commands(self.target(target)?.folded.effects()).cloned().collect()
             }
         })
     }
@@ -198,9 +198,9 @@ impl Streams {
     ) -> Result<Vec<domain::work::Command>, super::streams::Unavailable> {
         Ok(match stream {
             StreamId::Definitions => vec![],
-            StreamId::Run(run) => fold::commands(&self.run_at(*run, upto)?.effects).cloned().collect(),
+            StreamId::Run(run) => fold::commands(self.run_at(*run, upto)?.effects()).cloned().collect(),
             StreamId::Target(target) => {
-                fold::commands(&self.target_at(target, upto)?.effects).cloned().collect()
+                fold::commands(self.target_at(target, upto)?.effects()).cloned().collect()
             }
         })
     }

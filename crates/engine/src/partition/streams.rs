@@ -218,10 +218,11 @@ impl Streams {
 
     fn recorded(&mut self, stream: &StreamId, bytes: &[u8]) -> Result<Recorded, Unavailable> {
         let parked = |why: String| Unavailable::Parked { stream: stream.clone(), why };
+        let opened = record::open(bytes).map_err(|error| parked(error.to_string()))?;
         if *stream == StreamId::Definitions {
-            self.known.register(bytes).map_err(|error| parked(error.to_string()))?;
+            opened.register(&mut self.known).map_err(|error| parked(error.to_string()))?;
         }
-        let record = record::decode(bytes, &self.known).map_err(|error| parked(error.to_string()))?;
+        let record = opened.decode(&self.known).map_err(|error| parked(error.to_string()))?;
         match record.body {
             Body::Transition(recorded) => Ok(*recorded),
             _ => Err(parked(format!("record {} is no transition", record.seq))),

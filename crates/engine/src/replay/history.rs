@@ -57,11 +57,11 @@ fn open_attempts(states: &States, stream: &StreamId) -> Vec<String> {
         StreamId::Definitions => vec![],
         StreamId::Run(run) => {
             let folded = states.runs.get(run);
-            folded.map(|folded| fold::commands(&folded.effects).map(name).collect()).unwrap_or_default()
+            folded.map(|folded| fold::commands(folded.effects()).map(name).collect()).unwrap_or_default()
         }
         StreamId::Target(target) => {
             let folded = states.targets.get(target);
-            folded.map(|folded| fold::commands(&folded.effects).map(name).collect()).unwrap_or_default()
+            folded.map(|folded| fold::commands(folded.effects()).map(name).collect()).unwrap_or_default()
         }
     }
 }

@@ -7,12 +7,19 @@
 mod chapters;
 mod history;
 mod read;
+mod shelf;
 mod verify;
+mod walk;
+
+#[cfg(test)]
+mod tests;
 
 pub use chapters::{BrokenChapter, Chapters};
 pub use history::{Entry, history};
 pub use read::{ReadError, Reader, Step, from_log};
-pub use verify::{DIFFERENCES_MAX, Difference, Report, verify, verify_with};
+pub use shelf::Laid;
+pub use verify::{DIFFERENCES_MAX, Difference, Report, verify, verify_log, verify_with};
+pub use walk::{Folding, fold, fold_log};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,11 +46,24 @@ pub struct States {
     pub targets: BTreeMap<TargetId, Folded<Target>>,
     /// When streams are cut, where inputs are decided on these states.
     pub chapters: chapter::Bounds,
+    /// How many transitions were applied.
+    pub transitions: u64,
 }
 
 impl States {
     /// Applies the record's events. A stream with one that does not fit is quarantined from here on.
     pub fn apply(&mut self, seq: u64, recorded: &wire::record::Recorded) {
+        self.apply_decided(seq, recorded, &mut transition::Changed::default());
+    }
+
+    /// The same, for streams of which it is known already what deciding the same events made of them.
+    fn apply_decided(
+        &mut self,
+        seq: u64,
+        recorded: &wire::record::Recorded,
+        changed: &mut transition::Changed,
+    ) {
+        self.transitions += 1;
         let steps = &recorded.transition.steps;
         let unread = recorded.unread.iter().map(|(stream, _)| stream.clone());
         let mut touched: Vec<StreamId> = steps.iter().map(transition::Step::stream).chain(unread).collect();
@@ -56,14 +76,16 @@ impl States {
                 }
                 StreamId::Run(run) => {
                     let folded = self.runs.entry(*run).or_default();
+                    let decided = changed.runs.remove(run);
                     *folded = folded.and(&stream, seq, recorded, |state, steps, now| {
-                        fold::run_after(state, *run, steps, now)
+                        decided.unwrap_or_else(|| fold::run_after(state, *run, steps, now))
                     });
                 }
                 StreamId::Target(target) => {
                     let folded = self.targets.entry(target.clone()).or_default();
+                    let decided = changed.targets.remove(target);
                     *folded = folded.and(&stream, seq, recorded, |state, steps, now| {
-                        fold::target_after(state, target, steps, now)
+                        decided.unwrap_or_else(|| fold::target_after(state, target, steps, now))
                     });
                 }
             }
@@ -72,15 +94,33 @@ impl States {
 
     /// Why nothing is decided on some streams, by their names.
     pub fn withheld(&self) -> Vec<(StreamId, Withheld)> {
-        let runs = self.runs.iter().map(|(run, folded)| (StreamId::Run(*run), withheld(folded)));
-        let targets =
-            self.targets.iter().map(|(id, folded)| (StreamId::Target(id.clone()), withheld(folded)));
-        runs.chain(targets).filter(|(_, withheld)| *withheld != Withheld::default()).collect()
+        self.withheld_with(&BTreeMap::new())
     }
 
     /// A digest of all states: the same for the same history, in every build. Shown and compared, never recorded.
     pub fn hash(&self) -> Digest {
-        let runs = self.runs.iter().map(|(run, folded)| [Digest::of(&run.0), state_digest(&*folded.state)]);
+        self.hash_with(&BTreeMap::new())
+    }
+
+    /// The same with runs that are laid aside.
+    fn withheld_with(&self, laid: &BTreeMap<RunId, Laid>) -> Vec<(StreamId, Withheld)> {
+        let here = self.runs.iter().map(|(run, folded)| (*run, withheld(folded)));
+        let laid =
+            laid.iter().filter_map(|(run, laid)| Some((*run, Withheld::clone(laid.withheld.as_ref()?))));
+        let runs: BTreeMap<RunId, Withheld> =
+            here.chain(laid).filter(|(_, withheld)| *withheld != Withheld::default()).collect();
+        let targets =
+            self.targets.iter().map(|(id, folded)| (StreamId::Target(id.clone()), withheld(folded)));
+        let targets = targets.filter(|(_, withheld)| *withheld != Withheld::default());
+        runs.into_iter().map(|(run, withheld)| (StreamId::Run(run), withheld)).chain(targets).collect()
+    }
+
+    /// The same with runs that are laid aside.
+    fn hash_with(&self, laid: &BTreeMap<RunId, Laid>) -> Digest {
+        let here = self.runs.iter().map(|(run, folded)| (*run, state_digest(&*folded.state)));
+        let runs: BTreeMap<RunId, Digest> =
+            here.chain(laid.iter().map(|(run, laid)| (*run, laid.state))).collect();
+        let runs = runs.iter().map(|(run, state)| [Digest::of(&run.0), *state]);
         let targets = self.targets.iter().map(|(target, folded)| {
             [Digest::of(target.to_string().as_bytes()), state_digest(&*folded.state)]
         });
@@ -129,24 +169,4 @@ impl transition::Streams for States {
     fn target(&mut self, target: &TargetId) -> Result<Arc<Target>, Self::Error> {
         readable(self.targets.get(target))
     }
-}
-
-/// Folds the records of a partition up to and including `upto`.
-pub fn fold<E: Into<ReadError>>(
-    records: impl IntoIterator<Item = Result<Vec<u8>, E>>,
-    mut reader: Reader,
-    upto: u64,
-) -> Result<States, ReadError> {
-    let mut states = States::default();
-    for bytes in records {
-        if reader.head().seq >= upto {
-            break;
-        }
-        if let Step::Accepted(record) = reader.read(&bytes.map_err(Into::into)?)?
-            && let wire::record::Body::Transition(recorded) = &record.body
-        {
-            states.apply(record.seq, recorded);
-        }
-    }
-    Ok(states)
 }

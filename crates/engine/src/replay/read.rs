@@ -1,5 +1,6 @@
 //! A reader of records by the rule of [`crate::chain`], with the definitions that it met on the way.
 
+use domain::name::RunId;
 use wire::codec::{Definitions, Parsers};
 use wire::record::{self, Record};
 
@@ -27,6 +28,10 @@ pub enum ReadError {
         #[source]
         source: Stopped,
     },
+    #[error("failed to read the record at offset {offset} again: it is gone")]
+    Gone { offset: u64 },
+    #[error("failed to read the records of run {run} again up to offset {at}: they came to something else")]
+    Changed { run: RunId, at: u64 },
 }
 
 impl From<std::convert::Infallible> for ReadError {
@@ -61,6 +66,11 @@ impl Reader {
         }
     }
 
+    /// Which log it expects.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
     /// Of the last accepted record.
     pub fn head(&self) -> &Head {
         &self.head
@@ -80,15 +90,23 @@ impl Reader {
         let after = self.head.seq;
         let unreadable = |source| ReadError::Unreadable { after, source };
         let broken = |source| ReadError::Broken { after, source };
-        let peek = record::peek(bytes).map_err(unreadable)?;
-        if !chain::fits(&self.head, &peek).map_err(broken)? {
-            self.head.losers += 1;
-            self.losers_at_end += 1;
-            self.head.next_offset += 1;
-            return Ok(Step::Loser);
-        }
-        self.known.register(bytes).map_err(unreadable)?;
-        let record = record::decode(bytes, &self.known).map_err(unreadable)?;
+        let opened = match record::open(bytes) {
+            Ok(opened) if opened.follows(&self.head.hash) => opened,
+            // Of one that does not follow, no more is asked than whether it proves a gap.
+            opened => {
+                let peek = record::peek(bytes).map_err(unreadable)?;
+                if chain::fits(&self.head, &peek).map_err(broken)? {
+                    opened.map_err(unreadable)?
+                } else {
+                    self.head.losers += 1;
+                    self.losers_at_end += 1;
+                    self.head.next_offset += 1;
+                    return Ok(Step::Loser);
+                }
+            }
+        };
+        opened.register(&mut self.known).map_err(unreadable)?;
+        let record = opened.decode(&self.known).map_err(unreadable)?;
         let next = chain::follow(&self.head, self.identity, &record, record::hash(bytes)).map_err(broken)?;
         self.losers_at_end = 0;
         self.head = Head { next_offset: self.head.next_offset + 1, ..next };

@@ -1,13 +1,18 @@
 //! Is it the truth, and would it be decided so again? The chain, density, positions and time by the rule of every
 //! reader; then every recorded input is decided again on the state that it met, and the whole transition compared.
 
+use std::collections::BTreeMap;
+
 use domain::chapter;
 use domain::name::{Digest, RunId, StreamId, TargetId};
-use domain::transition::{self, Transition};
-use wire::record::{Body, Recorded};
+use domain::transition::{self, Changed, Transition};
+use wire::record::Recorded;
 
-use super::{Chapters, ReadError, Reader, States, Step};
+use super::shelf::{Laid, RUNS_KEPT_MAX, row_digest};
+use super::walk::{self, Walk, Walked};
+use super::{Chapters, ReadError, Reader, States, from_log};
 use crate::chain;
+use crate::port::log::Log;
 use crate::port::row::{RunRow, TargetRow, Withheld};
 use crate::port::store::{self, Head, Store};
 use crate::{CHAPTERS_SINCE, DECIDE_REVISION};
@@ -33,7 +38,10 @@ pub struct Report {
     pub withheld: Vec<(StreamId, Withheld)>,
     /// Of all states at the end.
     pub state: Digest,
+    /// The runs touched last, and all targets.
     pub states: States,
+    /// The other runs.
+    pub laid: BTreeMap<RunId, Laid>,
 }
 
 /// A record that would be decided differently today.
@@ -78,6 +86,13 @@ impl Report {
                 differing.push(run.to_string());
             }
         }
+        for (run, laid) in &self.laid {
+            let found = store.run(*run)?;
+            let digest = found.as_ref().map(row_digest);
+            if digest != laid.row && !found.is_some_and(|found| is_newer(found.last_seq)) {
+                differing.push(run.to_string());
+            }
+        }
         for (target, folded) in &self.states.targets {
             let (target, row): (&TargetId, Option<TargetRow>) =
                 (target, crate::fold::target_row(partition, target, folded));
@@ -101,65 +116,97 @@ pub fn verify<E: Into<ReadError>>(
 /// The same of a log whose owner cut its streams otherwise.
 pub fn verify_with<E: Into<ReadError>>(
     records: impl IntoIterator<Item = Result<Vec<u8>, E>>,
-    mut reader: Reader,
+    reader: Reader,
     bounds: chapter::Bounds,
 ) -> Result<Report, ReadError> {
-    let mut states = States::default();
+    walked(Walk::whole(reader), records, bounds, &|_| {})
+}
+
+/// Verifies a partition of a log in bounded memory. `seen` hears the length of each record.
+pub fn verify_log(
+    log: &dyn Log,
+    partition: u32,
+    reader: Reader,
+    seen: &dyn Fn(usize),
+) -> Result<Report, ReadError> {
+    let again = walk::again(log, partition);
+    let walk = Walk::laying_aside(reader, RUNS_KEPT_MAX, &again);
+    walked(walk, from_log(log, partition), chapter::Bounds::default(), seen)
+}
+
+pub(super) fn walked<E: Into<ReadError>>(
+    mut walk: Walk<'_>,
+    records: impl IntoIterator<Item = Result<Vec<u8>, E>>,
+    bounds: chapter::Bounds,
+    seen: &dyn Fn(usize),
+) -> Result<Report, ReadError> {
     let mut chapters = Chapters::default();
     let mut differences = vec![];
-    let (mut transitions, mut decided, mut other_revisions, mut differing) = (0, 0, 0, 0);
+    let (mut decided, mut other_revisions, mut differing) = (0, 0, 0);
     for bytes in records {
-        let Step::Accepted(record) = reader.read(&bytes.map_err(Into::into)?)? else { continue };
-        let Body::Transition(recorded) = &record.body else { continue };
-        transitions += 1;
+        let bytes = bytes.map_err(Into::into)?;
+        seen(bytes.len());
+        let Some((seq, recorded)) = walk.read(&bytes)? else { continue };
         other_revisions += u64::from(recorded.decide_revision != DECIDE_REVISION);
         let has_chapters = recorded.decide_revision >= CHAPTERS_SINCE;
-        states.chapters = if has_chapters { bounds } else { chapter::Bounds::NEVER };
-        chapters.compare(&states, record.seq, recorded);
-        if let Some(difference) = decide_again(&mut states, record.seq, recorded) {
-            differing += 1;
-            if differences.len() < DIFFERENCES_MAX {
-                differences.push(difference);
+        walk.states.chapters = if has_chapters { bounds } else { chapter::Bounds::NEVER };
+        chapters.compare(&walk.states, seq, &recorded);
+        let changed = match decide_again(&mut walk.states, seq, &recorded) {
+            Again::Same(changed) => changed,
+            Again::NotCompared => Changed::default(),
+            Again::Differs(difference) => {
+                differing += 1;
+                if differences.len() < DIFFERENCES_MAX {
+                    differences.push(difference);
+                }
+                Changed::default()
             }
-        }
+        };
         decided += 1;
-        states.apply(record.seq, recorded);
+        walk.apply(seq, &recorded, changed);
     }
-    let head = reader.head().clone();
-    let state = states.hash();
-    let withheld = states.withheld();
+    let Walked { head, losers_at_end, states, laid } = walk.end();
     Ok(Report {
         head,
-        losers_at_end: reader.losers_at_end(),
-        transitions,
+        losers_at_end,
+        transitions: states.transitions,
         decided,
         other_revisions,
         differing,
         differences,
         chapters,
-        withheld,
-        state,
+        withheld: states.withheld_with(&laid),
+        state: states.hash_with(&laid),
         states,
+        laid,
     })
 }
 
-fn decide_again(states: &mut States, seq: u64, recorded: &Recorded) -> Option<Difference> {
+/// What deciding an input again came to.
+enum Again {
+    /// The same, and these states.
+    Same(Changed),
+    Differs(Difference),
+    NotCompared,
+}
+
+fn decide_again(states: &mut States, seq: u64, recorded: &Recorded) -> Again {
     // A decision that failed has no answer to compare with; another binary may well decide it.
     // Nor has one of which this binary reads only a part.
     let failed = recorded.transition.steps.iter().any(|step| step.quarantined().is_some());
     if failed || !recorded.unread.is_empty() {
-        return None;
+        return Again::NotCompared;
     }
-    let input = crate::partition::outside(&recorded.transition)?;
+    let Some(input) = crate::partition::outside(&recorded.transition) else { return Again::NotCompared };
     let name = input.name();
     let again = match transition::transact(states, input, recorded.now) {
-        Ok((again, _)) if again == recorded.transition => return None,
+        Ok((again, changed)) if again == recorded.transition => return Again::Same(changed),
         Ok((again, _)) => words(&again),
         Err(failure) => failure.to_string(),
     };
     let recorded_words = words(&recorded.transition);
     let decide_revision = recorded.decide_revision;
-    Some(Difference { seq, input: name, decide_revision, recorded: recorded_words, again })
+    Again::Differs(Difference { seq, input: name, decide_revision, recorded: recorded_words, again })
 }
 
 /// A transition by the names of what is in it.

@@ -87,15 +87,16 @@ impl Definitions {
     /// Parses and keeps the definitions that a record holds. Call it for each accepted record, in order, before
     /// the record is decoded.
     pub fn register(&mut self, record: &[u8]) -> Result<(), Error> {
-        let steps = match v1::Record::decode(record)?.body {
-            Some(v1::record::Body::Transition(transition)) => transition.steps,
-            _ => vec![],
-        };
-        for step in steps {
-            if let Some(v1::step::Step::Definitions(step)) = step.step
-                && let Some(define) = step.input
+        self.register_message(&v1::Record::decode(record)?)
+    }
+
+    pub(crate) fn register_message(&mut self, record: &v1::Record) -> Result<(), Error> {
+        let Some(v1::record::Body::Transition(transition)) = &record.body else { return Ok(()) };
+        for step in &transition.steps {
+            if let Some(v1::step::Step::Definitions(step)) = &step.step
+                && let Some(define) = &step.input
             {
-                self.register_define(&define)?;
+                self.register_define(define)?;
             }
         }
         Ok(())

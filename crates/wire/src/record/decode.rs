@@ -1,11 +1,11 @@
 //! Bytes to a record.
 
-use domain::name::StreamId;
+use domain::name::{Digest, StreamId};
 use domain::transition::{Step, Transition};
 use prost::Message;
 
 use super::{Body, Error, Lane, LaneClaim, Positions, Record, Recorded, repeats};
-use crate::codec::{Place, Resolve, Wire, exactly};
+use crate::codec::{Definitions, Place, Resolve, Wire, exactly};
 use crate::generated::v1;
 
 choice!(Lane => Lane { Requests, Outcomes, Triggers });
@@ -16,20 +16,52 @@ message!(LaneClaim => LaneClaim { lane, topic, rebased_to });
 ///
 /// Steps of a newer format are left out and named in [`Recorded::unread`].
 pub fn decode(bytes: &[u8], known: &dyn Resolve) -> Result<Record, Error> {
-    match read(bytes, known, all_steps) {
-        Err(error) if error.needs_upgrade() => read(bytes, known, readable_steps),
-        read => read,
+    open(bytes)?.decode(known)
+}
+
+/// A record whose message was read, and nothing in it looked up yet. For readers of many: the bytes are walked once,
+/// whatever is asked of them.
+#[derive(Debug)]
+pub struct Opened<'a> {
+    bytes: &'a [u8],
+    message: v1::Record,
+}
+
+/// Reads the message of a record.
+pub fn open(bytes: &[u8]) -> Result<Opened<'_>, Error> {
+    Ok(Opened { bytes, message: v1::Record::decode(bytes)? })
+}
+
+impl Opened<'_> {
+    /// Whether it was made to stand after the record with this hash.
+    pub fn follows(&self, hash: &Digest) -> bool {
+        self.message.prev == hash.0
+    }
+
+    /// Keeps the definitions that it holds: as [`Definitions::register`].
+    pub fn register(&self, known: &mut Definitions) -> Result<(), Error> {
+        known.register_message(&self.message)
+    }
+
+    /// As [`decode`].
+    pub fn decode(self, known: &dyn Resolve) -> Result<Record, Error> {
+        match read(self.message, known, all_steps) {
+            Err(error) if error.needs_upgrade() => {
+                read(v1::Record::decode(self.bytes)?, known, readable_steps)
+            }
+            read => read,
+        }
     }
 }
 
 type Steps = Result<(Vec<Step>, Vec<(StreamId, String)>), Error>;
 
 fn read(
-    bytes: &[u8],
+    message: v1::Record,
     known: &dyn Resolve,
     steps: fn(Vec<v1::Step>, &dyn Resolve) -> Steps,
 ) -> Result<Record, Error> {
-    let v1::Record { seq, prev, body } = v1::Record::decode(bytes)?;
+    let v1::Record { seq, prev, body } = message;
     let prev = Wire::take(prev, known, Place { message: "Record", field: "prev" })?;
     let body = match body {
         None => return Err(Error::UnknownVariant("Record")),

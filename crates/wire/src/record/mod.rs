@@ -9,7 +9,7 @@ mod encode;
 mod peek;
 mod repeats;
 
-pub use decode::decode;
+pub use decode::{Opened, decode, open};
 pub use encode::encode;
 pub use peek::{Kind, Peek, peek};
 

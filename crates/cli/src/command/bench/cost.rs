@@ -53,6 +53,22 @@ pub(super) fn resident_mib() -> u64 {
     value("status", "VmRSS") / 1_024
 }
 
+/// The most that was ever resident.
+pub(super) fn resident_peak_mib() -> u64 {
+    value("status", "VmHWM") / 1_024
+}
+
+/// What all threads have used since they began; threads that ended are not counted.
+pub(super) fn process_cpu_seconds() -> f64 {
+    cpu().values().sum()
+}
+
+/// What the calling thread has used.
+pub(super) fn thread_cpu_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().next().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 pub(super) fn written_bytes() -> u64 {
     value("io", "write_bytes")
 }

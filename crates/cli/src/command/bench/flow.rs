@@ -18,13 +18,24 @@ use engine::request::Trigger;
 use crate::node::{CarryOut, SystemClock};
 
 /// Packed, tested, gated by policy, switched blue-green, judged.
-const TEXT: &str = r#"
+pub(super) const DELIVERY: &str = r#"
 workflow: bench
 trigger: { models: ["*"], while_running: queue }
 stages:
   - { name: package, kind: package }
   - { name: staging, kind: stage-test, with: { checks: [{ check: smoke }] } }
   - { name: policy, kind: gate, with: { require: ["model.version != ''"] } }
+  - { name: switch, kind: rollout, with: { strategy: blue-green, bake: 0s } }
+"#;
+
+/// Packed, tested, and then waiting for people, who have a month.
+pub(super) const WAITING: &str = r#"
+workflow: bench-waiting
+trigger: { models: ["*"], while_running: queue }
+stages:
+  - { name: package, kind: package }
+  - { name: staging, kind: stage-test, with: { checks: [{ check: smoke }] } }
+  - { name: board, kind: gate, with: { approvals: [{ role: ml }], expires: 30d } }
   - { name: switch, kind: rollout, with: { strategy: blue-green, bake: 0s } }
 "#;
 
@@ -40,8 +51,12 @@ pub(super) struct Triggers {
 
 impl Triggers {
     pub(super) fn new(source: String) -> Result<Self, String> {
-        let workflow = wire::definitions::pin_workflow(TEXT).map_err(|problems| problems.to_string())?;
-        Ok(Self { workflow, text: TEXT.into(), source, made: 0 })
+        Self::of(DELIVERY, source)
+    }
+
+    pub(super) fn of(text: &str, source: String) -> Result<Self, String> {
+        let workflow = wire::definitions::pin_workflow(text).map_err(|problems| problems.to_string())?;
+        Ok(Self { workflow, text: text.into(), source, made: 0 })
     }
 
     /// The next version of the target's model.
@@ -78,7 +93,7 @@ impl Triggers {
     }
 }
 
-/// A run whose last outcome is recorded.
+/// A run whose last outcome is recorded: of its last stage, or the word that people were asked.
 #[derive(Debug)]
 pub(super) struct Completed {
     pub run: RunId,
@@ -89,7 +104,7 @@ pub(super) struct Completed {
 #[derive(Debug)]
 pub(super) struct NoOp {
     clock: SystemClock,
-    /// Attempts whose outcome ends the last stage.
+    /// Attempts whose outcome is the last that a run has, for now.
     last: Mutex<BTreeSet<AttemptId>>,
     completed: Mutex<Sender<Completed>>,
 }
@@ -140,7 +155,10 @@ impl CarryOut for NoOp {
             Order::Test(order) => {
                 Outcome::Measured(Self::evidence(command, order.checks.first().map(|check| &check.name)))
             }
-            Order::Notify(_) => Outcome::Notified { review: None, delivered: vec![] },
+            Order::Notify(_) => {
+                self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(command.attempt.clone());
+                Outcome::Notified { review: None, delivered: vec![] }
+            }
             Order::Plan(_) => Outcome::Planned(Planned {
                 digest: command.effect_key,
                 requests_per_second: 10.0,

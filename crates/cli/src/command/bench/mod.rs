@@ -3,11 +3,15 @@
 //! What is measured is the product itself: its engine thread, its desks, its data folder with synced writes. Only
 //! the work of the stages is left out. Nothing is asserted here; a measurement is read by people.
 
+mod child;
 mod cost;
 mod engine;
+mod fill;
 mod flow;
 mod gateway;
+mod live;
 mod machine;
+mod replay;
 
 use clap::Subcommand;
 
@@ -23,6 +27,14 @@ pub enum BenchCommand {
     /// A process of the comparison.
     #[command(hide = true)]
     GatewayPart(gateway::PartArguments),
+    /// Reads a whole log: folded, and verified; transitions a second of a core, and memory.
+    Replay(replay::ReplayArguments),
+    #[command(hide = true)]
+    ReplayPart(replay::ReplayPartArguments),
+    /// Compares one run alone among a thousand live runs with one among a million: latency, memory.
+    Live(live::LiveArguments),
+    #[command(hide = true)]
+    LivePart(live::LivePartArguments),
 }
 
 pub fn bench(command: &BenchCommand, output: Output) -> Result<Exit, Failure> {
@@ -30,5 +42,9 @@ pub fn bench(command: &BenchCommand, output: Output) -> Result<Exit, Failure> {
         BenchCommand::Engine(arguments) => engine::bench(arguments, output),
         BenchCommand::Gateway(arguments) => gateway::bench(arguments, output),
         BenchCommand::GatewayPart(arguments) => gateway::part(arguments),
+        BenchCommand::Replay(arguments) => replay::bench(arguments, output),
+        BenchCommand::ReplayPart(arguments) => replay::part(arguments),
+        BenchCommand::Live(arguments) => live::bench(arguments, output),
+        BenchCommand::LivePart(arguments) => live::part(arguments),
     }
 }

@@ -1,0 +1,111 @@
+use std::cell::Cell;
+use std::sync::Arc;
+
+use domain::chapter;
+use domain::time::{Millis, Timestamp};
+
+use super::verify::walked;
+use super::walk::{Walk, again};
+use super::*;
+use crate::embedded::Engine;
+use crate::port::clock::Reading;
+use crate::port::log::Log as _;
+use crate::port::memory;
+use crate::port::store::Embedded;
+use crate::request::{Report as Reported, Said, WorkerAnswer};
+use crate::samples::{self, START, trained};
+use wire::record::Lane;
+
+const MODELS: [&str; 3] = ["a", "b", "c"];
+const VERSIONS: [&str; 3] = ["v1", "v2", "v3"];
+const PASSES_MAX: usize = 2_000;
+
+/// A log in which versions of several models go live one after another, and each replaces the one before.
+fn log() -> Arc<memory::Embedded> {
+    let database = Arc::new(memory::Embedded::new(1));
+    let store = Arc::clone(&database) as Arc<dyn Embedded>;
+    let mut engine = Engine::open(&samples::config(1), store, [1; 16]).unwrap();
+    let mut now = START;
+    for version in VERSIONS {
+        for model in MODELS {
+            engine.offer(0, Lane::Triggers, trained(model, version), None, None).unwrap();
+        }
+        now = settle(&mut engine, now) + Millis::hours(1);
+    }
+    database
+}
+
+fn settle(engine: &mut Engine, from: Timestamp) -> Timestamp {
+    let mut now = from;
+    for _ in 0..PASSES_MAX {
+        let passed = engine.pass(Reading { wall: now, monotonic: Millis(now.0) }).unwrap();
+        let is_idle = passed.orders.is_empty() && !engine.is_waiting();
+        for order in passed.orders {
+            let answer = WorkerAnswer::Done(samples::answer(&order.command.order, now));
+            let report = Reported { attempt: order.command.attempt, token: order.token, answer };
+            engine.offer(0, Lane::Outcomes, Said::Report(Box::new(report)), None, None).unwrap();
+        }
+        match engine.wake_at() {
+            Some(wake) if is_idle && wake < from + Millis::minutes(30) => now = now.max(wake),
+            _ if is_idle => return now,
+            _ => {}
+        }
+    }
+    panic!("the engine does not come to rest");
+}
+
+fn reader() -> Reader {
+    let config = samples::config(1);
+    Reader::new(config.identity(), config.parsers)
+}
+
+/// Verifies with so many runs at hand; gives how many records were read again.
+fn verified(log: &memory::Embedded, kept_max: usize) -> (Report, u64) {
+    let (read, source) = (Cell::new(0), again(log, 0));
+    let again = |offset| {
+        read.set(read.get() + 1);
+        source(offset)
+    };
+    let walk = Walk::laying_aside(reader(), kept_max, &again);
+    let report = walked(walk, from_log(log, 0), chapter::Bounds::default(), &|_| {}).unwrap();
+    (report, read.get())
+}
+
+#[test]
+fn runs_that_are_laid_aside_come_to_the_same() {
+    let log = log();
+    let whole = verify(from_log(&*log, 0), reader()).unwrap();
+    assert_eq!(whole.states.runs.len(), MODELS.len() * VERSIONS.len());
+    for kept_max in [0, 1, 2, 5] {
+        let (report, read_again) = verified(&log, kept_max);
+        assert!(report.states.runs.len() <= kept_max, "{} are kept of {kept_max}", report.states.runs.len());
+        assert!(read_again > 0, "no run was touched after it was laid aside, of {kept_max} kept");
+        assert_eq!(report.laid.len() + report.states.runs.len(), whole.states.runs.len());
+        assert_eq!((report.state, &report.head), (whole.state, &whole.head));
+        assert_eq!((report.transitions, report.decided), (whole.transitions, whole.decided));
+        assert_eq!(report.differences, []);
+        assert_eq!(report.rows_differing(0, &*log).unwrap(), Vec::<String>::new());
+    }
+    let folding = fold_log(&*log, 0, reader(), &|_| {}).unwrap();
+    assert_eq!((folding.state, folding.transitions), (whole.state, whole.transitions));
+}
+
+#[test]
+fn the_row_of_a_run_that_was_laid_aside_is_compared() {
+    let log = log();
+    let (report, _) = verified(&log, 0);
+    let none = memory::Embedded::new(1);
+    let differing = report.rows_differing(0, &none).unwrap();
+    assert_eq!(differing.len(), report.laid.len() + report.states.targets.len());
+}
+
+#[test]
+fn records_that_came_to_something_else_the_second_time_are_an_error() {
+    let log = log();
+    let end = log.end(0).unwrap();
+    // The last record instead of each: another run's, or another place of this one's.
+    let other = |_| Ok(log.read(0, end - 1, 1).unwrap().remove(0).bytes);
+    let walk = Walk::laying_aside(reader(), 0, &other);
+    let error = walked(walk, from_log(&*log, 0), chapter::Bounds::default(), &|_| {}).unwrap_err();
+    assert!(matches!(error, ReadError::Changed { .. }), "{error}");
+}

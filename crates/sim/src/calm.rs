@@ -3,6 +3,7 @@
 
 use domain::run::{self, Phase};
 
+use crate::defects;
 use crate::options::Fault;
 use crate::world::{Event, STORM_MS, World};
 
@@ -15,16 +16,19 @@ impl World {
     /// Whether everything has come to rest. If not, people do what is left to do.
     pub(crate) fn calm_down(&mut self) -> Result<bool, String> {
         self.push_in(LOOK_MS, Event::Calm);
-        let storming = self.armed.is_some() || self.engine.is_none() || self.planned_left();
+        let hindered = self.is_full || self.is_suspect;
+        let storming = self.armed.is_some() || self.engine.is_none() || hindered || self.planned_left();
         if storming && !self.is_calm {
             let deed = self.cast.provoke(0);
-            self.carry_out(deed);
+            self.carry_out(deed)?;
             return Ok(false);
         }
         if !self.is_calm {
             self.is_calm = true;
             self.line("calm");
             self.cast.heal();
+            self.outside.end_silence();
+            defects::mend();
         }
         if self.is_at_rest() {
             return Ok(true);
@@ -33,15 +37,15 @@ impl World {
             return Err(self.what_is_stuck());
         }
         for deed in self.cast.help(&self.checker) {
-            self.carry_out(deed);
+            self.carry_out(deed)?;
         }
         Ok(false)
     }
 
     /// Crashes that were planned and have not happened.
     fn planned_left(&self) -> bool {
-        let injected: u64 = Fault::CRASHES.iter().filter_map(|fault| self.faults.get(fault)).sum();
-        injected < self.options.faults
+        let injected = |fault: &Fault| self.faults.get(fault).copied().unwrap_or(0);
+        self.planned.iter().any(|(fault, planned)| injected(fault) < *planned)
     }
 
     fn is_at_rest(&self) -> bool {
@@ -49,7 +53,8 @@ impl World {
         self.all_answered()
             && self.checker.runs().all(|(_, run)| settled(run))
             && self.checker.targets().all(|(id, target)| {
-                target.table.as_ref().is_none_or(|table| self.outside.obeys(id, table.generation))
+                target.quarantine().is_none()
+                    && target.table.as_ref().is_none_or(|table| self.outside.obeys(id, table.generation))
             })
     }
 

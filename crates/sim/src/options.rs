@@ -10,18 +10,22 @@ pub struct Options {
     pub acts: u64,
     /// How many faults are planned: crashes and failed writes of one process, or those of [`Fault::CLUSTER`].
     pub faults: u64,
+    /// How many of [`Fault::HINDRANCES`] are planned besides.
+    pub hindrances: u64,
+    /// The process is ended as it takes this event from the queue, too.
+    pub crash_at: Option<u64>,
     pub sabotage: Option<Sabotage>,
 }
 
 impl Options {
     /// Of a story of one embedded process.
     pub fn embedded() -> Self {
-        Self { acts: 9, faults: 3, sabotage: None }
+        Self { acts: 10, faults: 3, hindrances: 2, crash_at: None, sabotage: None }
     }
 
     /// Of a story of several processes over one log.
     pub fn cluster() -> Self {
-        Self { acts: 8, faults: 6, sabotage: None }
+        Self { acts: 8, faults: 6, hindrances: 1, crash_at: None, sabotage: None }
     }
 }
 
@@ -43,6 +47,14 @@ pub enum Sabotage {
     AcknowledgedBeforeSync,
     /// Whoever asks again does so under another identity.
     DuplicatesNotRecognised,
+    /// After a crash the view says that it stands where it was only to be written to.
+    HeadNotReached,
+    /// The engine takes commands for safe that only it could bring again.
+    CommandsNotBroughtAgain,
+    /// What desks write down is gone with the process.
+    JournalInMemory,
+    /// That an attempt was heard of is recorded.
+    HeartbeatAsInput,
     // In a cluster.
     /// A process takes its record for accepted when the log acknowledges it.
     ActOnAcknowledgement,
@@ -68,10 +80,12 @@ pub enum Sabotage {
     SplitTransition,
     /// Workers write nothing down.
     NoJournal,
+    /// The topic of tables keeps the last of each target, not the last of each generation.
+    RoutesKeyedByTarget,
 }
 
 impl Sabotage {
-    pub const EMBEDDED: [Self; 7] = [
+    pub const EMBEDDED: [Self; 11] = [
         Self::RowWithoutEffects,
         Self::OrdersLostAtStart,
         Self::ClockWithoutMax,
@@ -79,9 +93,13 @@ impl Sabotage {
         Self::NoGenerationCheck,
         Self::AcknowledgedBeforeSync,
         Self::DuplicatesNotRecognised,
+        Self::HeadNotReached,
+        Self::CommandsNotBroughtAgain,
+        Self::JournalInMemory,
+        Self::HeartbeatAsInput,
     ];
 
-    pub const CLUSTER: [Self; 12] = [
+    pub const CLUSTER: [Self; 13] = [
         Self::ActOnAcknowledgement,
         Self::OwnBySeq,
         Self::LanesNotReadAgain,
@@ -94,6 +112,7 @@ impl Sabotage {
         Self::DispatchedBeforeAcknowledged,
         Self::SplitTransition,
         Self::NoJournal,
+        Self::RoutesKeyedByTarget,
     ];
 }
 
@@ -112,6 +131,23 @@ pub enum Fault {
     CrashAtWork,
     WriteErrorLost,
     WriteErrorLanded,
+    /// A start dies before the view has all of the log.
+    CrashCatchingUp,
+    /// As the story is told to: see [`Options::crash_at`].
+    CrashAtStep,
+    /// A crash was of the machine, not of the process.
+    PowerLost,
+    /// What the view was behind by was lost in a crash.
+    ViewBehind,
+    /// Of the journal, what was not synced.
+    JournalUnsynced,
+    /// With a write that did not land, what stood before it.
+    TornWrite,
+    // Of both worlds; each seed plans some of them.
+    /// No gateway of a target, or some, can be reached or heard for a while.
+    GatewaySilent,
+    /// The core fails on some inputs of a stream.
+    CoreDefect,
     // Of a cluster; each seed plans some of them.
     /// Between two actions of a process.
     CrashBetweenActions,
@@ -145,7 +181,8 @@ pub enum Fault {
     CancelLost,
     OutcomeLost,
     HeartbeatLost,
-    GatewaySilent,
+    /// A defect hit.
+    Quarantined,
     /// A binary that knows an older format than the log.
     OldBinary,
     JournalLost,
@@ -176,6 +213,10 @@ impl Fault {
         Self::WriteErrorLost,
         Self::WriteErrorLanded,
     ];
+
+    /// Those that pass without anybody ending: of one process all, of a cluster the last two.
+    pub const HINDRANCES: [Self; 4] =
+        [Self::DiskFull, Self::ClockSuspect, Self::GatewaySilent, Self::CoreDefect];
 
     /// Those that a story of several processes plans.
     pub const CLUSTER: [Self; 13] = [
@@ -210,6 +251,8 @@ pub struct Report {
     pub transitions: u64,
     /// Chapters that were opened.
     pub chapters: u64,
+    /// What workers did outside, held against the log.
+    pub effects: u64,
     /// Records that were read and did not fit.
     pub losers: u64,
     /// Appends of which a process did not know whether they landed.

@@ -21,6 +21,8 @@ struct Gateway {
     table: Option<RouteTable>,
     /// The newest generation since it lost its state.
     newest: Generation,
+    /// Until then nobody reaches it, and nobody hears of it.
+    silent_until: Timestamp,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -42,14 +44,44 @@ pub(crate) struct Outside {
     bundles: BTreeMap<Digest, Digest>,
     /// Whether gateways obey whatever comes last.
     is_gullible: bool,
+    topic: Option<Topic>,
     pub(crate) fenced: u64,
     pub(crate) repeated: u64,
+    /// What was done outside, and held against the log.
+    pub(crate) effects: u64,
+}
+
+/// The compacted topic of tables: the last of each key. A gateway that starts reads it.
+#[derive(Debug, Default)]
+struct Topic {
+    /// By target, and by generation unless that is no part of the key.
+    tables: BTreeMap<(TargetId, Generation), RouteTable>,
+    is_keyed_by_target: bool,
+    /// The newest that was ever written.
+    newest: BTreeMap<TargetId, Generation>,
 }
 
 impl Outside {
     /// With gateways that do not look at generations.
     pub(crate) fn gullible() -> Self {
         Self { is_gullible: true, ..Self::default() }
+    }
+
+    /// With a topic from which gateways get their tables when they start.
+    pub(crate) fn with_topic(is_keyed_by_target: bool) -> Self {
+        Self { topic: Some(Topic { is_keyed_by_target, ..Topic::default() }), ..Self::default() }
+    }
+
+    /// Nobody reaches some gateways of the target, and nobody hears of them.
+    pub(crate) fn silence(&mut self, target: &TargetId, gateways: usize, until: Timestamp) {
+        let site = self.sites.entry(target.clone()).or_default();
+        site.gateways.iter_mut().rev().take(gateways).for_each(|gateway| gateway.silent_until = until);
+    }
+
+    pub(crate) fn end_silence(&mut self) {
+        for site in self.sites.values_mut() {
+            site.gateways.iter_mut().for_each(|gateway| gateway.silent_until = Timestamp(0));
+        }
     }
 
     /// Makes the gateways that are reached obey. The checker knows what they may be told.
@@ -59,10 +91,18 @@ impl Outside {
         table: &RouteTable,
         reached: usize,
         checker: &Checker,
+        now: Timestamp,
     ) -> Result<(), String> {
         checker.may_route(target, table)?;
+        self.effects += 1;
+        if let Some(topic) = &mut self.topic {
+            topic.publish(target, table);
+        }
         let site = self.sites.entry(target.clone()).or_default();
         for gateway in site.gateways.iter_mut().take(reached) {
+            if gateway.silent_until > now {
+                continue;
+            }
             let now = gateway.table.as_ref().map(|table| table.generation).unwrap_or_default();
             if table.generation < now && !self.is_gullible {
                 self.fenced += 1;
@@ -87,6 +127,7 @@ impl Outside {
     /// Has the servers that are reached load the set, and nothing else.
     pub(crate) fn prepare(&mut self, command: &Command, reached: usize) {
         let Order::Prepare(order) = &command.order else { return };
+        self.effects += 1;
         let site = self.sites.entry(command.target.clone()).or_default();
         let mut bundles: Vec<Digest> = order.releases.iter().map(|release| release.bundle).collect();
         bundles.sort_unstable();
@@ -102,6 +143,7 @@ impl Outside {
 
     /// Makes the bundle, or finds it made under the same effect key.
     pub(crate) fn package(&mut self, key: Digest, artifact: Digest) -> Result<Digest, String> {
+        self.effects += 1;
         let bundle = Digest::of_parts([&b"bundle"[..], &artifact.0]);
         match self.bundles.insert(key, bundle) {
             Some(before) if before != bundle => Err(format!("effect key {key} made two bundles")),
@@ -114,14 +156,19 @@ impl Outside {
     }
 
     /// The machines of the target start again, empty.
-    pub(crate) fn lose(&mut self, target: &TargetId, gateways: bool, servers: bool) {
+    pub(crate) fn lose(&mut self, target: &TargetId, gateways: bool, servers: bool) -> Result<(), String> {
         let site = self.sites.entry(target.clone()).or_default();
         if gateways {
-            site.gateways = Default::default();
+            let table = self.topic.as_ref().map(|topic| topic.read(target)).transpose()?.flatten();
+            for gateway in &mut site.gateways {
+                let newest = table.as_ref().map(|table| table.generation).unwrap_or_default();
+                *gateway = Gateway { table: table.clone(), newest, ..gateway.clone() };
+            }
         }
         if servers {
             site.servers = Default::default();
         }
+        Ok(())
     }
 
     pub(crate) fn gateways(&self, target: &TargetId, at: Timestamp) -> Vec<GatewayObserved> {
@@ -133,7 +180,8 @@ impl Outside {
             killed: vec![],
             heard_at: at,
         };
-        site.gateways.iter().enumerate().map(observed).collect()
+        let heard = |(_, gateway): &(usize, &Gateway)| gateway.silent_until <= at;
+        site.gateways.iter().enumerate().filter(heard).map(observed).collect()
     }
 
     pub(crate) fn servers(&self, target: &TargetId, at: Timestamp) -> Vec<ServerLoaded> {
@@ -156,7 +204,27 @@ impl Outside {
 
     /// Whether every gateway of the target obeys this generation.
     pub(crate) fn obeys(&self, target: &TargetId, generation: Generation) -> bool {
-        let gateways = self.gateways(target, Timestamp(0));
+        let gateways = self.gateways(target, Timestamp(u64::MAX));
         gateways.iter().all(|gateway| gateway.generation == generation)
+    }
+}
+
+impl Topic {
+    fn publish(&mut self, target: &TargetId, table: &RouteTable) {
+        let newest = self.newest.entry(target.clone()).or_default();
+        *newest = (*newest).max(table.generation);
+        let generation = if self.is_keyed_by_target { Generation::default() } else { table.generation };
+        self.tables.insert((target.clone(), generation), table.clone());
+    }
+
+    /// The greatest generation counts. The topic must have the one that was ever the newest.
+    fn read(&self, target: &TargetId) -> Result<Option<RouteTable>, String> {
+        let found = self.tables.iter().filter(|((of, _), _)| of == target).map(|(_, table)| table);
+        let table = found.max_by_key(|table| table.generation);
+        let (found, newest) = (table.map(|table| table.generation), self.newest.get(target).copied());
+        if found != newest {
+            return Err(format!("gateways of {target} that start get generation {found:?}, not {newest:?}"));
+        }
+        Ok(table.cloned())
     }
 }

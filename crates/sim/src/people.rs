@@ -33,6 +33,8 @@ pub(crate) enum Deed {
     Ask { said: Said, id: String, words: String },
     /// A model was trained; the bus may deliver it twice, without knowing.
     Train { said: Said, version: String, is_doubled: bool },
+    /// A definition, for every partition.
+    Define { said: Said, id: String },
     /// Machines of the target start again, empty.
     Lose { target: TargetId, gateways: bool, servers: bool },
     /// Somebody does something more after this.
@@ -64,12 +66,20 @@ impl Cast {
         if runs.is_empty() || trained < VERSIONS_MAX && chance.one_in(2) {
             return if trained < VERSIONS_MAX { self.train(chance) } else { vec![] };
         }
+        if chance.one_in(12) {
+            self.asked += 1;
+            let said = script::define_roles_for(&format!("newcomer-{}", self.asked));
+            return vec![Deed::Define { said, id: format!("roles-{}", self.asked) }];
+        }
+        if let Some(deed) = self.resolve(chance, checker).filter(|_| chance.one_in(2)) {
+            return vec![deed];
+        }
         // People look at what goes on, and at a gate most of all.
         let run = chance.pick(&runs);
         let gate = runs.iter().copied().find(|run| checker.run(*run).is_some_and(Run::waits_for_people));
         let asked = match (gate, chance.below(4)) {
             (Some(run), 0..2) => self.vote(run, chance, checker),
-            (_, 0 | 2) => Some(self.ask_run(run, chance)),
+            (_, 0 | 2) => Some(self.ask_run(run, chance, checker)),
             (_, 1) => self.ask_target(run, chance, checker, wall),
             _ => {
                 let target = self.any_target(chance);
@@ -88,7 +98,15 @@ impl Cast {
             .into_iter()
             .map(|target| self.of_target(target, OPERATOR, |reason| TargetAsk::Unfreeze { reason }))
             .collect();
+        let withheld = checker.targets().filter(|(_, target)| target.quarantine().is_some());
+        for target in withheld.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            deeds.push(self.of_target(target, OPERATOR, |reason| TargetAsk::Resolve { drop: false, reason }));
+        }
         for (id, run) in checker.runs() {
+            if run.quarantine().is_some() {
+                deeds.push(self.of_run(id, OPERATOR, |reason| RunAsk::Resolve { drop: false, reason }));
+                continue;
+            }
             let is_held =
                 run.phase == Phase::Active && run.stages.iter().any(|stage| stage.rollout.held.is_some());
             if run.paused_at.is_some() {
@@ -154,13 +172,30 @@ impl Cast {
         }))
     }
 
-    fn ask_run(&mut self, run: RunId, chance: &mut Chance) -> Deed {
-        let (who, which) = (person(chance), chance.below(6));
-        self.of_run(run, who, |reason| match which {
-            0 | 1 => RunAsk::Pause { reason },
-            2 => RunAsk::Resume { reason },
-            3 => RunAsk::Abort { reason },
-            4 => RunAsk::Promote { to: Some(Weight::ALL), reason },
+    /// Somebody looks after what is quarantined, whether the defect is mended or not.
+    fn resolve(&mut self, chance: &mut Chance, checker: &Checker) -> Option<Deed> {
+        let (who, drop) = (person(chance), chance.one_in(3));
+        let run = checker.runs().find(|(_, run)| run.quarantine().is_some()).map(|(id, _)| id);
+        if let Some(run) = run {
+            return Some(self.of_run(run, who, |reason| RunAsk::Resolve { drop, reason }));
+        }
+        let target = checker.targets().find(|(_, target)| target.quarantine().is_some())?.0.clone();
+        Some(self.of_target(target, who, |reason| TargetAsk::Resolve { drop, reason }))
+    }
+
+    fn ask_run(&mut self, run: RunId, chance: &mut Chance, checker: &Checker) -> Deed {
+        let (who, which) = (person(chance), chance.below(8));
+        let start = checker.run(run).and_then(|run| run.start.as_ref());
+        let stages = start.map(|start| &start.workflow.stages[..]).unwrap_or_default();
+        let stage =
+            (!stages.is_empty()).then(|| stages[chance.below(stages.len() as u64) as usize].name.clone());
+        self.of_run(run, who, |reason| match (which, stage) {
+            (0 | 1, _) => RunAsk::Pause { reason },
+            (2, _) => RunAsk::Resume { reason },
+            (3, _) => RunAsk::Abort { reason },
+            (4, _) => RunAsk::Promote { to: Some(Weight::ALL), reason },
+            (5, Some(stage)) => RunAsk::Retry { stage, reason },
+            (6, _) => RunAsk::Resolve { drop: false, reason },
             _ => RunAsk::Promote { to: None, reason },
         })
     }
@@ -176,12 +211,15 @@ impl Cast {
         let state = checker.run(run)?;
         let (start, release) = (state.start.as_ref()?, state.release());
         let until = wall + Millis(chance.between(5_000, 60_000));
-        let which = chance.below(5);
+        let which = chance.below(7);
+        let adopted = script::adopted(&start.target);
         Some(self.of_target(start.target.clone(), who, |reason| match (which, release) {
             (0, Some(release)) => TargetAsk::Kill { bundle: release.bundle, reason },
             (1, Some(release)) => TargetAsk::RollBack { to: Some(release.bundle), reason },
             (0..=2, _) => TargetAsk::RollBack { to: None, reason },
             (3, _) => TargetAsk::Freeze { until: Some(until), reason },
+            (4, _) => TargetAsk::Adopt { release: adopted, reason },
+            (5, _) => TargetAsk::Resolve { drop: false, reason },
             _ => TargetAsk::Unfreeze { reason },
         }))
     }

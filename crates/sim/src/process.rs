@@ -2,30 +2,40 @@
 
 use std::sync::Arc;
 
-use domain::name::AttemptId;
+use domain::name::{AttemptId, StreamId};
 use domain::time::Millis;
 use domain::work::Order;
 use domain::workflow::StageKind;
-use engine::desk::{self, Action, Desk, Signal};
+use engine::code::refused;
+use engine::desk::{self, Action, Desk, Redelivery, Signal};
 use engine::embedded::{Engine, Error, Passed};
 use engine::partition::{Bounds, Config, Format, Redispatch, WorkOrder};
-use engine::port::memory;
 use engine::port::store::Embedded;
 use engine::request::{Report, WorkerAnswer};
 use engine::token::Key;
 
 use crate::checker::CHAPTERS;
 use crate::checker::chain_of;
+use crate::defects;
 use crate::disk::Failure;
 use crate::options::{Fault, Sabotage};
 use crate::script::Quality;
-use crate::workers::{self, Bench};
+use crate::workers::{self, Bench, ZOMBIE_ONE_IN};
 use crate::world::{Event, LOG_ID, PARTITIONS, World};
 
 /// The interval at which a busy desk looks at the time.
 const TICK_MS: u64 = 4_000;
 
-fn config() -> Config {
+/// How many writes a view may be behind by, from life to life.
+const VIEW_WRITES_MAX: [usize; 4] = [0, 3, 20, usize::MAX];
+/// Further than any clock is believed to jump.
+const SUSPECT_MS: i64 = 600_000;
+
+fn config(sabotage: Option<Sabotage>) -> Config {
+    let redispatch = match sabotage {
+        Some(Sabotage::CommandsNotBroughtAgain) => Redispatch::AboveDispatched,
+        _ => Redispatch::All,
+    };
     Config {
         log_id: LOG_ID,
         partition: 0,
@@ -33,14 +43,15 @@ fn config() -> Config {
         binary: "sim".into(),
         parsers: wire::definitions::parsers(),
         key: Key([7; 32]),
-        redispatch: Redispatch::All,
+        redispatch,
         format: Format::default(),
         bounds: Bounds { streams_cached_max: 4, chapters: CHAPTERS, ..Bounds::default() },
     }
 }
 
-fn desk_bounds() -> desk::Bounds {
+fn desk_bounds(redelivery: Redelivery) -> desk::Bounds {
     desk::Bounds {
+        redelivery,
         heartbeat_every: Millis(TICK_MS),
         resend_after: Millis::seconds(5),
         ..desk::Bounds::default()
@@ -51,9 +62,21 @@ impl World {
     pub(crate) fn start(&mut self) -> Result<(), String> {
         let nonce = self.chance.nonce();
         self.disk.set_wall(self.wall());
+        let writes_max = self.chance.pick(&VIEW_WRITES_MAX);
+        self.disk.put_off(writes_max);
         let database = Arc::clone(&self.disk) as Arc<dyn Embedded>;
-        match Engine::open(&config(), database, nonce) {
-            Ok(engine) => self.engine = Some(engine),
+        let config = config(self.options.sabotage);
+        if self.life > 0 && !self.is_calm && self.chance.one_in(8) {
+            let error = |error| format!("the view is not completed: {}", chain_of(&error));
+            Engine::complete(&config, database).map_err(error)?;
+            self.note(Fault::CrashCatchingUp, "");
+            return self.crash();
+        }
+        match Engine::open(&config, database, nonce) {
+            Ok(mut engine) => {
+                engine.plant(defects::strike);
+                self.engine = Some(engine);
+            }
             Err(Error::Write(_)) => {
                 self.count_write_failure();
                 return self.crash();
@@ -64,10 +87,11 @@ impl World {
         self.line(&format!("life {} begins", self.life));
         let wall = self.wall();
         for stage in StageKind::ALL {
-            let journal = Arc::clone(&self.journal) as Arc<dyn engine::port::journal::Journal>;
-            self.desks.insert(stage, Desk::new(desk_bounds(), journal, wall));
+            let journal = self.disk.journal() as Arc<dyn engine::port::journal::Journal>;
+            self.desks.insert(stage, Desk::new(desk_bounds(self.redelivery), journal, wall));
         }
         self.read_log()?;
+        self.checker.compare_all(&self.disk)?;
         self.say_again();
         self.pass_at = Some(self.now_ms + 1);
         self.push_in(1, Event::Pass);
@@ -76,7 +100,7 @@ impl World {
 
     /// Has the checker look at what is new in the log.
     fn read_log(&mut self) -> Result<(), String> {
-        for line in self.checker.catch_up(&self.disk)? {
+        for line in self.checker.catch_up(&self.disk, self.engine.is_some())? {
             self.line(&line);
         }
         Ok(())
@@ -94,15 +118,13 @@ impl World {
         self.checker.heard.clear();
         self.armed = None;
         self.disk.arm(None);
-        self.disk.crash();
+        self.lose_unsynced()?;
         self.pass_at = None;
-        if self.chance.one_in(6) {
-            self.note(Fault::JournalLost, "");
-            self.journal = Arc::new(memory::Journal::default());
-        }
+        (self.is_full, self.is_suspect, self.has_passed) = (false, false, false);
+        self.skew_ms = self.skew_ms.clamp(-SUSPECT_MS / 5, SUSPECT_MS / 5);
         for target in self.cast.targets.clone() {
             let (gateways, servers) = (self.chance.one_in(3), self.chance.one_in(3));
-            self.lose_outside(&target, gateways, servers);
+            self.lose_outside(&target, gateways, servers)?;
         }
         self.read_log()?;
         let wait = self.chance.between(100, 20_000);
@@ -111,17 +133,56 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn lose_outside(&mut self, target: &domain::name::TargetId, gateways: bool, servers: bool) {
+    /// What of the disk a crash costs: of the process, or of the machine.
+    fn lose_unsynced(&mut self) -> Result<(), String> {
+        let power = self.chance.one_in(2);
+        let cost = self.disk.crash(power, &mut self.chance)?;
+        if power {
+            self.note(Fault::PowerLost, "");
+        }
+        if cost.view_writes > 0 {
+            self.note(Fault::ViewBehind, &format!("by {} writes", cost.view_writes));
+        }
+        if cost.journal_calls > 0 {
+            self.note(Fault::JournalUnsynced, &format!("{} calls", cost.journal_calls));
+        }
+        let journal = self.disk.journal();
+        if self.chance.one_in(6) {
+            self.note(Fault::JournalLost, "");
+            journal.lose_all();
+            self.written_down.clear();
+        }
+        if self.chance.one_in(10) {
+            self.note(Fault::ViewLost, "");
+            self.disk.forget_view();
+        }
+        if power {
+            // What the engine has is outstanding no more, whatever the journal says.
+            self.written_down.retain(|attempt| journal.has_answer(attempt).unwrap_or(false));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn lose_outside(
+        &mut self,
+        target: &domain::name::TargetId,
+        gateways: bool,
+        servers: bool,
+    ) -> Result<(), String> {
         if gateways || servers {
             self.note(Fault::OutsideLost, &format!("{target} {gateways} {servers}"));
-            self.outside.lose(target, gateways, servers);
+            self.outside.lose(target, gateways, servers)?;
         }
+        Ok(())
     }
 
     /// A planned crash: now, or at the next write.
     pub(crate) fn fail(&mut self, fault: Fault) -> Result<(), String> {
         let again = self.engine.is_none()
             || self.armed.is_some()
+            || self.is_full
+            || self.is_suspect
+            || !self.has_passed
             || fault == Fault::CrashAtWork && self.begun.is_empty() && self.now_ms < crate::world::STORM_MS;
         if again {
             self.push_in(1_500, Event::Fail(fault));
@@ -142,6 +203,10 @@ impl World {
                 self.disk.arm(Some(Failure::Landed));
                 Ok(())
             }
+            Fault::DiskFull | Fault::ClockSuspect | Fault::GatewaySilent | Fault::CoreDefect => {
+                self.hinder(fault);
+                Ok(())
+            }
             _ => {
                 self.armed = Some(fault);
                 Ok(())
@@ -149,8 +214,60 @@ impl World {
         }
     }
 
+    /// Something that passes without anybody ending.
+    fn hinder(&mut self, fault: Fault) {
+        let span = self.chance.between(5_000, 90_000);
+        let target = self.chance.pick(&(0..self.cast.targets.len()).collect::<Vec<_>>());
+        let target = self.cast.targets[target].clone();
+        match fault {
+            Fault::DiskFull => {
+                self.note(fault, &format!("for {span}"));
+                self.is_full = true;
+            }
+            Fault::ClockSuspect => {
+                self.skew_ms += if self.chance.one_in(2) { SUSPECT_MS } else { -SUSPECT_MS };
+                self.note(fault, &format!("off by {} for {span}", self.skew_ms));
+                self.is_suspect = true;
+                self.pass_at = None;
+            }
+            Fault::GatewaySilent => {
+                let (gateways, until) = (self.chance.between(1, 2) as usize, self.wall() + Millis(3 * span));
+                self.note(fault, &format!("{gateways} of {target} for {}", 3 * span));
+                self.outside.silence(&target, gateways, until);
+            }
+            _ => {
+                let runs: Vec<StreamId> = self.checker.runs().map(|(run, _)| StreamId::Run(run)).collect();
+                let stream = match self.chance.below(3) {
+                    0 => StreamId::Target(target),
+                    _ if runs.is_empty() => StreamId::Target(target),
+                    _ => runs[self.chance.below(runs.len() as u64) as usize].clone(),
+                };
+                let input = defects::plant(stream.clone(), &mut self.chance);
+                self.note(fault, &format!("{input} of {stream} for {span}"));
+            }
+        }
+        self.push_in(span, Event::Mend(fault));
+    }
+
+    pub(crate) fn mend(&mut self, fault: Fault) {
+        match fault {
+            Fault::DiskFull => self.is_full = false,
+            Fault::ClockSuspect if self.is_suspect => {
+                self.skew_ms = 0;
+                self.is_suspect = false;
+                self.pass_at = None;
+            }
+            Fault::CoreDefect => defects::mend(),
+            _ => {}
+        }
+    }
+
     fn count_write_failure(&mut self) {
         match self.armed.take() {
+            Some(fault @ (Fault::CrashWriteLost | Fault::WriteErrorLost)) => {
+                self.note(fault, "");
+                self.note(Fault::TornWrite, "");
+            }
             Some(fault) => self.note(fault, ""),
             None => self.line("a forged write"),
         }
@@ -163,8 +280,17 @@ impl World {
             self.note(Fault::CrashBeforePass, "");
             return self.crash();
         }
+        if self.is_full {
+            return Ok(());
+        }
         let Some(engine) = &mut self.engine else { return Ok(()) };
-        let passed = match engine.pass(reading) {
+        let passed = engine.pass(reading).and_then(|passed| {
+            if passed.records == 0 {
+                engine.settle()?;
+            }
+            Ok(passed)
+        });
+        let passed = match passed {
             Ok(passed) => passed,
             Err(Error::Write(_)) => {
                 let poisoned = matches!(engine.pass(reading), Err(Error::Poisoned));
@@ -176,6 +302,7 @@ impl World {
             }
             Err(error) => return Err(format!("a pass failed: {}", chain_of(&error))),
         };
+        self.has_passed = true;
         self.read_log()?;
         let released = !passed.orders.is_empty() || !passed.replies.is_empty();
         if self.armed == Some(Fault::CrashBeforeDispatch) && released {
@@ -190,11 +317,20 @@ impl World {
         if let Some((partition, stopped)) = passed.stopped.first() {
             return Err(format!("partition {partition} stopped: {stopped}"));
         }
-        if let Some(alarm) = passed.alarms.first() {
-            return Err(format!("alarm {} of {}: {}", alarm.code, alarm.stream, alarm.text));
+        for alarm in &passed.alarms {
+            if alarm.code != refused::QUARANTINED || !alarm.text.contains(defects::PLANTED) {
+                return Err(format!("alarm {} of {}: {}", alarm.code, alarm.stream, alarm.text));
+            }
+            self.note(Fault::Quarantined, &format!("{}: {}", alarm.stream, alarm.text));
         }
-        if let Some((code, text)) = &passed.suspended {
+        if let Some((code, text)) = &passed.suspended
+            && !(self.is_suspect && *code == refused::CLOCK_SUSPECT)
+        {
             return Err(format!("suspended: {code} {text}"));
+        }
+        // One that went back is found out by what is recorded; one that is ahead at once.
+        if self.is_suspect && self.skew_ms > 0 && passed.records > 0 {
+            return Err("it decides though its clock cannot be trusted".into());
         }
         let lost = self.options.sabotage == Some(Sabotage::OrdersLostAtStart)
             && self.life > 1
@@ -241,7 +377,7 @@ impl World {
         let actions = desk.step(signal).map_err(|error| chain_of(&error))?;
         for action in actions {
             match action {
-                Action::Begin(order) => self.begin(order),
+                Action::Begin(order) => self.begin(order)?,
                 Action::Abandon(attempt) => {
                     self.begun.remove(&attempt);
                 }
@@ -267,6 +403,7 @@ impl World {
             return;
         }
         self.checker.heard.insert(beat.attempt.clone(), beat.at);
+        self.disk.set_heard(&beat.attempt);
         if self.options.sabotage != Some(Sabotage::LeaseFromSending)
             && let Some(engine) = &mut self.engine
         {
@@ -283,10 +420,21 @@ impl World {
     }
 
     /// A worker takes the order up. Some are slow, some are never heard of again.
-    fn begin(&mut self, order: Box<WorkOrder>) {
+    fn begin(&mut self, order: Box<WorkOrder>) -> Result<(), String> {
         let attempt = order.command.attempt.clone();
+        if self.written_down.contains(&attempt) {
+            return Err(format!("{attempt} is carried out again, which is written down"));
+        }
+        if !self.checker.outstanding().any(|outstanding| *outstanding == attempt) {
+            return Err(format!("{attempt} is carried out, which is not outstanding"));
+        }
         self.begun.insert(attempt.clone());
         self.line(&format!("begin {} {attempt}", order.command.order.as_str()));
+        if !self.is_calm && workers::is_fenced(&order.command) && self.chance.one_in(ZOMBIE_ONE_IN) {
+            // Another carries it out too, and much later.
+            let wait = self.chance.between(2_000, 150_000);
+            self.push_in(wait, Event::Finish { life: 0, order: order.clone() });
+        }
         let fate = if self.is_calm { 99 } else { self.chance.below(30) };
         let lease = order.command.lease.0;
         if fate == 0 {
@@ -296,7 +444,7 @@ impl World {
             let answer = WorkerAnswer::Done(outcome);
             let report = Report { attempt, token: order.token, answer };
             self.push_in(lease + 20_000, Event::Stray(Box::new(report)));
-            return;
+            return Ok(());
         }
         let wait = if fate <= 3 {
             self.note(Fault::SlowWorker, &attempt.to_string());
@@ -305,6 +453,7 @@ impl World {
             self.chance.between(20, 2_500)
         };
         self.push_in(wait, Event::Finish { life: self.life, order });
+        Ok(())
     }
 
     pub(crate) fn finish(&mut self, life: u64, order: &WorkOrder) -> Result<(), String> {
@@ -315,7 +464,7 @@ impl World {
             return Ok(());
         }
         let quality = match &attempt.owner {
-            domain::name::StreamId::Run(run) => self.cast.quality(*run),
+            StreamId::Run(run) => self.cast.quality(*run),
             _ => Quality::Healthy,
         };
         let (is_calm, now) = (self.is_calm, self.wall());
@@ -327,6 +476,7 @@ impl World {
             return Ok(());
         }
         self.begun.remove(attempt);
+        self.written_down.insert(attempt.clone());
         let stage = order.command.stage();
         self.desk(stage, Signal::Finished { attempt: attempt.clone(), outcome })
     }

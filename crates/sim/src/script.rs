@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::definition::{Define, Kind, Pinned};
-use domain::model::{Artifact, Lineage, Signature, Trained};
+use domain::model::{Artifact, Lineage, Release, Signature, Trained};
 use domain::name::{Digest, ModelName, Role, Subject, TargetId, Version};
 use domain::roles::{Actor, RoleMap};
 use engine::request::{Request, Said, Trigger};
@@ -41,40 +41,55 @@ impl Quality {
     }
 }
 
-/// A workflow's text: a few templates, with bounds by chance.
+/// A workflow's text: any stages, any steps, with bounds by chance.
 pub(crate) fn workflow_text(number: u64, chance: &mut Chance) -> String {
     use std::fmt::Write as _;
     let while_running = chance.pick(&["supersede", "queue", "refuse"]);
+    let (timeout, tick) = (chance.pick(&["3m", "10m"]), chance.pick(&["10s", "40s"]));
     let mut text = format!(
         "workflow: flow-{number}\ntrigger: {{ models: [\"*\"], while_running: {while_running} }}\n\
-         defaults: {{ timeout: 10m, retry: {{ attempts: 3, backoff: 2s..8s }}, tick: 40s }}\n\
-         stages:\n  - {{ name: package, kind: package }}\n"
+         defaults: {{ timeout: {timeout}, retry: {{ attempts: {}, backoff: 2s..8s }}, tick: {tick} }}\n\
+         stages:\n  - {{ name: package, kind: package }}\n",
+        chance.between(1, 3)
     );
     let mut line = |stage: String| writeln!(text, "  - {{ {stage} }}").expect("a string takes any text");
-    if chance.one_in(2) {
-        line("name: staging, kind: stage-test, with: { checks: [{ check: smoke }] }".into());
+    for stage in 0..chance.below(3) {
+        line(format!("name: staging-{stage}, kind: stage-test, with: {{ checks: [{{ check: smoke }}] }}"));
     }
     if chance.one_in(2) {
         let approvals = chance.pick(&["{ role: ml }", "{ role: ml }, { role: business }"]);
-        let with = format!("with: {{ approvals: [{approvals}], expires: 1h }}");
-        line(format!("name: board, kind: gate, {with}"));
+        let expires = chance.pick(&["2m", "1h"]);
+        line(format!("name: board, kind: gate, with: {{ approvals: [{approvals}], expires: {expires} }}"));
     }
-    let rollout = if chance.one_in(2) {
-        format!("{{ strategy: blue-green, bake: {}s }}", chance.between(5, 40))
-    } else {
-        let deadline = chance.pick(&["", ", deadline: 5m"]);
-        let on = chance.pick(&["", ", on: { inconclusive: roll_back, no_data: halt }"]);
-        format!(
-            "{{ strategy: canary, steps: [{{ weight: 10%, samples: 200, bake: 30s{deadline} }}, \
-             {{ weight: 100%, bake: 20s }}], analysis: [{{ check: error-rate, against: live, margin: 1% }}]{on} }}"
-        )
-    };
-    line(format!("name: rollout, kind: rollout, with: {rollout}"));
+    line(format!("name: rollout, kind: rollout, with: {}", rollout_text(chance)));
     if chance.one_in(3) {
-        let check = "{ check: error-rate, max: 5%, on: { fail: roll_back } }";
-        line(format!("name: watch, kind: monitor, with: {{ window: 3m, checks: [{check}] }}"));
+        let on = chance.pick(&["roll_back", "alert"]);
+        let window = chance.pick(&["1m", "3m"]);
+        let check = format!("{{ check: error-rate, max: 5%, on: {{ fail: {on} }} }}");
+        line(format!("name: watch, kind: monitor, with: {{ window: {window}, checks: [{check}] }}"));
     }
     text
+}
+
+fn rollout_text(chance: &mut Chance) -> String {
+    if chance.one_in(2) {
+        return format!("{{ strategy: blue-green, bake: {}s }}", chance.between(5, 40));
+    }
+    let (mut steps, mut percent) = (vec![], 0);
+    while percent < 100 {
+        percent += chance.between(5, 100 - percent.min(80));
+        percent = if chance.one_in(4) { 100 } else { percent.min(100) };
+        let samples = if chance.one_in(2) { ", samples: 200" } else { "" };
+        let deadline = chance.pick(&["", ", deadline: 5m"]);
+        steps.push(format!("{{ weight: {percent}%{samples}, bake: {}s{deadline} }}", chance.between(10, 40)));
+    }
+    let on = chance.pick(&[
+        "",
+        ", on: { inconclusive: roll_back, no_data: halt }",
+        ", on: { fail: halt, inconclusive: continue }",
+    ]);
+    let analysis = "{ check: error-rate, against: live, margin: 1% }";
+    format!("{{ strategy: canary, steps: [{}], analysis: [{analysis}]{on} }}", steps.join(", "))
 }
 
 pub(crate) fn pinned(text: &str) -> Pinned<domain::workflow::Workflow> {
@@ -114,8 +129,13 @@ pub(crate) fn target(number: u64) -> TargetId {
 }
 
 pub(crate) fn define_roles() -> Said {
+    define_roles_for("ada")
+}
+
+/// The same roles, and one more who approves.
+pub(crate) fn define_roles_for(newcomer: &str) -> Said {
     let mut map = RoleMap::default();
-    let held = APPROVERS.into_iter().chain([(OPERATOR, "operator"), (OPERATOR, "admin")]);
+    let held = APPROVERS.into_iter().chain([(OPERATOR, "operator"), (OPERATOR, "admin"), (newcomer, "ml")]);
     for (who, role) in held {
         let (who, role) = (Subject::parse(who).expect("plain"), Role::parse(role).expect("plain"));
         map.members.entry(role).or_default().insert(who);
@@ -133,4 +153,10 @@ pub(crate) fn actor(who: &str) -> Actor {
         method: "token".into(),
         on_behalf_of: None,
     }
+}
+
+/// What served the target before there was an engine.
+pub(crate) fn adopted(target: &TargetId) -> Release {
+    let bundle = Digest::of(format!("{target} before").as_bytes());
+    Release { version: Version::parse("before").expect("a plain name"), bundle, run: None }
 }

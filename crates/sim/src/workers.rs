@@ -25,6 +25,14 @@ pub(crate) struct Bench<'a> {
     pub(crate) now: Timestamp,
 }
 
+/// One in so many commands that change what serves is carried out by somebody else too, and late.
+pub(crate) const ZOMBIE_ONE_IN: u64 = 5;
+
+/// Whether it changes what serves, under a fencing token.
+pub(crate) fn is_fenced(command: &Command) -> bool {
+    matches!(command.order, Order::Apply(_) | Order::Prepare(_))
+}
+
 /// Carries the command out.
 pub(crate) fn work(command: &Command, bench: &mut Bench<'_>) -> Result<Outcome, String> {
     let tellable = bench.is_calm
@@ -100,7 +108,7 @@ pub(crate) fn work(command: &Command, bench: &mut Bench<'_>) -> Result<Outcome, 
             Outcome::Prepared { servers: bench.outside.servers(&command.target, bench.now) }
         }
         Order::Apply(order) => {
-            bench.outside.apply(&command.target, &order.table, reached, bench.checker)?;
+            bench.outside.apply(&command.target, &order.table, reached, bench.checker, bench.now)?;
             Outcome::Applied { gateways: bench.outside.gateways(&command.target, bench.now) }
         }
     })

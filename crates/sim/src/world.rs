@@ -6,17 +6,17 @@ use std::sync::Arc;
 use domain::name::{AttemptId, Digest};
 use domain::time::{Millis, Timestamp};
 use domain::workflow::StageKind;
-use engine::desk::Desk;
+use engine::desk::{Desk, Redelivery};
 use engine::embedded::{Engine, Ticket};
 use engine::partition::WorkOrder;
 use engine::port::clock::Reading;
-use engine::port::memory;
 use engine::request::Report as Answered;
 use wire::record::Lane;
 
 use crate::chance::Chance;
 use crate::checker::Checker;
 use crate::clients::{Client, Source};
+use crate::defects;
 use crate::disk::Disk;
 use crate::options::{Fault, Options, Report, Sabotage, Violation};
 use crate::outside::Outside;
@@ -49,6 +49,8 @@ pub(crate) enum Event {
     Say(usize),
     Act,
     Fail(Fault),
+    /// What hindered the process is over.
+    Mend(Fault),
     Jump,
     Restart,
     /// Gateways and servers say what they do.
@@ -67,7 +69,7 @@ pub(crate) struct World {
     pushed: u64,
     steps: u64,
     pub(crate) now_ms: u64,
-    skew_ms: i64,
+    pub(crate) skew_ms: i64,
     pub(crate) pass_at: Option<u64>,
     pub(crate) is_calm: bool,
     // The process.
@@ -75,8 +77,16 @@ pub(crate) struct World {
     pub(crate) engine: Option<Engine>,
     pub(crate) desks: BTreeMap<StageKind, Desk>,
     pub(crate) ticking: BTreeSet<StageKind>,
-    pub(crate) journal: Arc<memory::Journal>,
+    pub(crate) redelivery: Redelivery,
+    /// Attempts whose answer the journal has.
+    pub(crate) written_down: BTreeSet<AttemptId>,
     pub(crate) life: u64,
+    /// There is no room on the disk but for the reserve: nothing is decided.
+    pub(crate) is_full: bool,
+    /// The clock is further off than anybody believes.
+    pub(crate) is_suspect: bool,
+    /// The clock was believed once in this life.
+    pub(crate) has_passed: bool,
     /// A crash that waits for the next pass.
     pub(crate) armed: Option<Fault>,
     pub(crate) unsent: BTreeSet<AttemptId>,
@@ -92,7 +102,7 @@ pub(crate) struct World {
     pub(crate) cast: Cast,
     // The record.
     pub(crate) faults: BTreeMap<Fault, u64>,
-    planned: BTreeMap<Fault, u64>,
+    pub(crate) planned: BTreeMap<Fault, u64>,
     trace: Digest,
     tail: VecDeque<String>,
 }
@@ -104,6 +114,11 @@ impl World {
         let outside = match options.sabotage {
             Some(Sabotage::NoGenerationCheck) => Outside::gullible(),
             _ => Outside::default(),
+        };
+        defects::mend();
+        let redelivery = match options.sabotage {
+            Some(Sabotage::CommandsNotBroughtAgain) => Redelivery::TheEngine,
+            _ => chance.pick(&[Redelivery::TheEngine, Redelivery::TheEngine, Redelivery::Nobody]),
         };
         Self {
             seed,
@@ -119,8 +134,12 @@ impl World {
             engine: None,
             desks: BTreeMap::new(),
             ticking: BTreeSet::new(),
-            journal: Arc::new(memory::Journal::default()),
+            redelivery,
+            written_down: BTreeSet::new(),
             life: 0,
+            is_full: false,
+            is_suspect: false,
+            has_passed: false,
             armed: None,
             unsent: BTreeSet::new(),
             begun: BTreeSet::new(),
@@ -158,6 +177,10 @@ impl World {
             if self.steps > STEPS_MAX {
                 return Err(format!("no end after {STEPS_MAX} steps"));
             }
+            if self.options.crash_at == Some(self.steps) && self.engine.is_some() && !self.is_calm {
+                self.note(Fault::CrashAtStep, &format!("before {event:?}"));
+                self.crash()?;
+            }
             if matches!(event, Event::Calm) {
                 if self.calm_down()? {
                     return self.checker.verify(&self.disk);
@@ -179,6 +202,11 @@ impl World {
         }
         for _ in 0..self.options.faults {
             let (at, fault) = (self.chance.between(2_000, STORM_MS), self.chance.pick(&Fault::CRASHES));
+            *self.planned.entry(fault).or_default() += 1;
+            self.push(at, Event::Fail(fault));
+        }
+        for _ in 0..self.options.hindrances {
+            let (at, fault) = (self.chance.between(2_000, STORM_MS), self.chance.pick(&Fault::HINDRANCES));
             *self.planned.entry(fault).or_default() += 1;
             self.push(at, Event::Fail(fault));
         }
@@ -206,11 +234,16 @@ impl World {
                 Ok(())
             }
             Event::Say(client) => self.send(client),
-            Event::Act => {
-                self.act();
+            Event::Act => self.act(),
+            Event::Fail(fault) => self.fail(fault),
+            Event::Mend(fault) => {
+                self.mend(fault);
                 Ok(())
             }
-            Event::Fail(fault) => self.fail(fault),
+            Event::Jump if self.is_suspect => {
+                self.push_in(30_000, Event::Jump);
+                Ok(())
+            }
             Event::Jump => {
                 let skew = self.chance.below(2 * SKEW_MAX_MS) as i64 - SKEW_MAX_MS as i64;
                 self.note(Fault::ClockJump, &format!("from {} to {skew}", self.skew_ms));
@@ -231,14 +264,15 @@ impl World {
         }
     }
 
-    fn act(&mut self) {
+    fn act(&mut self) -> Result<(), String> {
         let wall = self.wall();
         for deed in self.cast.act(&mut self.chance, &self.checker, wall) {
-            self.carry_out(deed);
+            self.carry_out(deed)?;
         }
+        Ok(())
     }
 
-    pub(crate) fn carry_out(&mut self, deed: Deed) {
+    pub(crate) fn carry_out(&mut self, deed: Deed) -> Result<(), String> {
         match deed {
             Deed::Ask { said, id, words } => {
                 self.line(&words);
@@ -251,19 +285,37 @@ impl World {
                 }
                 self.client(said, Lane::Triggers, None, None);
             }
+            Deed::Define { said, id } => {
+                for partition in 0..PARTITIONS {
+                    self.client(
+                        said.clone(),
+                        Lane::Requests,
+                        Some(format!("{id}-{partition}")),
+                        Some(partition),
+                    );
+                }
+            }
             Deed::Lose { target, gateways, servers } => {
-                self.lose_outside(&target, gateways, servers);
+                self.lose_outside(&target, gateways, servers)?;
                 self.push_in(200, Event::Observe);
             }
             Deed::ActIn(wait) => self.push_in(wait, Event::Act),
         }
+        Ok(())
     }
 
     fn schedule_pass(&mut self) {
         let wall = self.wall();
         let Some(engine) = &self.engine else { return };
-        let wait =
-            if engine.is_waiting() { Some(5) } else { engine.wake_at().map(|at| (at - wall).0.max(10)) };
+        if self.is_full {
+            return;
+        }
+        let wait = match engine.wake_at() {
+            // It decides nothing, and looks at the clock again.
+            _ if self.is_suspect => Some(1_000),
+            _ if engine.is_waiting() => Some(5),
+            next => next.map(|at| (at - wall).0.max(10)),
+        };
         let Some(at) = wait.map(|wait| self.now_ms + wait) else { return };
         if self.pass_at.is_none_or(|planned| at < planned) {
             self.pass_at = Some(at);
@@ -320,6 +372,7 @@ impl World {
             ends,
             transitions: self.checker.transitions,
             chapters: self.checker.chapters,
+            effects: self.outside.effects,
             losers: self.checker.losers(),
             doubts: 0,
             claims: 0,

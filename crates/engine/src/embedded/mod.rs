@@ -30,7 +30,7 @@ use crate::chain;
 use crate::code::{Code, Stopped, refused};
 use crate::fail::{self, Point};
 use crate::partition::{
-    Action, Alarm, Answer, Config, LaneInput, OpenError, Partition, Reply, Role, Signal, WorkOrder,
+    Action, Alarm, Answer, Config, Defect, LaneInput, OpenError, Partition, Reply, Role, Signal, WorkOrder,
 };
 use crate::placement::partition_of;
 use crate::port::clock::Reading;
@@ -294,6 +294,11 @@ impl Engine {
     /// Whether a pass would find inputs waiting.
     pub fn is_waiting(&self) -> bool {
         self.partitions.iter().any(Partition::is_waiting)
+    }
+
+    /// As [`Partition::plant`], in every partition.
+    pub fn plant(&mut self, defect: Defect) {
+        self.partitions.iter_mut().for_each(|partition| partition.plant(defect));
     }
 
     pub fn partitions(&self) -> &[Partition] {

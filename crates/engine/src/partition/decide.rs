@@ -10,8 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use domain::name::StreamId;
 use domain::refusal::{Kind, Refusal};
-use domain::time::Timestamp;
-use domain::transition::{Changed, Failure, Input, Transition};
+use domain::time::{Millis, Timestamp};
+use domain::transition::{self, Changed, Failure, Input, Transition};
 use wire::record::{Body, Lane, Recorded};
 
 use super::config::CLOCK_SLACK;
@@ -90,12 +90,14 @@ impl Partition {
     fn watch_clock(&mut self, reading: Reading) {
         let recorded = self.tip().now;
         let behind = reading.wall + CLOCK_SLACK < recorded;
-        let jumped = self.trusted.is_some_and(|trusted| {
-            let passed = domain::time::Millis(reading.monotonic.0.saturating_sub(trusted.monotonic.0));
-            reading.wall > trusted.wall + passed + CLOCK_SLACK
+        let expected = self.trusted.map_or(reading.wall, |trusted| {
+            trusted.wall + Millis(reading.monotonic.0.saturating_sub(trusted.monotonic.0))
         });
-        if !behind && !jumped {
-            self.trusted = Some(reading);
+        if !behind && reading.wall <= expected + CLOCK_SLACK {
+            // One that went back, and nothing was recorded meanwhile, may come again.
+            if reading.wall >= expected {
+                self.trusted = Some(reading);
+            }
             self.unhinder(Hindrance::ClockSuspect);
             return;
         }
@@ -133,9 +135,13 @@ impl Partition {
         now: Timestamp,
         records: &mut Vec<Vec<u8>>,
     ) -> Result<Decided, Stopped> {
-        let (stream, name, decide) = (input.stream(), input.name(), self.decide);
+        let (stream, name, decide, defect) = (input.stream(), input.name(), self.decide, self.defect);
         let streams = &mut self.streams;
-        let (transition, changed) = match catch_unwind(AssertUnwindSafe(|| decide(streams, input, now))) {
+        let decide = move || match defect {
+            Some(defect) => transition::transact_watched(streams, input, now, Some(&defect)),
+            None => decide(streams, input, now),
+        };
+        let (transition, changed) = match catch_unwind(AssertUnwindSafe(decide)) {
             Ok(Ok(decided)) => decided,
             Ok(Err(failure)) => return self.failed(&stream, failure),
             Err(panic) => {

@@ -111,8 +111,12 @@ pub struct Partition {
     /// Whether the driver asks for the rows of its commits.
     puts_rows_off: bool,
     decide: Decide,
+    defect: Option<Defect>,
     actions: Vec<Action>,
 }
+
+/// Sees each input before its stream decides it. What panics here is a defect of the core.
+pub type Defect = fn(&StreamId, &'static str);
 
 /// An own record on its way into the log and back.
 #[derive(Debug)]
@@ -135,6 +139,11 @@ impl Partition {
             self.actions.push(Action::Stop(stopped));
         }
         std::mem::take(&mut self.actions)
+    }
+
+    /// Has the core fail on some inputs: for those who try out what a defect costs.
+    pub fn plant(&mut self, defect: Defect) {
+        self.defect = Some(defect);
     }
 
     pub fn role(&self) -> Role {

@@ -83,6 +83,7 @@ impl Partition {
             monotonic: Millis(0),
             hindrances: BTreeSet::new(),
             decide,
+            defect: None,
             actions: vec![],
             head,
             puts_rows_off: false,

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::name::{AttemptId, Digest, StreamId};
+use domain::quarantine::HELD_INPUTS_MAX;
 use domain::transition::Step;
-use domain::work::Command;
+use domain::work::{Command, Order};
 use engine::partition::{Answer, Reply, WorkOrder};
 use engine::port::row::{RunRow, TargetRow};
 use engine::port::store::Commit;
@@ -197,6 +198,9 @@ impl Audit {
 
     /// Whether the input leaves no record in the state as it is.
     fn may_go_unrecorded(&self, partition: u32, entry: &Entry) -> bool {
+        if self.is_full(&entry.said) {
+            return true;
+        }
         match &entry.said {
             Said::Observed { .. } => true,
             Said::Report(_) => false,
@@ -214,6 +218,32 @@ impl Audit {
                 is_repeat || is_nothing || !self.checker.has_roles(partition)
             }
         }
+    }
+
+    /// Whether its stream is quarantined, and holds as much as it may: whoever says it is told to try again.
+    fn is_full(&self, said: &Said) -> bool {
+        let stream = match said {
+            Said::Trigger(trigger) => StreamId::Run(trigger.run()),
+            Said::Observed { target, .. } => StreamId::Target(target.clone()),
+            Said::Report(report) => report.attempt.owner.clone(),
+            Said::Request(request) => match &**request {
+                Request::Define(_) => StreamId::Definitions,
+                Request::Run { run, .. } => StreamId::Run(*run),
+                Request::Target { target, .. } => StreamId::Target(target.clone()),
+            },
+        };
+        let held = match &stream {
+            StreamId::Definitions => None,
+            StreamId::Run(run) => {
+                let holding = self.checker.run(*run).and_then(|run| run.holding.as_ref());
+                holding.map(|holding| holding.held.len())
+            }
+            StreamId::Target(target) => {
+                let holding = self.checker.target(target).and_then(|target| target.holding.as_ref());
+                holding.map(|holding| holding.held.len())
+            }
+        };
+        held.is_some_and(|held| held >= HELD_INPUTS_MAX)
     }
 
     /// An input that must still be recorded.
@@ -249,7 +279,7 @@ impl Audit {
         }
         match self.issued.get(attempt) {
             Some(issued)
-                if issued.command.order == order.command.order
+                if timeless(&issued.command.order) == timeless(&order.command.order)
                     && issued.command.effect_key == order.command.effect_key =>
             {
                 Ok(())
@@ -267,6 +297,22 @@ impl Audit {
             Answer::Repeat { .. } | Answer::Refused(_) => Ok(()),
         }
     }
+}
+
+/// Without what a command that is sent again names as it is then: the live release, and what follows from there being
+/// one.
+fn timeless(order: &Order) -> Order {
+    let mut order = order.clone();
+    match &mut order {
+        Order::Package(package) => package.live = None,
+        Order::Test(test) => test.live = None,
+        Order::Plan(plan) => {
+            plan.live = None;
+            plan.with.steps.clear();
+        }
+        Order::Notify(_) | Order::Measure(_) | Order::Watch(_) | Order::Prepare(_) | Order::Apply(_) => {}
+    }
+    order
 }
 
 /// Whether the record's input is what was said.

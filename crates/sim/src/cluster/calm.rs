@@ -7,6 +7,7 @@ use domain::run::{self, Phase};
 use engine::port::store::Store;
 
 use super::{Cluster, Event, PARTITIONS, STORM_MS};
+use crate::defects;
 
 /// The interval at which people look.
 const LOOK_MS: u64 = 30_000;
@@ -31,7 +32,7 @@ impl Cluster {
             self.push_in(2_000, Event::Calm);
             for number in 0..2 {
                 let deed = self.cast.provoke(number);
-                self.carry_out_deed(deed);
+                self.carry_out_deed(deed)?;
             }
             return Ok(false);
         }
@@ -47,7 +48,7 @@ impl Cluster {
             return Err(self.what_is_stuck());
         }
         for deed in self.cast.help(&self.audit.checker) {
-            self.carry_out_deed(deed);
+            self.carry_out_deed(deed)?;
         }
         Ok(false)
     }
@@ -56,6 +57,8 @@ impl Cluster {
         self.is_calm = true;
         self.line("calm");
         self.cast.heal();
+        self.outside.end_silence();
+        defects::mend();
         for number in 0..self.nodes.len() {
             self.nodes[number].skew_ms = 0;
         }
@@ -68,7 +71,8 @@ impl Cluster {
         let settled = |run: &run::Run| run.is_ended() || matches!(run.phase, Phase::Live | Phase::Standby);
         self.audit.checker.runs().all(|(_, run)| settled(run))
             && self.audit.checker.targets().all(|(id, target)| {
-                target.table.as_ref().is_none_or(|table| self.outside.obeys(id, table.generation))
+                target.quarantine().is_none()
+                    && target.table.as_ref().is_none_or(|table| self.outside.obeys(id, table.generation))
             })
             && (0..PARTITIONS).all(|partition| self.audit.waiting(partition, &self.broker).is_none())
             && self.differing().is_none()
@@ -108,10 +112,19 @@ impl Cluster {
             for (number, node) in self.nodes.iter().enumerate() {
                 if let Some(seat) = node.seats.get(partition as usize) {
                     stuck.push(format!(
-                        "process {number} is {:?} of {partition}, wanted {}, hindered {:?}",
+                        "process {number} is {:?} of {partition}, wanted {}, told {}, hindered {:?}, looks at {:?}, \
+                         claims by {:?}, has read to {} of {}, has {} actions left, is away {}, full {}",
                         seat.machine.role(),
                         seat.is_wanted,
-                        seat.machine.hindrance()
+                        seat.is_told,
+                        seat.machine.hindrance(),
+                        node.poll_at,
+                        seat.machine.tick_by(),
+                        seat.next,
+                        self.broker.end(partition),
+                        seat.queue.len(),
+                        node.is_away,
+                        node.is_full,
                     ));
                 }
             }

@@ -18,7 +18,7 @@ use super::{Cluster, Event};
 use crate::checker::chain_of;
 use crate::options::{Fault, Sabotage};
 use crate::script::Quality;
-use crate::workers::{self, Bench};
+use crate::workers::{self, Bench, ZOMBIE_ONE_IN};
 
 /// The interval at which a busy desk looks at the time.
 const TICK_MS: u64 = 4_000;
@@ -252,6 +252,11 @@ impl Cluster {
         worker.begun.insert(attempt.clone());
         let life = worker.life;
         self.line(&format!("worker {number} begins {} {attempt}", order.command.order.as_str()));
+        if !self.is_calm && workers::is_fenced(&order.command) && self.chance.one_in(ZOMBIE_ONE_IN) {
+            // Another carries it out too, and much later.
+            let wait = self.chance.between(2_000, 150_000);
+            self.push_in(wait, Event::Finish { worker: number, life: 0, order: order.clone() });
+        }
         let fate = if self.is_calm { 99 } else { self.chance.below(30) };
         let lease = order.command.lease.0;
         if fate == 0 {

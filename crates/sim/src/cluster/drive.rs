@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use engine::code::{Code, refused};
 use engine::partition::{Action, Hindrance, LaneInput, Role, Signal, WorkOrder};
 use wire::record::{self, Lane};
 
 use super::{Cluster, Event, PARTITIONS, Sender};
+use crate::defects;
 use crate::options::{Fault, Sabotage};
 
 /// Whether a process goes on.
@@ -200,8 +202,16 @@ impl Cluster {
                     .expect_reply(partition, &reply)
                     .map_err(|text| format!("process {number}: {text}"))?;
             }
+            Action::Alarm(alarm)
+                if alarm.code == refused::QUARANTINED && alarm.text.contains(defects::PLANTED) =>
+            {
+                self.note(Fault::Quarantined, &format!("{}: {}", alarm.stream, alarm.text));
+            }
             Action::Alarm(alarm) => {
                 return Err(format!("alarm {} of {}: {}", alarm.code, alarm.stream, alarm.text));
+            }
+            Action::Suspend { code, text } if code == Code::FormatUnknown.as_str() => {
+                self.note(Fault::OldBinary, &format!("process {number}: {text}"));
             }
             Action::Suspend { code, text } => self.line(&format!("process {number} suspends: {code} {text}")),
             Action::Resume => self.line(&format!("process {number} resumes")),

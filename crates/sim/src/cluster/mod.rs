@@ -35,6 +35,7 @@ use self::broker::{Broker, Entry};
 use self::crew::Worker;
 use self::node::Node;
 use crate::chance::Chance;
+use crate::defects;
 use crate::options::{Fault, Options, Report, Sabotage, Violation};
 use crate::outside::Outside;
 use crate::people::{Cast, Deed};
@@ -128,6 +129,8 @@ impl Cluster {
         let mut chance = Chance::new(seed ^ 0x0063_6c75_7374_6572);
         let cast = Cast::new(&mut chance);
         let nodes = (0..chance.between(2, 3)).map(|_| Node::new(&mut chance)).collect();
+        defects::mend();
+        let outside = Outside::with_topic(options.sabotage == Some(Sabotage::RoutesKeyedByTarget));
         let workers = (0..2).map(|_| Worker::new(options.sabotage)).collect();
         Self {
             seed,
@@ -141,7 +144,7 @@ impl Cluster {
             broker: Broker::new(PARTITIONS),
             nodes,
             workers,
-            outside: Outside::default(),
+            outside,
             audit: Audit::new(LOG_ID, PARTITIONS),
             cast,
             counts: Counts::default(),
@@ -221,21 +224,18 @@ impl Cluster {
             Event::Act => {
                 let wall = self.time();
                 for deed in self.cast.act(&mut self.chance, &self.audit.checker, wall) {
-                    self.carry_out_deed(deed);
+                    self.carry_out_deed(deed)?;
                 }
                 Ok(())
             }
             Event::Fail(fault) => self.fail(fault),
             Event::Mend(node, fault) => self.mend(node, fault),
-            Event::Observe => {
-                self.observe();
-                Ok(())
-            }
+            Event::Observe => self.observe(),
             Event::Calm => Ok(()),
         }
     }
 
-    fn carry_out_deed(&mut self, deed: Deed) {
+    fn carry_out_deed(&mut self, deed: Deed) -> Result<(), String> {
         match deed {
             Deed::Ask { said, id, words } => {
                 self.line(&words);
@@ -250,16 +250,23 @@ impl Cluster {
                 }
                 self.push_say(partition, said, None);
             }
-            Deed::Lose { target, gateways, servers } => self.lose_outside(&target, gateways, servers),
+            Deed::Define { said, id } => {
+                for partition in 0..PARTITIONS {
+                    self.push_say(partition, said.clone(), Some(format!("{id}-{partition}")));
+                }
+            }
+            Deed::Lose { target, gateways, servers } => self.lose_outside(&target, gateways, servers)?,
             Deed::ActIn(wait) => self.push_in(wait, Event::Act),
         }
+        Ok(())
     }
 
-    fn lose_outside(&mut self, target: &TargetId, gateways: bool, servers: bool) {
+    fn lose_outside(&mut self, target: &TargetId, gateways: bool, servers: bool) -> Result<(), String> {
         if gateways || servers {
             self.note(Fault::OutsideLost, &format!("{target} {gateways} {servers}"));
-            self.outside.lose(target, gateways, servers);
+            self.outside.lose(target, gateways, servers)?;
         }
+        Ok(())
     }
 
     /// Produces into a lane; a lost acknowledgement makes a copy.
@@ -308,11 +315,15 @@ impl Cluster {
     }
 
     /// What the machines of every target do, as news to the engine. Some are silent.
-    fn observe(&mut self) {
+    fn observe(&mut self) -> Result<(), String> {
         let at = self.time();
         for target in self.cast.targets.clone() {
             let Some(state) = self.audit.checker.target(&target) else { continue };
             let routes = state.table.is_some();
+            let (gateways, servers) = (self.chance.one_in(3), self.chance.one_in(6));
+            if !self.is_calm {
+                self.lose_outside(&target, gateways, servers)?;
+            }
             if !self.is_calm && self.chance.one_in(3) {
                 self.note(Fault::GatewaySilent, &target.to_string());
                 continue;
@@ -322,7 +333,8 @@ impl Cluster {
                 self.push_say(partition, said, None);
             }
         }
-        self.push_in(60_000, Event::Observe);
+        self.push_in(30_000, Event::Observe);
+        Ok(())
     }
 
     fn define_roles(&mut self) {
@@ -386,6 +398,7 @@ impl Cluster {
             ends,
             transitions: self.audit.checker.transitions,
             chapters: self.audit.checker.chapters,
+            effects: self.outside.effects,
             losers: self.audit.checker.losers(),
             doubts: self.counts.doubts,
             claims: self.counts.claims,

@@ -16,6 +16,7 @@ use super::{Cluster, Event, LOG_ID, PARTITIONS};
 use crate::chance::Chance;
 use crate::checker::CHAPTERS;
 use crate::checker::chain_of;
+use crate::defects;
 use crate::options::Fault;
 
 /// The format that a raise leads to, and the one before.
@@ -71,7 +72,7 @@ pub(super) struct Seat {
 impl Node {
     pub(super) fn new(chance: &mut Chance) -> Self {
         // Some begin as an older binary, and are replaced later.
-        let known = if chance.one_in(4) { FORMATS.0 } else { FORMATS.1 };
+        let known = if chance.one_in(2) { FORMATS.0 } else { FORMATS.1 };
         Self {
             life: 0,
             is_up: false,
@@ -146,7 +147,9 @@ impl Cluster {
         node.seats.clear();
         for partition in 0..PARTITIONS {
             let view = Arc::clone(&node.view) as Arc<dyn Store>;
-            let machine = Partition::open(node.config(partition), view).map_err(|error| chain_of(&error))?;
+            let mut machine =
+                Partition::open(node.config(partition), view).map_err(|error| chain_of(&error))?;
+            machine.plant(defects::strike);
             let end = self.broker.end(partition);
             machine.check_end(end).map_err(|stopped| stopped.to_string())?;
             node.seats.push(Seat {

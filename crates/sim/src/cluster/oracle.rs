@@ -17,13 +17,22 @@ impl Cluster {
             if owners.is_empty() {
                 self.rebalance(partition);
             } else if self.is_calm {
-                // In the end the group settles on one.
-                for number in owners.into_iter().skip(1) {
-                    self.push_in(1, Event::Revoke(number, partition));
-                }
+                self.settle(partition);
             }
         }
         self.push_in(3_000, Event::Oracle);
+    }
+
+    /// In the end the group settles on one.
+    pub(super) fn settle(&mut self, partition: u32) {
+        let is_owner = |number: &usize| {
+            let node = &self.nodes[*number];
+            node.is_awake() && node.seats.get(partition as usize).is_some_and(|seat| seat.is_wanted)
+        };
+        let owners: Vec<usize> = (0..self.nodes.len()).filter(is_owner).collect();
+        for number in owners.into_iter().skip(1) {
+            self.push_in(1, Event::Revoke(number, partition));
+        }
     }
 
     /// Another process is to own. The former is told at once, late, or not at all.

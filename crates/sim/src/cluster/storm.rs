@@ -1,9 +1,15 @@
 //! The storm: what is planned, how it befalls, and how it passes.
 
+use domain::name::StreamId;
+use domain::time::Millis;
 use engine::partition::{Hindrance, Signal};
 
 use super::{Cluster, Event, PARTITIONS, STORM_MS};
+use crate::defects;
 use crate::options::{Fault, Sabotage};
+
+/// What befalls no process in particular.
+const HINDRANCES: [Fault; 2] = [Fault::GatewaySilent, Fault::CoreDefect];
 
 impl Cluster {
     pub(super) fn plan(&mut self) {
@@ -18,6 +24,11 @@ impl Cluster {
         }
         for _ in 0..self.options.faults {
             let (at, fault) = (self.chance.between(2_000, STORM_MS), self.chance.pick(&Fault::CLUSTER));
+            *self.planned.entry(fault).or_default() += 1;
+            self.push(at, Event::Fail(fault));
+        }
+        for _ in 0..self.options.hindrances {
+            let (at, fault) = (self.chance.between(2_000, STORM_MS), self.chance.pick(&HINDRANCES));
             *self.planned.entry(fault).or_default() += 1;
             self.push(at, Event::Fail(fault));
         }
@@ -61,6 +72,10 @@ impl Cluster {
                 self.crash_worker(worker);
                 return Ok(());
             }
+            Fault::GatewaySilent | Fault::CoreDefect => {
+                self.hinder(fault);
+                return Ok(());
+            }
             _ if free.is_empty() => return again(self),
             _ => {}
         }
@@ -80,7 +95,11 @@ impl Cluster {
                     .nodes
                     .iter()
                     .any(|node| node.seats.get(partition as usize).is_some_and(|seat| seat.is_wanted));
-                let Some(other) = other.filter(|_| owned) else { return again(self) };
+                let Some(other) = other.filter(|_| owned) else {
+                    // All are to own already: the group settles, and then it happens again.
+                    self.settle(partition);
+                    return again(self);
+                };
                 self.note(fault, &format!("process {other} too is to own {partition}"));
                 self.assign(other, partition);
             }
@@ -112,6 +131,26 @@ impl Cluster {
         Ok(())
     }
 
+    fn hinder(&mut self, fault: Fault) {
+        let (span, target) =
+            (self.chance.between(5_000, 90_000), self.chance.below(self.cast.targets.len() as u64));
+        let target = self.cast.targets[target as usize].clone();
+        if fault == Fault::GatewaySilent {
+            let (gateways, until) = (self.chance.between(1, 2) as usize, self.time() + Millis(3 * span));
+            self.note(fault, &format!("{gateways} of {target} for {}", 3 * span));
+            return self.outside.silence(&target, gateways, until);
+        }
+        let runs: Vec<StreamId> = self.audit.checker.runs().map(|(run, _)| StreamId::Run(run)).collect();
+        let stream = match self.chance.below(3) {
+            0 => StreamId::Target(target),
+            _ if runs.is_empty() => StreamId::Target(target),
+            _ => runs[self.chance.below(runs.len() as u64) as usize].clone(),
+        };
+        let input = defects::plant(stream.clone(), &mut self.chance);
+        self.note(fault, &format!("{input} of {stream} for {span}"));
+        self.push_in(span, Event::Mend(0, fault));
+    }
+
     /// Whether nothing else befalls the process at the time.
     fn is_free(&self, number: usize) -> bool {
         let node = &self.nodes[number];
@@ -130,7 +169,8 @@ impl Cluster {
             Fault::Paused => {
                 let node = &mut self.nodes[number];
                 if node.sleeps_until.is_some_and(|until| until <= self.now_ms) {
-                    node.sleeps_until = None;
+                    // A look that was planned came while it slept.
+                    (node.sleeps_until, node.poll_at) = (None, None);
                     self.line(&format!("process {number} goes on"));
                     self.wake(number, 1);
                 }
@@ -153,6 +193,7 @@ impl Cluster {
                 self.nodes[number].skew_ms = self.chance.below(60_000) as i64 - 30_000;
                 self.wake(number, 1);
             }
+            Fault::CoreDefect => defects::mend(),
             Fault::OldBinary => {
                 self.nodes[number].upgrade();
                 if self.nodes[number].is_up {

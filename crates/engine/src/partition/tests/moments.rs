@@ -120,6 +120,26 @@ fn a_clock_far_behind_the_record_suspends_decisions_until_it_is_right() {
 }
 
 #[test]
+fn a_clock_that_went_back_while_nothing_was_recorded_may_come_again() {
+    let mut world = World::new();
+    world.turn().unwrap();
+    let tick = |minutes: u64, back: Millis| {
+        let monotonic = Millis(START.0) + Millis::minutes(minutes);
+        Signal::Tick(Reading { wall: Timestamp(START.0 + Millis::minutes(minutes).0 - back.0), monotonic })
+    };
+    world.signal(tick(60, Millis(0))).unwrap();
+    world.signal(tick(61, Millis::minutes(30))).unwrap();
+    world.signal(tick(62, Millis(0))).unwrap();
+    assert_eq!(world.suspensions, [""; 0]);
+    let ahead = Reading {
+        wall: START + Millis::minutes(63) + CLOCK_SLACK + Millis(1),
+        monotonic: Millis(START.0) + Millis::minutes(63),
+    };
+    world.signal(Signal::Tick(ahead)).unwrap();
+    assert_eq!(world.suspensions, [refused::CLOCK_SUSPECT]);
+}
+
+#[test]
 fn a_clock_that_jumps_ahead_suspends_decisions() {
     let mut world = World::new();
     world.turn().unwrap();

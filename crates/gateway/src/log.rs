@@ -114,7 +114,7 @@ fn write(queue: &Queue, predictions: &dyn Predictions, batch_max: usize, counts:
     let mut fails = false;
     loop {
         let Some(marks) = take(queue, &mut taken, batch_max) else { return };
-        let mut rows = taken.iter();
+        let mut rows = taken.unread();
         loop {
             let number = rows.fill(&mut batch, batch_max);
             if number == 0 {

@@ -13,7 +13,7 @@ const KEPT_MAX: usize = 4_096;
 
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
-    rows: Vec<Row>,
+    heads: Vec<Row>,
     ids: String,
     features: Vec<f32>,
 }
@@ -35,7 +35,7 @@ struct Row {
 
 impl Rows {
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.heads.is_empty()
     }
 
     pub(crate) fn push(&mut self, prediction: &Prediction) {
@@ -43,7 +43,7 @@ impl Rows {
         let Prediction { latency_us, error, features, output, score, .. } = prediction;
         self.ids.push_str(request_id);
         self.features.extend_from_slice(features);
-        self.rows.push(Row {
+        self.heads.push(Row {
             target: target.clone(),
             id_bytes: request_id.len(),
             features: features.len(),
@@ -60,16 +60,16 @@ impl Rows {
 
     /// Forgets all rows and keeps the room of an ordinary number of them.
     pub(crate) fn clear(&mut self) {
-        self.rows.clear();
+        self.heads.clear();
         self.ids.clear();
         self.features.clear();
-        self.rows.shrink_to(KEPT_MAX);
+        self.heads.shrink_to(KEPT_MAX);
         self.ids.shrink_to(KEPT_MAX * 64);
         self.features.shrink_to(KEPT_MAX * 64);
     }
 
-    pub(crate) fn iter(&self) -> Unread<'_> {
-        Unread { rows: &self.rows, ids: &self.ids, features: &self.features }
+    pub(crate) fn unread(&self) -> Unread<'_> {
+        Unread { rows: &self.heads, ids: &self.ids, features: &self.features }
     }
 }
 

@@ -75,7 +75,7 @@ fn definitions_have_one_input_and_one_event() {
 #[test]
 fn what_was_added_is_argued() {
     let argued = ["0009-names-against-the-design", "0014-quarantine-holds-what-its-stream-cannot-decide"]
-        .map(|record| read(&format!("docs/adr/{record}.md")))
+        .map(|record| read(format!("docs/adr/{record}.md")))
         .concat();
     for (section, _) in SECTIONS {
         for name in listed(section).added {

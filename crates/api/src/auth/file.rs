@@ -134,7 +134,7 @@ mod tests {
             token_sha256: Digest::of(b"token"),
         };
         write(&path, std::slice::from_ref(&user)).unwrap();
-        assert_eq!(read(&path).unwrap(), [user.clone()]);
+        assert_eq!(read(&path).unwrap(), std::slice::from_ref(&user));
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replace("\"ml\"", "\"admin\"")).unwrap();
         assert_eq!(read(&path).unwrap_err().code(), "USERS_MALFORMED");

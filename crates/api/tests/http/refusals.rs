@@ -271,7 +271,7 @@ async fn bad_questions_are_refused() {
     let twins = ["r\u{e9}sum\u{e9}@production", "re\u{301}sume\u{301}@production"];
     let ids = ["../x", "..\\x", "%2e%2e%2f", "a\0b", "\u{202e}gnp.exe", " ", &"0".repeat(10_000), "-rf"];
     for id in ids.into_iter().chain(twins) {
-        let escaped: String = id.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let escaped = id.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02X}"));
         for path in [
             format!("/v1/runs/{escaped}"),
             format!("/v1/runs/{escaped}/transitions"),

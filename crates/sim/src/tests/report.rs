@@ -149,9 +149,13 @@ fn shaken() -> Sum {
     let options = crate::Options::cluster();
     let mut sum = Sum { seeds: SEEDS_MIN, ..Sum::default() };
     sum.add(crate::cluster(1, &options));
-    SHAKEN.iter().chain(&["effects_checked"]).for_each(|name| *sum.counts.entry(name).or_default() += 1);
+    for name in SHAKEN.iter().chain(&["effects_checked"]) {
+        *sum.counts.entry(name).or_default() += 1;
+    }
     *sum.counts.entry("chapters").or_default() += 2 * SEEDS_MIN;
-    ENDS.iter().for_each(|end| *sum.ends.entry(end).or_default() += 1);
+    for end in &ENDS {
+        *sum.ends.entry(end).or_default() += 1;
+    }
     sum
 }
 

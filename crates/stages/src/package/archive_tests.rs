@@ -114,7 +114,7 @@ fn a_pickle_is_found_under_any_name_and_however_it_is_built() {
         ("imports, then bytes that are no opcode", [&PICKLE[..15], b"\xff\xff"].concat(), "PICKLE_PRESENT"),
         ("an unknown opcode", with_end(b"\xff"), "PICKLE_UNPARSEABLE"),
         ("a length of 2^63", with_end(b"\x8e\0\0\0\0\0\0\0\x80"), "PICKLE_UNPARSEABLE"),
-        ("more opcodes than are followed", with_end(&[0x94; 4_000_000]), "PICKLE_UNPARSEABLE"),
+        ("more opcodes than are followed", with_end(&vec![0x94; 4_000_000]), "PICKLE_UNPARSEABLE"),
         ("as a member of another name", in_member("weights.bin", PICKLE), "PICKLE_PRESENT"),
         (
             "by its name, squeezed",

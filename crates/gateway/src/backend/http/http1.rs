@@ -56,7 +56,9 @@ pub(super) fn write_head(
     let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
     put(method);
     put(" ");
-    path.iter().for_each(|part| put(part));
+    for part in path {
+        put(part);
+    }
     put(" HTTP/1.1\r\nhost: ");
     put(host);
     if let Some(bytes) = body_bytes {

@@ -266,8 +266,8 @@ fn room(answer: &mut Vec<u8>, filled: usize) -> io::Result<()> {
 
 /// Whether an answer has all its bytes; all who are measured say how many.
 fn is_whole(answer: &[u8]) -> io::Result<bool> {
-    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(false) };
     const LENGTH: &[u8] = b"content-length:";
+    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(false) };
     let lines = answer[..end].split(|byte| *byte == b'\n');
     let mut lengths = lines.filter_map(|line| {
         let (name, value) = line.split_at_checked(LENGTH.len())?;

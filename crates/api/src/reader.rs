@@ -152,15 +152,14 @@ impl Reader {
                 }
                 let recorded = &entry.recorded;
                 let unread = recorded.unread.iter().find(|(unread, _)| unread == stream);
-                match unread {
-                    Some((_, why)) => folded.parked = folded.parked.or_else(|| Some(why.clone())),
-                    None => {
-                        let state = step(&folded.state, &recorded.transition.steps, recorded.now);
-                        // A chapter that can be read is all that is needed.
-                        let opens = state.chapter().opened != folded.state.chapter().opened;
-                        if folded.parked.is_none() || opens {
-                            (folded.state, folded.parked) = (state, None);
-                        }
+                if let Some((_, why)) = unread {
+                    folded.parked = folded.parked.or_else(|| Some(why.clone()));
+                } else {
+                    let state = step(&folded.state, &recorded.transition.steps, recorded.now);
+                    // A chapter that can be read is all that is needed.
+                    let opens = state.chapter().opened != folded.state.chapter().opened;
+                    if folded.parked.is_none() || opens {
+                        (folded.state, folded.parked) = (state, None);
                     }
                 }
                 folded.seq = entry.seq;

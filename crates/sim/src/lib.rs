@@ -26,6 +26,7 @@ mod outside;
 mod people;
 mod process;
 mod script;
+mod storm;
 mod workers;
 mod world;
 

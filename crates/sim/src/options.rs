@@ -15,17 +15,22 @@ pub struct Options {
     /// The process is ended as it takes this event from the queue, too.
     pub crash_at: Option<u64>,
     pub sabotage: Option<Sabotage>,
+    /// How many lines of the trace a violation keeps.
+    pub trace_lines: usize,
 }
+
+/// Enough to see what led to most violations.
+const TRACE_LINES: usize = 80;
 
 impl Options {
     /// Of a story of one embedded process.
     pub fn embedded() -> Self {
-        Self { acts: 10, faults: 3, hindrances: 2, crash_at: None, sabotage: None }
+        Self { acts: 10, faults: 3, hindrances: 2, crash_at: None, sabotage: None, trace_lines: TRACE_LINES }
     }
 
     /// Of a story of several processes over one log.
     pub fn cluster() -> Self {
-        Self { acts: 8, faults: 6, hindrances: 1, crash_at: None, sabotage: None }
+        Self { acts: 8, faults: 6, hindrances: 1, crash_at: None, sabotage: None, trace_lines: TRACE_LINES }
     }
 }
 

@@ -32,7 +32,6 @@ pub(crate) const STORM_MS: u64 = 8 * 60_000;
 const SKEW_MAX_MS: u64 = 120_000;
 /// More events than this mean that something goes round in circles.
 const STEPS_MAX: u64 = 60_000;
-const TRACE_TAIL: usize = 60;
 
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -345,7 +344,7 @@ impl World {
     pub(crate) fn line(&mut self, text: &str) {
         let line = format!("{} {text}", self.now_ms);
         self.trace = Digest::of_parts([&self.trace.0[..], line.as_bytes()]);
-        if self.tail.len() == TRACE_TAIL {
+        if self.tail.len() >= self.options.trace_lines {
             self.tail.pop_front();
         }
         self.tail.push_back(line);

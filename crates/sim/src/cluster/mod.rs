@@ -48,7 +48,6 @@ const BEGIN: Timestamp = Timestamp(1_800_000_000_000);
 const STORM_MS: u64 = 6 * 60_000;
 /// More events than this mean that something goes round in circles.
 const STEPS_MAX: u64 = 200_000;
-const TRACE_TAIL: usize = 80;
 
 #[derive(Debug)]
 enum Event {
@@ -369,7 +368,7 @@ impl Cluster {
     fn line(&mut self, text: &str) {
         let line = format!("{} {text}", self.now_ms);
         self.trace = Digest::of_parts([&self.trace.0[..], line.as_bytes()]);
-        if self.tail.len() == TRACE_TAIL {
+        if self.tail.len() >= self.options.trace_lines {
             self.tail.pop_front();
         }
         self.tail.push_back(line);

@@ -2,9 +2,29 @@
 
 use domain::run::{End, Event, Input, Purpose, ShiftRefusal, Start, WaitFor};
 
+use super::{Error, Place, Resolve, Wire};
 use crate::generated::v1;
 
 message!(Start => Start { run, target, trained, workflow });
+/// Boxed in inputs and events: see the test of the generated code.
+impl Wire<Box<v1::Start>> for Start {
+    fn put(&self) -> Box<v1::Start> {
+        Box::new(self.put())
+    }
+    fn take(proto: Box<v1::Start>, known: &dyn Resolve, at: Place) -> Result<Self, Error> {
+        Self::take(*proto, known, at)
+    }
+}
+
+impl Wire<Option<Box<v1::Start>>> for Start {
+    fn put(&self) -> Option<Box<v1::Start>> {
+        Some(self.put())
+    }
+    fn take(proto: Option<Box<v1::Start>>, known: &dyn Resolve, at: Place) -> Result<Self, Error> {
+        Self::take(proto.ok_or(Error::Missing(at))?, known, at)
+    }
+}
+
 choice!(End => End { Blocked, Failed, Refused, Superseded, Aborted, RolledBack, Retired });
 choice!(ShiftRefusal => ShiftRefusal { Frozen, NoSlot, NotLoaded, NoLastGood });
 

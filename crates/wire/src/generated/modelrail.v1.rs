@@ -1106,7 +1106,7 @@ pub mod run_input {
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Input {
         #[prost(message, tag = "1")]
-        Start(super::Start),
+        Start(::prost::alloc::boxed::Box<super::Start>),
         #[prost(message, tag = "2")]
         Approve(Approve),
         #[prost(message, tag = "3")]
@@ -1194,8 +1194,8 @@ pub struct RunEvent {
 pub mod run_event {
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Started {
-        #[prost(message, optional, tag = "1")]
-        pub start: ::core::option::Option<super::Start>,
+        #[prost(message, optional, boxed, tag = "1")]
+        pub start: ::core::option::Option<::prost::alloc::boxed::Box<super::Start>>,
         #[prost(uint64, tag = "2")]
         pub at: u64,
         /// `start` is left out here, because it is the step's input.

@@ -61,7 +61,7 @@ fn restore_definitions(step: &mut v1::DefinitionsStep) -> Result<(), Error> {
 /// What the input of a run's step brought.
 #[derive(Clone, Copy, Default)]
 struct Brought<'a> {
-    start: Option<&'a v1::Start>,
+    start: Option<&'a Box<v1::Start>>,
     evidence: Option<&'a v1::Evidence>,
     bundle: Option<&'a v1::Bundle>,
     plan: Option<&'a v1::Planned>,

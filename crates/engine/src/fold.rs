@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use domain::chapter::Chaptered;
-use domain::decider::Decider;
+use domain::decider::{Decider, IllegalEvent};
 use domain::definition;
 use domain::effect::Effect;
 use domain::name::{AttemptId, RunId, StreamId, TargetId};
@@ -91,6 +91,36 @@ impl<D: Chaptered> Folded<D> {
         Self { state, effects, updated_at: now, last_seq: seq, transitions, parked: None, chapter }
     }
 
+    /// Adds one record without keeping the state before it. When an event does not fit, what is left is of no use.
+    pub(crate) fn take_in<'a>(
+        &mut self,
+        seq: u64,
+        now: Timestamp,
+        events: impl Iterator<Item = &'a D::Event>,
+    ) -> Result<(), IllegalEvent>
+    where
+        D::Event: 'a,
+    {
+        // Nobody else has it, but for states that were shared before: those are copied once.
+        let state = match Arc::get_mut(&mut self.state) {
+            Some(state) => state,
+            None => {
+                self.state = Arc::new(D::clone(&self.state));
+                Arc::get_mut(&mut self.state).expect("it was just made")
+            }
+        };
+        let opened = state.chapter().opened;
+        for event in events {
+            *state = std::mem::take(state).evolve(event)?;
+        }
+        if state.chapter().opened != opened {
+            self.chapter = Some(ChapterAt { seq, before: self.transitions });
+        }
+        (self.updated_at, self.last_seq, self.transitions) = (now, seq, self.transitions + 1);
+        self.effects = OnceLock::new();
+        Ok(())
+    }
+
     /// What the world must be doing for it. Nobody can tell what is outstanding of a parked stream.
     pub fn effects(&self) -> &Arc<Vec<D::Effect>> {
         self.effects.get_or_init(|| match self.parked {
@@ -103,25 +133,36 @@ impl<D: Chaptered> Folded<D> {
 /// Folds the events that a record has for the run. With one that does not fit it stays as it was before the record,
 /// quarantined.
 pub fn run_after(state: &Arc<Run>, id: RunId, steps: &[Step], now: Timestamp) -> Arc<Run> {
-    let events = steps.iter().flat_map(|step| -> &[run::Event] {
+    after(state, run_events(id, steps), now)
+}
+
+/// The events that a record has for the run.
+pub(crate) fn run_events(id: RunId, steps: &[Step]) -> impl Iterator<Item = &run::Event> + Clone {
+    steps.iter().flat_map(move |step| -> &[run::Event] {
         match step {
             Step::Run { run, events, .. } if *run == id => events,
             Step::Run { .. } | Step::Target { .. } | Step::Definitions { .. } => &[],
         }
-    });
-    after(state, events, now)
+    })
 }
 
 /// Folds the events that a record has for the target. With one that does not fit it stays as it was before the
 /// record, quarantined.
 pub fn target_after(state: &Arc<Target>, id: &TargetId, steps: &[Step], now: Timestamp) -> Arc<Target> {
-    let events = steps.iter().flat_map(|step| -> &[target::Event] {
+    after(state, target_events(id, steps), now)
+}
+
+/// The events that a record has for the target.
+pub(crate) fn target_events<'a>(
+    id: &TargetId,
+    steps: &'a [Step],
+) -> impl Iterator<Item = &'a target::Event> + Clone {
+    steps.iter().flat_map(move |step| -> &[target::Event] {
         match step {
             Step::Target { target, events, .. } if target == id => events,
             Step::Run { .. } | Step::Target { .. } | Step::Definitions { .. } => &[],
         }
-    });
-    after(state, events, now)
+    })
 }
 
 /// Folds the definitions that a record has.

@@ -17,6 +17,11 @@ use crate::guard::Acknowledged;
 /// Of one call of `read`, whatever was asked for, so that a caller's `usize::MAX` does not reserve memory.
 const RESERVED_RECORDS_MAX: usize = 4096;
 
+/// Whoever asks for so many reads the log from one end to the other.
+const SCAN_RECORDS_MIN: usize = 64;
+/// Such a reader gets this much from the operating system at once.
+const READAHEAD_BYTES: usize = 256 << 10;
+
 pub(crate) fn key(partition: u32, offset: u64) -> [u8; 12] {
     let mut key = [0; 12];
     key[..4].copy_from_slice(&partition.to_be_bytes());
@@ -111,6 +116,11 @@ pub(crate) fn read(
     }
     let mut options = ReadOptions::default();
     options.set_iterate_upper_bound(key(partition, end));
+    if wanted >= SCAN_RECORDS_MIN {
+        // Whoever reads a log does so once: in large pieces, and without driving out what others read again.
+        options.set_readahead_size(READAHEAD_BYTES);
+        options.fill_cache(false);
+    }
     let mut iterator = db.raw_iterator_cf_opt(family, options);
     iterator.seek(key(partition, from));
     for offset in (from..).take(wanted) {

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::chapter;
-use domain::decider::Decider;
+use domain::decider::{Decider, IllegalEvent};
 use domain::definition::Definitions;
 use domain::name::{Digest, RunId, StreamId, TargetId};
 use domain::quarantine::Holds;
@@ -34,6 +34,7 @@ use domain::target::Target;
 use domain::transition;
 
 use wire::codec::state_digest;
+use wire::record::Recorded;
 
 use crate::fold::{self, Folded};
 use crate::port::row::Withheld;
@@ -52,24 +53,15 @@ pub struct States {
 
 impl States {
     /// Applies the record's events. A stream with one that does not fit is quarantined from here on.
-    pub fn apply(&mut self, seq: u64, recorded: &wire::record::Recorded) {
+    pub fn apply(&mut self, seq: u64, recorded: &Recorded) {
         self.apply_decided(seq, recorded, &mut transition::Changed::default());
     }
 
     /// The same, for streams of which it is known already what deciding the same events made of them.
-    fn apply_decided(
-        &mut self,
-        seq: u64,
-        recorded: &wire::record::Recorded,
-        changed: &mut transition::Changed,
-    ) {
+    fn apply_decided(&mut self, seq: u64, recorded: &Recorded, changed: &mut transition::Changed) {
         self.transitions += 1;
         let steps = &recorded.transition.steps;
-        let unread = recorded.unread.iter().map(|(stream, _)| stream.clone());
-        let mut touched: Vec<StreamId> = steps.iter().map(transition::Step::stream).chain(unread).collect();
-        touched.sort();
-        touched.dedup();
-        for stream in touched {
+        for stream in touched(recorded) {
             match &stream {
                 StreamId::Definitions => {
                     self.definitions = fold::definitions_after(&self.definitions, steps);
@@ -90,6 +82,40 @@ impl States {
                 }
             }
         }
+    }
+
+    /// The same without keeping the states before it. When an event does not fit, what is left is of no use.
+    fn take_in(&mut self, seq: u64, recorded: &Recorded) -> Result<(), IllegalEvent> {
+        let (now, steps) = (recorded.now, &recorded.transition.steps);
+        let streams = touched(recorded);
+        let is_parked = |stream: &StreamId| match stream {
+            StreamId::Definitions => false,
+            StreamId::Run(run) => self.runs.get(run).is_some_and(|folded| folded.parked.is_some()),
+            StreamId::Target(target) => {
+                self.targets.get(target).is_some_and(|folded| folded.parked.is_some())
+            }
+        };
+        if !recorded.unread.is_empty() || streams.iter().any(is_parked) {
+            self.apply(seq, recorded);
+            return Ok(());
+        }
+        self.transitions += 1;
+        for stream in streams {
+            match stream {
+                StreamId::Definitions => {
+                    self.definitions = fold::definitions_after(&self.definitions, steps);
+                }
+                StreamId::Run(run) => {
+                    let folded = self.runs.entry(run).or_default();
+                    folded.take_in(seq, now, fold::run_events(run, steps))?;
+                }
+                StreamId::Target(target) => {
+                    let events = fold::target_events(&target, steps);
+                    self.targets.entry(target.clone()).or_default().take_in(seq, now, events)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Why nothing is decided on some streams, by their names.
@@ -128,6 +154,18 @@ impl States {
         let parts: Vec<Digest> = definitions.into_iter().chain(runs.chain(targets).flatten()).collect();
         Digest::of_parts(parts.iter().map(|part| &part.0[..]))
     }
+}
+
+/// The streams that a record touches, each once.
+fn touched(recorded: &Recorded) -> Vec<StreamId> {
+    let mut touched = Vec::with_capacity(4);
+    let steps = recorded.transition.steps.iter().map(transition::Step::stream);
+    for stream in steps.chain(recorded.unread.iter().map(|(stream, _)| stream.clone())) {
+        if !touched.contains(&stream) {
+            touched.push(stream);
+        }
+    }
+    touched
 }
 
 fn withheld<D: Holds>(folded: &Folded<D>) -> Withheld {

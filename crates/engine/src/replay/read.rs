@@ -10,7 +10,7 @@ use crate::port::log::{self, Log};
 use crate::port::store::Head;
 
 /// How many records are asked of a log at once.
-const RECORDS_MAX: usize = 256;
+const RECORDS_MAX: usize = 1_024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

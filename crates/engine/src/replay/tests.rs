@@ -5,16 +5,17 @@ use domain::chapter;
 use domain::time::{Millis, Timestamp};
 
 use super::verify::walked;
-use super::walk::{Walk, again};
+use super::shelf::RUNS_KEPT_MAX;
+use super::walk::{Walk, again, fold_log_keeping};
 use super::*;
 use crate::embedded::Engine;
 use crate::port::clock::Reading;
-use crate::port::log::Log as _;
+use crate::port::log::{Append, Log as _};
 use crate::port::memory;
 use crate::port::store::Embedded;
 use crate::request::{Report as Reported, Said, WorkerAnswer};
 use crate::samples::{self, START, trained};
-use wire::record::Lane;
+use wire::record::{self, Body, Lane, Record};
 
 const MODELS: [&str; 3] = ["a", "b", "c"];
 const VERSIONS: [&str; 3] = ["v1", "v2", "v3"];
@@ -86,8 +87,10 @@ fn runs_that_are_laid_aside_come_to_the_same() {
         assert_eq!(report.differences, []);
         assert_eq!(report.rows_differing(0, &*log).unwrap(), Vec::<String>::new());
     }
-    let folding = fold_log(&*log, 0, reader(), &|_| {}).unwrap();
-    assert_eq!((folding.state, folding.transitions), (whole.state, whole.transitions));
+    for kept_max in [0, 1, RUNS_KEPT_MAX] {
+        let folding = fold_log_keeping(&*log, 0, reader(), kept_max, &|_| {}).unwrap();
+        assert_eq!((folding.state, folding.transitions), (whole.state, whole.transitions));
+    }
 }
 
 #[test]
@@ -108,4 +111,30 @@ fn records_that_came_to_something_else_the_second_time_are_an_error() {
     let walk = Walk::laying_aside(reader(), 0, &other);
     let error = walked(walk, from_log(&*log, 0), chapter::Bounds::default(), &|_| {}).unwrap_err();
     assert!(matches!(error, ReadError::Changed { .. }), "{error}");
+}
+
+#[test]
+fn an_event_that_does_not_fit_is_folded_as_by_every_reader() {
+    let log = log();
+    // A run's first record once more, well chained: its start does not fit any more.
+    let mut reader_of_all = reader();
+    let mut start = None;
+    for bytes in from_log(&*log, 0) {
+        if let Step::Accepted(record) = reader_of_all.read(&bytes.unwrap()).unwrap()
+            && let Body::Transition(recorded) = record.body
+            && recorded.transition.steps.iter().any(|step| step.event_names().contains(&"Started"))
+        {
+            start.get_or_insert(recorded);
+        }
+    }
+    let head = reader_of_all.head();
+    let mut again = start.unwrap();
+    (again.before, again.after, again.now) = (head.positions, head.positions, head.now);
+    (again.epoch, again.dispatched) = (head.epoch, head.dispatched);
+    let record = Record { seq: head.seq + 1, prev: head.hash, body: Body::Transition(again) };
+    log.append(&[Append { partition: 0, records: vec![record::encode(&record)] }]).unwrap();
+    let whole = fold(from_log(&*log, 0), reader(), u64::MAX).unwrap();
+    assert!(!whole.withheld().is_empty(), "it did fit");
+    let folding = fold_log(&*log, 0, reader(), &|_| {}).unwrap();
+    assert_eq!((folding.state, folding.withheld), (whole.hash(), whole.withheld()));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::decider::IllegalEvent;
 use domain::name::{Digest, RunId, StreamId};
 use domain::transition::{Changed, Step as Said};
 use wire::record::{Body, Recorded};
@@ -49,13 +50,57 @@ pub fn fold_log(
     reader: Reader,
     seen: &dyn Fn(usize),
 ) -> Result<Folding, ReadError> {
+    fold_log_keeping(log, partition, reader, RUNS_KEPT_MAX, seen)
+}
+
+pub(super) fn fold_log_keeping(
+    log: &dyn Log,
+    partition: u32,
+    reader: Reader,
+    kept_max: usize,
+    seen: &dyn Fn(usize),
+) -> Result<Folding, ReadError> {
     let again = again(log, partition);
-    let mut walk = Walk::laying_aside(reader, RUNS_KEPT_MAX, &again);
+    // A record with an event that does not fit leaves its stream as it was. That is rare, and known only afterwards:
+    // then all is read once more, keeping each state until the next has come of it.
+    let quick = folding(Walk::laying_aside(reader.clone(), kept_max, &again), log, partition, seen, quickly)?;
+    match quick {
+        Some(folding) => Ok(folding),
+        None => {
+            let walk = Walk::laying_aside(reader, kept_max, &again);
+            let folding = folding(walk, log, partition, &|_| {}, carefully)?;
+            Ok(folding.expect("careful folding takes every event"))
+        }
+    }
+}
+
+/// Takes a record's events; whether all fitted.
+type Take = fn(&mut Walk<'_>, u64, &Recorded) -> bool;
+
+fn quickly(walk: &mut Walk<'_>, seq: u64, recorded: &Recorded) -> bool {
+    walk.take_in(seq, recorded).is_ok()
+}
+
+fn carefully(walk: &mut Walk<'_>, seq: u64, recorded: &Recorded) -> bool {
+    walk.apply(seq, recorded, Changed::default());
+    true
+}
+
+/// Nothing when an event did not fit.
+fn folding(
+    mut walk: Walk<'_>,
+    log: &dyn Log,
+    partition: u32,
+    seen: &dyn Fn(usize),
+    take: Take,
+) -> Result<Option<Folding>, ReadError> {
     for bytes in from_log(log, partition) {
         let bytes = bytes?;
         seen(bytes.len());
-        if let Some((seq, recorded)) = walk.read(&bytes)? {
-            walk.apply(seq, &recorded, Changed::default());
+        if let Some((seq, recorded)) = walk.read(&bytes)?
+            && !take(&mut walk, seq, &recorded)
+        {
+            return Ok(None);
         }
     }
     let Walked { head, losers_at_end, states, laid } = walk.end();
@@ -64,7 +109,7 @@ pub fn fold_log(
             .map_err(|source| ReadError::Broken { after: head.seq, source })?;
     }
     let (state, withheld) = (states.hash_with(&laid), states.withheld_with(&laid));
-    Ok(Folding { head, transitions: states.transitions, withheld, state })
+    Ok(Some(Folding { head, transitions: states.transitions, withheld, state }))
 }
 
 /// How one record of a log is got again.
@@ -126,6 +171,15 @@ impl<'a> Walk<'a> {
         if let Some(shelf) = &mut self.shelf {
             shelf.shrink(&mut self.states);
         }
+    }
+
+    /// Takes its events, without keeping the states before it.
+    fn take_in(&mut self, seq: u64, recorded: &Recorded) -> Result<(), IllegalEvent> {
+        self.states.take_in(seq, recorded)?;
+        if let Some(shelf) = &mut self.shelf {
+            shelf.shrink(&mut self.states);
+        }
+        Ok(())
     }
 
     pub(super) fn end(self) -> Walked {

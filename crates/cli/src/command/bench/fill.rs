@@ -16,7 +16,7 @@ use crate::config::Effective;
 use crate::node::{Bare, CarryOut, Message};
 
 /// Without a run that gets further for this long something is stuck.
-const STUCK: Duration = Duration::from_mins(1);
+const STUCK: Duration = Duration::from_mins(5);
 /// How many runs are under way while a folder is filled.
 const IN_FLIGHT: usize = 512;
 /// Targets are walked in turn in groups of so many: a run's records stand close together in the log, as in life.

@@ -96,7 +96,7 @@ impl World {
     }
 
     /// Has the checker look at what is new in the log.
-    fn read_log(&mut self) -> Result<(), String> {
+    pub(crate) fn read_log(&mut self) -> Result<(), String> {
         for line in self.checker.catch_up(&self.disk, self.engine.is_some())? {
             self.line(&line);
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use domain::chapter;
 use domain::time::{Millis, Timestamp};
 
-use super::verify::walked;
 use super::shelf::RUNS_KEPT_MAX;
+use super::verify::walked;
 use super::walk::{Walk, again, fold_log_keeping};
 use super::*;
 use crate::embedded::Engine;

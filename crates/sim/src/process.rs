@@ -317,8 +317,12 @@ impl World {
             return Ok(());
         }
         self.begun.remove(attempt);
-        self.written_down.insert(attempt.clone());
         let stage = order.command.stage();
-        self.desk(stage, Signal::Finished { attempt: attempt.clone(), outcome })
+        self.desk(stage, Signal::Finished { attempt: attempt.clone(), outcome })?;
+        // What was quick, and comes again from the engine, is not written down.
+        if self.disk.journal().has_answer(attempt).map_err(|error| chain_of(&error))? {
+            self.written_down.insert(attempt.clone());
+        }
+        Ok(())
     }
 }

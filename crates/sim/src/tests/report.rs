@@ -153,7 +153,7 @@ fn shaken() -> Sum {
         *sum.counts.entry(name).or_default() += 1;
     }
     *sum.counts.entry("chapters").or_default() += 2 * SEEDS_MIN;
-    for end in &ENDS {
+    for end in ENDS {
         *sum.ends.entry(end).or_default() += 1;
     }
     sum

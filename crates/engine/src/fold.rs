@@ -102,13 +102,7 @@ impl<D: Chaptered> Folded<D> {
         D::Event: 'a,
     {
         // Nobody else has it, but for states that were shared before: those are copied once.
-        let state = match Arc::get_mut(&mut self.state) {
-            Some(state) => state,
-            None => {
-                self.state = Arc::new(D::clone(&self.state));
-                Arc::get_mut(&mut self.state).expect("it was just made")
-            }
-        };
+        let state = Arc::make_mut(&mut self.state);
         let opened = state.chapter().opened;
         for event in events {
             *state = std::mem::take(state).evolve(event)?;

@@ -63,15 +63,13 @@ pub(super) fn fold_log_keeping(
     let again = again(log, partition);
     // A record with an event that does not fit leaves its stream as it was. That is rare, and known only afterwards:
     // then all is read once more, keeping each state until the next has come of it.
-    let quick = folding(Walk::laying_aside(reader.clone(), kept_max, &again), log, partition, seen, quickly)?;
-    match quick {
-        Some(folding) => Ok(folding),
-        None => {
-            let walk = Walk::laying_aside(reader, kept_max, &again);
-            let folding = folding(walk, log, partition, &|_| {}, carefully)?;
-            Ok(folding.expect("careful folding takes every event"))
-        }
+    let walk = Walk::laying_aside(reader.clone(), kept_max, &again);
+    if let Some(folding) = folding(walk, log, partition, seen, quickly)? {
+        return Ok(folding);
     }
+    let walk = Walk::laying_aside(reader, kept_max, &again);
+    let folding = folding(walk, log, partition, &|_| {}, carefully)?;
+    Ok(folding.expect("careful folding takes every event"))
 }
 
 /// Takes a record's events; whether all fitted.

@@ -61,7 +61,7 @@ fn restore_definitions(step: &mut v1::DefinitionsStep) -> Result<(), Error> {
 /// What the input of a run's step brought.
 #[derive(Clone, Copy, Default)]
 struct Brought<'a> {
-    start: Option<&'a Box<v1::Start>>,
+    start: Option<&'a v1::Start>,
     evidence: Option<&'a v1::Evidence>,
     bundle: Option<&'a v1::Bundle>,
     plan: Option<&'a v1::Planned>,
@@ -92,7 +92,7 @@ fn leave_out_run(step: &mut v1::RunStep) {
             Some(RunEvent::InputHeld(event)) if same(event.input.as_ref(), step.input.as_ref()) => {
                 (event.input, event.same_as_input) = (None, true);
             }
-            Some(RunEvent::Started(event)) if same(event.start.as_ref(), brought.start) => {
+            Some(RunEvent::Started(event)) if same(event.start.as_deref(), brought.start) => {
                 (event.start, event.same_as_input) = (None, true);
             }
             Some(RunEvent::EvidenceRecorded(event)) if same(event.evidence.as_ref(), brought.evidence) => {
@@ -120,7 +120,7 @@ fn restore_run(step: &mut v1::RunStep) -> Result<(), Error> {
                 event.input = Some(there(step.input.as_ref(), "RunEvent.InputHeld", "input")?);
             }
             Some(RunEvent::Started(event)) if event.same_as_input => {
-                event.start = Some(there(brought.start, "RunEvent.Started", "start")?);
+                event.start = Some(Box::new(there(brought.start, "RunEvent.Started", "start")?));
             }
             Some(RunEvent::EvidenceRecorded(event)) if event.same_as_input => {
                 event.evidence = Some(there(brought.evidence, "RunEvent.EvidenceRecorded", "evidence")?);

@@ -168,7 +168,9 @@ impl Counting {
                     };
                     self.given_up += events.iter().filter(gone).count() as u64;
                     let counted = self.runs.entry(*run).or_default();
-                    events.iter().for_each(|event| counted.note(event));
+                    for event in events {
+                        counted.note(event);
+                    }
                 }
                 Step::Target { events, .. } => {
                     let gone = |event: &&target::Event| {

@@ -24,7 +24,7 @@ use crate::output::Output;
 /// How many are under way while the store is filled.
 const FILLING: usize = 256;
 /// Without an answer for this long something is stuck.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Args)]

@@ -28,7 +28,7 @@ use crate::config::Effective;
 use crate::node::{CarryOut, DeskMessage, DesksAlone, Message, Orders, messages};
 
 /// Without anything heard for this long something is stuck.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_mins(1);
 /// Runs under way at one target: one that has the slot, and one that is queued behind it.
 const RUNS_PER_TARGET: usize = 2;
 /// The journal is one of a worker, not of a log.

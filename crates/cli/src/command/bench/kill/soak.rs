@@ -37,7 +37,7 @@ const PERIODS_MIN: usize = 8;
 /// A turn of the loop takes milliseconds; a kill and a start some tens.
 const STALL_MIN: Duration = Duration::from_secs(1);
 /// Nothing happens for this long only when something is stuck.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Args)]
 pub struct SoakArguments {
@@ -302,8 +302,7 @@ impl Soak {
                 (kills, next_kill) = (kills + 1, next_kill + kill_every);
                 continue;
             }
-            let dying = next_kill - LOST_BEFORE;
-            self.rig.lose_reports(now >= dying);
+            self.rig.lose_reports(now + LOST_BEFORE >= next_kill);
             let due = self.began + Duration::from_secs_f64(said as f64 / rate);
             if due <= now && self.rig.has_room() {
                 self.rig.say(due)?;
@@ -413,7 +412,7 @@ mod tests {
 
     #[test]
     fn seconds_are_read_with_and_without_their_unit() {
-        assert_eq!(seconds("60s"), Ok(Duration::from_secs(60)));
+        assert_eq!(seconds("60s"), Ok(Duration::from_mins(1)));
         assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1_500)));
         assert!(seconds("a minute").is_err() && seconds("-1s").is_err());
     }

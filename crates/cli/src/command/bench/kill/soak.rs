@@ -302,7 +302,8 @@ impl Soak {
                 (kills, next_kill) = (kills + 1, next_kill + kill_every);
                 continue;
             }
-            self.rig.lose_reports(now + LOST_BEFORE >= next_kill);
+            let dying = next_kill.checked_sub(LOST_BEFORE).unwrap_or(next_kill);
+            self.rig.lose_reports(now >= dying);
             let due = self.began + Duration::from_secs_f64(said as f64 / rate);
             if due <= now && self.rig.has_room() {
                 self.rig.say(due)?;

@@ -167,6 +167,16 @@ impl World {
         }
     }
 
+    /// The records that the story of a seed leaves in a partition.
+    #[cfg(test)]
+    pub(crate) fn log_of(seed: u64, options: Options, partition: u32) -> Vec<Vec<u8>> {
+        let mut world = Self::new(seed, options);
+        world.tell().expect("the story holds");
+        engine::replay::from_log(&*world.disk, partition)
+            .map(|bytes| bytes.expect("the disk reads"))
+            .collect()
+    }
+
     fn tell(&mut self) -> Result<(), String> {
         self.plan();
         self.start()?;

@@ -4,6 +4,7 @@
 //! of each suite.
 
 mod controls;
+mod golden;
 mod report;
 
 use self::report::Sum;

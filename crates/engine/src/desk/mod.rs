@@ -251,6 +251,11 @@ impl Desk {
         if waits || self.under_way.contains_key(attempt) {
             return Ok(());
         }
+        if let Some(unacknowledged) = self.unacknowledged.get_mut(attempt) {
+            unacknowledged.sent_at = self.now;
+            actions.push(Action::Send(Report { token: order.token, ..unacknowledged.report.clone() }));
+            return Ok(());
+        }
         let known = self.known(attempt)?;
         if let Some(Entry { state: State::Answered(bytes) | State::Closed(bytes), .. }) = known {
             let answer = answer::decode(attempt, &bytes)?;

@@ -224,6 +224,8 @@ fn where_the_engine_brings_commands_again_only_answers_to_long_work_are_journale
     command(&mut desk, 2);
     finish(&mut desk, 2);
     assert_eq!(journal.open().unwrap(), [], "done again just as quickly");
+    let again = report(2, WorkerAnswer::Done(outcome()));
+    assert_eq!(command(&mut desk, 2), [again], "but not by the process that has the answer");
     assert_eq!(command(&mut desk, 1), [begin(1)]);
     assert_eq!(journal.open().unwrap(), [], "a crash now costs nothing: the command comes again");
     let answer = finish_late(&mut desk, 1);

@@ -44,7 +44,7 @@ pub struct RestartArguments {
     /// How many kills in each part.
     #[arg(long, default_value_t = 20)]
     pub times: usize,
-    /// The desks' journal remembers nothing: the ledger must find out.
+    /// The desks' journal remembers nothing, and they end with the engine: the ledger must find out.
     #[arg(long, hide = true)]
     pub without_journal: bool,
 }

@@ -60,6 +60,8 @@ pub(super) struct Rig {
     line: Arc<Line>,
     reports: Arc<Reports>,
     orders: Orders,
+    /// Begins desks over the same journal.
+    begin: Box<dyn Fn() -> Result<DesksAlone, String>>,
     desks: DesksAlone,
     journal: Folder,
     events: Receiver<Event>,
@@ -101,8 +103,10 @@ impl Rig {
         let workers: Arc<dyn CarryOut> =
             Arc::new(Counting::new(Arc::clone(&book), Arc::clone(&gate), completes));
         let (engine, told) = messages(config.limits.messages_max);
-        let desks =
-            DesksAlone::start(&config, &workers, &remembers, &engine).map_err(|error| error.to_string())?;
+        let begin: Box<dyn Fn() -> Result<DesksAlone, String>> = Box::new(move || {
+            DesksAlone::start(&config, &workers, &remembers, &engine).map_err(|error| error.to_string())
+        });
+        let desks = begin()?;
         let (line, reports) = (Arc::new(Line::default()), Arc::new(Reports::default()));
         thread("reports", {
             let (line, reports) = (Arc::clone(&line), Arc::clone(&reports));
@@ -130,6 +134,7 @@ impl Rig {
             line,
             reports,
             orders,
+            begin,
             desks,
             journal,
             events,
@@ -186,7 +191,14 @@ impl Rig {
         self.line.cut();
         running.child.wait().map_err(|error| error.to_string())?;
         let heard = running.hears.join().map_err(|_| "the thread that hears the engine panicked")?;
-        heard.map_err(|error| error.to_string())
+        heard.map_err(|error| error.to_string())?;
+        if self.plan.without_journal {
+            // What a desk has in its memory, the journal need not tell it.
+            let former = std::mem::replace(&mut self.desks, (self.begin)()?);
+            self.orders = self.desks.orders();
+            former.stop();
+        }
+        Ok(())
     }
 
     /// Answers of workers are lost on their way, or arrive.

@@ -55,7 +55,7 @@ pub struct SoakArguments {
     /// How many targets the runs go to. A target that the new process meets is folded from its whole history.
     #[arg(long, default_value_t = 50_000)]
     pub targets: usize,
-    /// The desks' journal remembers nothing: the soak must find out.
+    /// The desks' journal remembers nothing, and they end with the engine: the soak must find out.
     #[arg(long, hide = true)]
     pub without_journal: bool,
 }

@@ -19,4 +19,5 @@ mod place;
 mod power;
 mod random;
 mod report;
+mod restarts;
 mod workload;

@@ -116,7 +116,7 @@ const START_MAX: Duration = Duration::from_secs(30);
 const SIGABRT: i32 = 6;
 
 /// The binary under test, beside the one that tests it.
-fn binary() -> PathBuf {
+pub(super) fn binary() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let binary = own.parent().and_then(Path::parent).unwrap().join("modelrail");
     assert!(binary.is_file(), "build it first: cargo build -p cli --bin modelrail");

@@ -66,6 +66,11 @@ pub enum DeskMessage {
 pub struct Orders(BTreeMap<StageKind, Sender<DeskMessage>>);
 
 impl Orders {
+    /// To whoever takes the orders of all stages.
+    pub fn to(taker: &Sender<DeskMessage>) -> Self {
+        Self(StageKind::ALL.into_iter().map(|stage| (stage, taker.clone())).collect())
+    }
+
     pub fn send(&self, order: WorkOrder) {
         let desk = &self.0[&order.command.stage()];
         // A desk that has ended gets its orders again at the next start.

@@ -13,6 +13,7 @@
 //! **Invariant:** every queue between the parts is bounded or drained by a bounded state machine; the engine never
 //! waits for a worker.
 
+mod apart;
 mod backend;
 mod backups;
 mod bare;
@@ -47,11 +48,12 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 
+pub use apart::{DesksAlone, EngineAlone, messages};
 pub use backend::of as in_process;
 pub use backups::{FolderBackups, heads};
 pub use bare::Bare;
 pub use clock::SystemClock;
-pub use desks::CarryOut;
+pub use desks::{CarryOut, DeskMessage, Orders};
 pub use disk::{DISK_FULL, free_bytes, is_full};
 pub use engine_thread::Message;
 pub use secrets::Secrets;

@@ -106,27 +106,13 @@ pub struct Engine {
     opened: Passed,
 }
 
-impl Engine {
-    /// Reads what the view lacks, claims every partition, and has every outstanding command ready for the first
-    /// pass. `config` is that of each partition, but for its number.
-    pub fn open(config: &Config, database: Arc<dyn store::Embedded>, nonce: [u8; 16]) -> Result<Self, Error> {
-        let mut engine = Self::reading(config, database)?;
-        engine.catch_up()?;
-        let assigned =
-            (0..config.partitions).map(|partition| (partition, Signal::Assigned { nonce })).collect();
-        let mut opened = engine.carry_out(assigned)?;
-        if let Some((partition, source)) = opened.stopped.pop() {
-            return Err(Error::Stopped { partition, source });
-        }
-        for (partition, machine) in (0..).zip(&engine.partitions) {
-            machine.check_format().map_err(|source| Error::Stopped { partition, source })?;
-        }
-        engine.next_offsets = engine.partitions.iter().map(Partition::positions).collect();
-        engine.opened = opened;
-        Ok(engine)
-    }
+/// An engine on its way: it has read the view, and owns nothing yet.
+#[derive(Debug)]
+pub struct Opening(Engine);
 
-    fn reading(config: &Config, database: Arc<dyn store::Embedded>) -> Result<Self, Error> {
+impl Opening {
+    /// Reads what the view knows. `config` is that of each partition, but for its number.
+    pub fn new(config: &Config, database: Arc<dyn store::Embedded>) -> Result<Self, Error> {
         let (expected, found) = (config.partitions, database.partitions());
         if expected != found {
             return Err(Error::Partitions { expected, found });
@@ -138,7 +124,7 @@ impl Engine {
             machine.put_rows_off();
             partitions.push(machine);
         }
-        Ok(Self {
+        Ok(Self(Engine {
             database,
             partitions,
             next_offsets: vec![],
@@ -146,47 +132,75 @@ impl Engine {
             suspended: None,
             is_poisoned: false,
             opened: Passed::default(),
-        })
-    }
-
-    /// Completes the view of a log that nobody owns now: what is read from it is then as new as the log.
-    pub fn complete(config: &Config, database: Arc<dyn store::Embedded>) -> Result<(), Error> {
-        Self::reading(config, database)?.catch_up()
+        }))
     }
 
     /// Reads the log from where the view stands, and completes the view.
-    fn catch_up(&mut self) -> Result<(), Error> {
-        for index in 0..self.partitions.len() {
+    pub fn catch_up(&mut self) -> Result<(), Error> {
+        let Self(engine) = self;
+        for index in 0..engine.partitions.len() {
             let partition = index as u32;
-            let end = self.database.end(partition)?;
+            let end = engine.database.end(partition)?;
             let stopped = |source| Error::Stopped { partition, source };
-            self.partitions[index].check_end(end).map_err(stopped)?;
+            engine.partitions[index].check_end(end).map_err(stopped)?;
             let mut losers_at_end = 0;
             loop {
-                let from = self.partitions[index].head().next_offset;
-                let records = self.database.read(partition, from, REBUILD_RECORDS_MAX)?;
+                let from = engine.partitions[index].head().next_offset;
+                let records = engine.database.read(partition, from, REBUILD_RECORDS_MAX)?;
                 if records.is_empty() {
                     break;
                 }
                 let mut pass = Gathered::default();
                 for landed in records {
-                    let losers = self.partitions[index].head().losers;
-                    pass.take(partition, self.partitions[index].step(Signal::RecordRead(landed)));
-                    let is_loser = self.partitions[index].head().losers > losers;
+                    let losers = engine.partitions[index].head().losers;
+                    pass.take(partition, engine.partitions[index].step(Signal::RecordRead(landed)));
+                    let is_loser = engine.partitions[index].head().losers > losers;
                     losers_at_end = if is_loser { losers_at_end + 1 } else { 0 };
                 }
                 if let Some((_, source)) = pass.passed.stopped.pop() {
                     return Err(stopped(source));
                 }
                 fail::at(Point::K6);
-                let batch = self.batch(&mut pass)?;
-                self.write(&batch)?;
-                self.settled(partition);
+                let batch = engine.batch(&mut pass)?;
+                engine.write(&batch)?;
+                engine.settled(partition);
             }
-            let last = self.partitions[index].head().seq;
+            let last = engine.partitions[index].head().seq;
             chain::one_writer_ends(last, losers_at_end).map_err(stopped)?;
         }
         Ok(())
+    }
+
+    /// Claims every partition, after `catch_up`, and has every outstanding command ready for the first pass.
+    pub fn own(self, nonce: [u8; 16]) -> Result<Engine, Error> {
+        let Self(mut engine) = self;
+        let assigned =
+            (0..engine.partitions.len() as u32).map(|partition| (partition, Signal::Assigned { nonce }));
+        let mut opened = engine.carry_out(assigned.collect())?;
+        if let Some((partition, source)) = opened.stopped.pop() {
+            return Err(Error::Stopped { partition, source });
+        }
+        for (partition, machine) in (0..).zip(&engine.partitions) {
+            machine.check_format().map_err(|source| Error::Stopped { partition, source })?;
+        }
+        engine.next_offsets = engine.partitions.iter().map(Partition::positions).collect();
+        engine.opened = opened;
+        Ok(engine)
+    }
+}
+
+impl Engine {
+    /// Reads what the view lacks, claims every partition, and has every outstanding command ready for the first
+    /// pass. `config` is that of each partition, but for its number.
+    pub fn open(config: &Config, database: Arc<dyn store::Embedded>, nonce: [u8; 16]) -> Result<Self, Error> {
+        let mut opening = Opening::new(config, database)?;
+        opening.catch_up()?;
+        opening.own(nonce)
+    }
+
+    /// Completes the view of a log that nobody owns now: what is read from it is then as new as the log.
+    pub fn complete(config: &Config, database: Arc<dyn store::Embedded>) -> Result<(), Error> {
+        Opening::new(config, database)?.catch_up()
     }
 
     /// Lets an input wait for the next pass, or says that its lane is full.

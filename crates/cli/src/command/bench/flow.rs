@@ -59,10 +59,19 @@ impl Triggers {
         Ok(Self { workflow, text: text.into(), source, made: 0 })
     }
 
+    pub(super) fn workflow(&self) -> &Workflow {
+        &self.workflow.value
+    }
+
     /// The next version of the target's model.
     pub(super) fn next(&mut self, target: &TargetId) -> Trigger {
         self.made += 1;
-        let version = format!("v{}", self.made);
+        self.numbered(self.made, target)
+    }
+
+    /// The trigger of this number: the same for the same number and target.
+    pub(super) fn numbered(&self, number: u64, target: &TargetId) -> Trigger {
+        let version = format!("v{number}");
         let trained = Trained {
             source: self.source.as_str().into(),
             id: version.as_str().into(),

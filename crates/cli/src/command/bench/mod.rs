@@ -9,6 +9,7 @@ mod engine;
 mod fill;
 mod flow;
 mod gateway;
+mod kill;
 mod live;
 mod machine;
 mod replay;
@@ -24,6 +25,13 @@ pub enum BenchCommand {
     Engine(engine::EngineArguments),
     /// Compares the gateway with a direct call, nginx and haproxy: throughput, latency, CPU, changes of tables.
     Gateway(gateway::GatewayArguments),
+    /// Kills a server with a thousand commands in flight and starts it again: how long until its first step.
+    Restart(kill::RestartArguments),
+    /// Hours of steady load while the server is killed now and then: nothing lost, nothing twice, nothing grows.
+    Soak(kill::SoakArguments),
+    /// The process that is killed.
+    #[command(hide = true)]
+    Node(kill::NodeArguments),
     /// A process of the comparison.
     #[command(hide = true)]
     GatewayPart(gateway::PartArguments),
@@ -41,6 +49,9 @@ pub fn bench(command: &BenchCommand, output: Output) -> Result<Exit, Failure> {
     match command {
         BenchCommand::Engine(arguments) => engine::bench(arguments, output),
         BenchCommand::Gateway(arguments) => gateway::bench(arguments, output),
+        BenchCommand::Restart(arguments) => kill::restart(arguments, output),
+        BenchCommand::Soak(arguments) => kill::soak(arguments, output),
+        BenchCommand::Node(arguments) => kill::node(arguments),
         BenchCommand::GatewayPart(arguments) => gateway::part(arguments),
         BenchCommand::Replay(arguments) => replay::bench(arguments, output),
         BenchCommand::ReplayPart(arguments) => replay::part(arguments),

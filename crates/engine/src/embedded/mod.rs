@@ -305,9 +305,9 @@ impl Engine {
         self.partitions.iter().filter_map(Partition::wake_at).min()
     }
 
-    /// Whether a pass would find inputs waiting.
+    /// Whether a pass would find inputs waiting, or release what opening found outstanding.
     pub fn is_waiting(&self) -> bool {
-        self.partitions.iter().any(Partition::is_waiting)
+        !self.opened.orders.is_empty() || self.partitions.iter().any(Partition::is_waiting)
     }
 
     /// As [`Partition::plant`], in every partition.

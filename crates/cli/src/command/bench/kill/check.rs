@@ -138,7 +138,9 @@ fn one(book: &mut Ledger, run: RunId, counted: &Counted) {
     let number = counted.number;
     if !book.of(number).is_accepted || !went_well {
         book.faults.wrong += 1;
-        book.faults.say(|| format!("run {run} of trigger {number} ended wrong, or nobody asked for it: {counted:?}"));
+        book.faults.say(|| {
+            format!("run {run} of trigger {number} ended wrong, or nobody asked for it: {counted:?}")
+        });
     }
     if counted.started != 1 || counted.went_live > 1 || counted.twice {
         book.faults.decided_twice += 1;

@@ -44,9 +44,9 @@ pub struct RestartArguments {
     /// How many kills in each part.
     #[arg(long, default_value_t = 20)]
     pub times: usize,
-    /// The desks' journal remembers nothing: the ledger must find out.
+    /// The workers are killed too: it must be found out.
     #[arg(long, hide = true)]
-    pub without_journal: bool,
+    pub workers_die: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -132,7 +132,7 @@ fn measure(arguments: &RestartArguments, folder: PathBuf) -> Result<Report, Stri
         targets: arguments.open.max(FILLING),
         in_flight: arguments.open,
         source: format!("/restart/{}", std::process::id()),
-        without_journal: arguments.without_journal,
+        workers_die: arguments.workers_die,
     })?;
     let mut parts = vec![];
     fill(&mut rig, |rig| look(&rig.book).ended < arguments.finished)?;

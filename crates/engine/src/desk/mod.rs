@@ -13,7 +13,8 @@
 //! **Invariant:** where nobody brings commands again, an attempt is begun by this desk only after the journal says so,
 //! and its answer is sent only after the journal has it; a copy of an attempt that was answered gets the same answer,
 //! and is not done again. An attempt without an answer in the journal when the process ended is done again under the
-//! same effect key.
+//! same effect key. While the process lives, an attempt whose answer the engine has not acknowledged is never done
+//! again.
 //!
 //! Does not carry anything out: the driver does, on threads of its own, and reports `Finished`.
 
@@ -251,9 +252,10 @@ impl Desk {
         if waits || self.under_way.contains_key(attempt) {
             return Ok(());
         }
-        if let Some(unacknowledged) = self.unacknowledged.get_mut(attempt) {
-            unacknowledged.sent_at = self.now;
-            actions.push(Action::Send(Report { token: order.token, ..unacknowledged.report.clone() }));
+        if let Some(Unacknowledged { report, .. }) = self.unacknowledged.get(attempt) {
+            // The engine was started again and this process was not: whatever the journal was told, it is not done again.
+            let report = Report { token: order.token, ..report.clone() };
+            self.send(report, actions);
             return Ok(());
         }
         let known = self.known(attempt)?;

@@ -218,6 +218,17 @@ fn finish_late(desk: &mut Desk, number: u32) -> Vec<Action> {
 }
 
 #[test]
+fn while_the_desk_lives_a_copy_of_what_it_answered_is_not_done_again_though_it_was_not_journaled() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut desk = brought_again(&journal);
+    command(&mut desk, 1);
+    let answer = finish(&mut desk, 1);
+    assert_eq!(journal.open().unwrap(), [], "quick, and so not journaled");
+    assert_eq!(command(&mut desk, 1), answer, "the engine was killed, and asks again");
+    assert_eq!(command(&mut brought_again(&journal), 1), [begin(1)], "a desk that was killed knows nothing");
+}
+
+#[test]
 fn where_the_engine_brings_commands_again_only_answers_to_long_work_are_journaled() {
     let journal = Arc::new(memory::Journal::default());
     let mut desk = brought_again(&journal);

@@ -139,6 +139,10 @@ fn a_crash_after_any_pass_loses_no_run_and_sends_the_same_attempts_again() {
         let again: Vec<AttemptId> =
             engine.opened.orders.iter().map(|order| order.command.attempt.clone()).collect();
         assert!(!again.is_empty() && again.iter().all(|attempt| outstanding.contains(attempt)), "{again:?}");
+        assert!(
+            engine.is_waiting(),
+            "what is outstanding goes out with the first pass, which nothing delays"
+        );
         settle(&mut engine);
         let live = database.targets().unwrap().iter().filter(|row| row.live.is_some()).count();
         assert_eq!(live, 2, "crash after pass {crash_after}");

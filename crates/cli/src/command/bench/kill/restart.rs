@@ -44,9 +44,9 @@ pub struct RestartArguments {
     /// How many kills in each part.
     #[arg(long, default_value_t = 20)]
     pub times: usize,
-    /// The desks' journal remembers nothing, and they end with the engine: the ledger must find out.
+    /// The workers are killed too: it must be found out.
     #[arg(long, hide = true)]
-    pub without_journal: bool,
+    pub workers_die: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -132,7 +132,7 @@ fn measure(arguments: &RestartArguments, folder: PathBuf) -> Result<Report, Stri
         targets: arguments.open.max(FILLING),
         in_flight: arguments.open,
         source: format!("/restart/{}", std::process::id()),
-        without_journal: arguments.without_journal,
+        workers_die: arguments.workers_die,
     })?;
     let mut parts = vec![];
     fill(&mut rig, |rig| look(&rig.book).ended < arguments.finished)?;
@@ -174,7 +174,7 @@ fn part(rig: &mut Rig, arguments: &RestartArguments) -> Result<Part, String> {
     };
     let mut kills: Vec<Kill> = vec![];
     for number in 1..=arguments.times {
-        let kill = kill(rig, arguments.open)?;
+        let kill = kill(rig, arguments)?;
         let Kill { first_step, up, phases } = &kill;
         eprintln!("kill {number}: up after {up:?}, first step after {first_step:?}, {phases:?}");
         kills.push(kill);
@@ -199,7 +199,8 @@ fn part(rig: &mut Rig, arguments: &RestartArguments) -> Result<Part, String> {
 }
 
 /// Kills with so many commands in flight, and lets all of them end afterwards.
-fn kill(rig: &mut Rig, open: usize) -> Result<Kill, String> {
+fn kill(rig: &mut Rig, arguments: &RestartArguments) -> Result<Kill, String> {
+    let open = arguments.open;
     let (ordered, lost) = (look(&rig.book).ordered, rig.reports_lost());
     rig.gate.close_after(open / 2);
     rig.lose_reports(true);
@@ -221,6 +222,10 @@ fn kill(rig: &mut Rig, open: usize) -> Result<Kill, String> {
     }
     rig.kill()?;
     rig.lose_reports(false);
+    if arguments.workers_die {
+        // Nothing is under way any more.
+        rig.gate.open();
+    }
     let spawned_at = rig.spawn()?;
     let (mut up, mut first_step) = (None, None);
     while up.is_none() || first_step.is_none() {

@@ -12,7 +12,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -23,8 +23,8 @@ use rocks::{Folder, NewLog};
 
 use super::super::flow::{Completed, Triggers};
 use super::line::{self, Heard, Line, Phases, Told};
-use super::worker::{Book, Counting, Forgetful, Gate, look, order};
-use crate::config::Effective;
+use super::worker::{Book, Counting, Gate, look, order};
+use crate::config::{Config, Effective};
 use crate::node::{CarryOut, DeskMessage, DesksAlone, Message, Orders, messages};
 
 /// Without anything heard for this long something is stuck.
@@ -47,7 +47,8 @@ pub(super) struct Plan {
     pub(super) targets: usize,
     pub(super) in_flight: usize,
     pub(super) source: String,
-    pub(super) without_journal: bool,
+    /// The workers are killed too: what the ledger must find out.
+    pub(super) workers_die: bool,
 }
 
 pub(super) struct Rig {
@@ -60,13 +61,27 @@ pub(super) struct Rig {
     line: Arc<Line>,
     reports: Arc<Reports>,
     orders: Orders,
-    /// Begins desks over the same journal.
-    begin: Box<dyn Fn() -> Result<DesksAlone, String>>,
     desks: DesksAlone,
+    host: Host,
     journal: Folder,
     events: Receiver<Event>,
     sender: Sender<Event>,
     child: Option<Running>,
+}
+
+/// What desks are made with.
+struct Host {
+    config: Config,
+    workers: Arc<dyn CarryOut>,
+    journal: Arc<dyn Journal>,
+    engine: SyncSender<Message>,
+}
+
+impl Host {
+    fn start(&self) -> Result<DesksAlone, String> {
+        let Self { config, workers, journal, engine } = self;
+        DesksAlone::start(config, workers, journal, engine).map_err(|error| error.to_string())
+    }
 }
 
 /// The engine's process, and the thread that hears it.
@@ -95,18 +110,14 @@ impl Rig {
             .map_err(|error| format!("{}: {error}", plan.folder.display()))?;
         let journal = Folder::open_or_create(&worker_folder(&plan.folder), &JOURNAL);
         let journal = journal.map_err(|error| error.to_string())?;
-        let remembers: Arc<dyn Journal> =
-            if plan.without_journal { Arc::new(Forgetful) } else { journal.database() };
         let (completes, completed) = channel();
         let (sender, events) = channel();
         let (book, gate) = (Book::default(), Arc::new(Gate::default()));
         let workers: Arc<dyn CarryOut> =
             Arc::new(Counting::new(Arc::clone(&book), Arc::clone(&gate), completes));
         let (engine, told) = messages(config.limits.messages_max);
-        let begin: Box<dyn Fn() -> Result<DesksAlone, String>> = Box::new(move || {
-            DesksAlone::start(&config, &workers, &remembers, &engine).map_err(|error| error.to_string())
-        });
-        let desks = begin()?;
+        let host = Host { config, workers, journal: journal.database(), engine };
+        let desks = host.start()?;
         let (line, reports) = (Arc::new(Line::default()), Arc::new(Reports::default()));
         thread("reports", {
             let (line, reports) = (Arc::clone(&line), Arc::clone(&reports));
@@ -134,8 +145,8 @@ impl Rig {
             line,
             reports,
             orders,
-            begin,
             desks,
+            host,
             journal,
             events,
             sender,
@@ -192,11 +203,9 @@ impl Rig {
         running.child.wait().map_err(|error| error.to_string())?;
         let heard = running.hears.join().map_err(|_| "the thread that hears the engine panicked")?;
         heard.map_err(|error| error.to_string())?;
-        if self.plan.without_journal {
-            // What a desk has in its memory, the journal need not tell it.
-            let former = std::mem::replace(&mut self.desks, (self.begin)()?);
+        if self.plan.workers_die {
+            std::mem::replace(&mut self.desks, self.host.start()?).stop();
             self.orders = self.desks.orders();
-            former.stop();
         }
         Ok(())
     }

@@ -55,9 +55,9 @@ pub struct SoakArguments {
     /// How many targets the runs go to. A target that the new process meets is folded from its whole history.
     #[arg(long, default_value_t = 50_000)]
     pub targets: usize,
-    /// The desks' journal remembers nothing, and they end with the engine: the soak must find out.
+    /// The workers are killed too: it must be found out.
     #[arg(long, hide = true)]
-    pub without_journal: bool,
+    pub workers_die: bool,
 }
 
 /// `90`, `90s`, `1.5s`.
@@ -213,7 +213,7 @@ fn measure(arguments: &SoakArguments) -> Result<Report, String> {
         targets: arguments.targets,
         in_flight: arguments.targets * 2,
         source: format!("/soak/{}", std::process::id()),
-        without_journal: arguments.without_journal,
+        workers_die: arguments.workers_die,
     })?;
     let histogram = || Histogram::new(3).map_err(|error| error.to_string());
     let mut soak = Soak {

@@ -10,7 +10,6 @@ use domain::time::{Millis, Timestamp};
 use domain::work::{Apply, Command, Measure, Order, Outcome, Package, Plan, Prepare, Test};
 use domain::workflow::With;
 use engine::partition::WorkOrder;
-use engine::port::journal::{self, Entry, Journal};
 
 use super::super::flow::{Completed, NoOp, Triggers};
 use super::ledger::Ledger;
@@ -79,28 +78,6 @@ impl CarryOut for Counting {
 
     fn recorded(&self, attempt: &AttemptId) {
         self.inner.recorded(attempt);
-    }
-}
-
-/// A journal that remembers nothing: what the ledger must find out.
-#[derive(Debug)]
-pub(super) struct Forgetful;
-
-impl Journal for Forgetful {
-    fn put(&self, _: &[Entry], _: &[AttemptId]) -> Result<(), journal::Error> {
-        Ok(())
-    }
-
-    fn get(&self, _: &AttemptId) -> Result<Option<Entry>, journal::Error> {
-        Ok(None)
-    }
-
-    fn open(&self) -> Result<Vec<Entry>, journal::Error> {
-        Ok(vec![])
-    }
-
-    fn sweep(&self, _: Timestamp) -> Result<(), journal::Error> {
-        Ok(())
     }
 }
 

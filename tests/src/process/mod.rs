@@ -6,6 +6,7 @@ mod asking;
 mod backups;
 mod bad_bytes;
 mod bad_input;
+mod bench;
 mod callers;
 mod commands;
 mod disk;

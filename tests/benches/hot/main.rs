@@ -63,14 +63,14 @@ fn pass(criterion: &mut Criterion) {
     group.bench_function(format!("one pass with {INPUTS} triggers"), |bencher| {
         bencher.iter_batched_ref(
             || world::Waiting::triggers(INPUTS),
-            |waiting| waiting.pass(),
+            world::Waiting::pass,
             BatchSize::LargeInput,
         );
     });
     group.bench_function(format!("one pass with {INPUTS} outcomes"), |bencher| {
         bencher.iter_batched_ref(
             || world::Waiting::outcomes(INPUTS),
-            |waiting| waiting.pass(),
+            world::Waiting::pass,
             BatchSize::LargeInput,
         );
     });
@@ -88,7 +88,7 @@ fn writes(criterion: &mut Criterion) {
             number += 1;
             let attempt = AttemptId { owner: StreamId::Run(RunId([7; 16])), number };
             let entry = Entry { attempt, state: State::Answered(vec![1; 200]), at: world::START };
-            database.put(&[entry], &[]).expect("there is room")
+            database.put(&[entry], &[]).expect("there is room");
         });
     });
     group.throughput(Throughput::Elements(RECORDS as u64));

@@ -17,7 +17,7 @@ const SEED: u64 = 7;
 const PARTITION: u32 = 0;
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn unhex(text: &str) -> Vec<u8> {

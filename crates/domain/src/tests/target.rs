@@ -65,6 +65,28 @@ fn rolling_back_to_a_cold_release_loads_it_first() {
 }
 
 #[test]
+fn nobody_moves_traffic_while_the_live_release_is_taken_back() {
+    let mut world = World::new();
+    let first = world.bring_live("v1", &flow());
+    let second = world.bring_live("v2", &flow());
+    world.pass(Millis::hours(30));
+    world.tell_target(roll_back(None)).unwrap();
+    world.tell_target(unfreeze()).unwrap();
+    let third = world.publish("v3", &flow());
+    world.work_of_runs();
+    assert_eq!((world.place().slot, &world.place().queue[..]), (None, &[third][..]), "it waits for its turn");
+    let waits = crate::run::why(world.state(third));
+    assert!(waits.iter().any(|wait| wait.text.contains("taken back")), "{waits:?}");
+    assert_eq!(served(&world), world.state(second).release());
+    world.work();
+    assert_eq!(world.state(first).phase, Phase::Live);
+    assert_eq!(world.state(second).phase, Phase::Ended(End::RolledBack));
+    assert_eq!(world.place().slot, Some(third), "its turn comes when that is done");
+    world.pass(Millis::hours(10));
+    assert_eq!(world.state(third).phase, Phase::Live);
+}
+
+#[test]
 fn killing_the_only_release_leaves_nobody_loudly() {
     let mut world = World::new();
     let run = world.bring_live("v1", &flow());

@@ -351,10 +351,18 @@ impl World {
 
     /// Lets the workers answer everything that is outstanding, until nothing is.
     pub(super) fn work(&mut self) {
+        self.work_on(|_| true);
+    }
+
+    /// The same, of what is outstanding of the runs: nothing is loaded and no gateway obeys.
+    pub(super) fn work_of_runs(&mut self) {
+        self.work_on(|command| matches!(command.attempt.owner, StreamId::Run(_)));
+    }
+
+    fn work_on(&mut self, wanted: impl Fn(&Command) -> bool) {
         for _ in 0..200 {
-            let Some(command) =
-                self.commands().into_iter().find(|command| !self.answered.contains(&command.attempt))
-            else {
+            let open = self.commands().into_iter().filter(&wanted);
+            let Some(command) = { open }.find(|command| !self.answered.contains(&command.attempt)) else {
                 return;
             };
             self.answered.push(command.attempt.clone());

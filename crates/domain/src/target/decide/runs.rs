@@ -1,6 +1,7 @@
 //! Runs enter, take turns for the slot, and leave.
 
 use super::{Draft, Refused};
+use crate::evidence::Text;
 use crate::model::Release;
 use crate::name::{Digest, RunId, TargetId, Version};
 use crate::run;
@@ -88,19 +89,22 @@ pub(super) fn ask_slot(d: &mut Draft, run: RunId) -> Refused {
     under_way(d, run)?;
     match d.target.slot {
         Some(holder) if holder == run => d.tell(run, run::Input::SlotGranted),
-        None => {
+        None if d.target.leaving.is_none() => {
             d.emit(Event::SlotGranted { run });
             d.tell(run, run::Input::SlotGranted);
         }
-        Some(holder) => {
-            if !d.target.queue.contains(&run) {
-                let position = d.target.queue.len() as u32 + 1;
-                d.emit(Event::RunQueued { run, position });
-            }
-            d.tell(run, run::Input::SlotRefused { why: format!("run {holder} moves traffic").into() });
-        }
+        None => queue(d, run, "the live release is being taken back".into()),
+        Some(holder) => queue(d, run, format!("run {holder} moves traffic").into()),
     }
     Ok(())
+}
+
+fn queue(d: &mut Draft, run: RunId, why: Text) {
+    if !d.target.queue.contains(&run) {
+        let position = d.target.queue.len() as u32 + 1;
+        d.emit(Event::RunQueued { run, position });
+    }
+    d.tell(run, run::Input::SlotRefused { why });
 }
 
 pub(super) fn leave_slot(d: &mut Draft, run: RunId) -> Refused {
@@ -120,9 +124,10 @@ pub(super) fn leave(d: &mut Draft, run: RunId) -> Refused {
     Ok(())
 }
 
-/// Whoever waits longest gets the slot.
+/// Whoever waits longest gets the slot. Nobody does while the live release is being taken back: all traffic goes to the
+/// former one then, and whoever had raised a share meanwhile would lose it unheard.
 pub(super) fn grant_next(d: &mut Draft) {
-    if let (None, Some(run)) = (d.target.slot, d.target.queue.first().copied()) {
+    if let (None, None, Some(run)) = (d.target.slot, &d.target.leaving, d.target.queue.first().copied()) {
         d.emit(Event::SlotGranted { run });
         d.tell(run, run::Input::SlotGranted);
     }

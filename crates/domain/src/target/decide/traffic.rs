@@ -203,4 +203,5 @@ pub(super) fn settle(d: &mut Draft) {
         d.tell(run, run::Input::Restored { generation });
     }
     announce(d, to.as_ref(), generation, &[leaving.release.run, to.as_ref().and_then(|to| to.run)]);
+    super::runs::grant_next(d);
 }

@@ -144,7 +144,10 @@ fn measure(arguments: &LiveArguments) -> Result<Report, String> {
     }
     eprintln!("one run alone, in turn");
     let began = Instant::now();
-    while began.elapsed().as_secs_f64() < arguments.seconds * 1.1 {
+    // However slow the machine, something is measured.
+    while began.elapsed().as_secs_f64() < arguments.seconds * 1.1
+        || sides.iter().any(|it| it.latencies.is_empty())
+    {
         let counts = began.elapsed().as_secs_f64() >= arguments.seconds * 0.1;
         for side in &mut sides {
             let turn: Turn = side.child.ask(&RUNS_IN_TURN).map_err(io)?;

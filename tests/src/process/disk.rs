@@ -26,6 +26,8 @@ const MIB: u64 = 1 << 20;
 /// RocksDB reserves 64 MiB for each of two write-ahead logs.
 const DISK_MIB: u64 = 320;
 const RESERVE_MIB: u64 = 16;
+/// What RocksDB had laid out before the disk was full is filled first: some 60 MB, at the pace of a busy machine.
+const FULL_MAX: Duration = Duration::from_mins(6);
 /// How soon decisions must go on once there is room.
 const RESUME_MAX: Duration = Duration::from_secs(30);
 /// How soon a full disk must be noticed.
@@ -209,7 +211,7 @@ fn a_write_without_room_loses_nothing_and_the_folder_is_opened_again_when_there_
             scope.spawn(move || {
                 let body =
                     json!({ "kind": if thread % 2 == 0 { "freeze" } else { "unfreeze" }, "reason": reason });
-                while !full.load(Relaxed) && began.elapsed() < Duration::from_secs(90) {
+                while !full.load(Relaxed) && began.elapsed() < FULL_MAX {
                     match post(addresses, token, path, &body) {
                         Some((200, _)) => drop(accepted.fetch_add(1, Relaxed)),
                         Some((503, problem)) if problem["code"] == "DISK_FULL" => full.store(true, Relaxed),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,7 +16,7 @@ use domain::time::Timestamp;
 use engine::code::{Code, Stopped};
 use engine::embedded::{Engine, Passed, Ticket, is_busy};
 use engine::fail::{self, Point};
-use engine::partition::{Answer, Partition};
+use engine::partition::Answer;
 use engine::port::clock::{self, Clock as _};
 use engine::request::{Observation, Report, Request, Said};
 use gateway::Gateway;
@@ -25,6 +25,7 @@ use wire::record::Lane;
 
 use super::StartError;
 use super::clock::SystemClock;
+use super::counts::Counts;
 use super::desks::{DeskMessage, Orders};
 use super::disk::{DISK_FULL, Disk, is_full};
 
@@ -61,18 +62,6 @@ enum Waiter {
 struct Everywhere {
     left: usize,
     answer: oneshot::Sender<Answer>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    inputs: AtomicU64,
-    records: AtomicU64,
-    refused: AtomicU64,
-    passes: AtomicU64,
-    pass_us: AtomicU64,
-    quarantined: AtomicU64,
-    parked: AtomicU64,
-    held: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -169,7 +158,7 @@ impl Driver {
                     if records > 0 {
                         fail::at(Point::K7);
                     }
-                    self.count_withheld();
+                    self.counts.note_withheld(self.engine.partitions());
                     self.release(passed);
                     if records > 0 {
                         fail::at(Point::K8);
@@ -265,18 +254,6 @@ impl Driver {
             let id = input_id.map(str::to_owned);
             self.offer_one(partition, lane, said.clone(), id, None, Waiter::Definition(number));
         }
-    }
-
-    fn count_withheld(&self) {
-        let (mut quarantined, mut parked, mut held) = (0, 0, 0);
-        for withheld in self.engine.partitions().iter().flat_map(Partition::withheld) {
-            quarantined += u64::from(withheld.quarantined.is_some());
-            parked += u64::from(withheld.parked.is_some());
-            held += u64::from(withheld.held);
-        }
-        self.counts.quarantined.store(quarantined, Relaxed);
-        self.counts.parked.store(parked, Relaxed);
-        self.counts.held.store(held, Relaxed);
     }
 
     fn release(&mut self, passed: Passed) {
@@ -459,44 +436,10 @@ impl api::Engine for Handle {
     }
 
     fn metrics(&self) -> String {
-        let mut text = String::new();
-        let counts = &self.counts;
-        for (name, help, value) in [
-            ("inputs", "Messages that the engine took.", &counts.inputs),
-            ("transitions", "Records that the engine wrote.", &counts.records),
-            ("inputs_refused", "Inputs that found no room.", &counts.refused),
-            ("passes", "Passes of the engine, each with at most one sync.", &counts.passes),
-        ] {
-            let value = value.load(Relaxed);
-            write!(text, "# TYPE modelrail_{name} counter\n# HELP modelrail_{name} {help}\nmodelrail_{name}_total {value}\n")
-                .expect("writing to a string");
-        }
-        let seconds = counts.pass_us.load(Relaxed) as f64 / 1e6;
-        write!(text, "# TYPE modelrail_pass_seconds counter\nmodelrail_pass_seconds_total {seconds}\n")
-            .expect("writing to a string");
+        let mut text = self.counts.render();
         let (free, suspended) = (self.disk.free_bytes(), u8::from(self.disk.is_low()));
         write!(text, "# TYPE modelrail_disk_free_bytes gauge\nmodelrail_disk_free_bytes {free}\n# TYPE modelrail_suspended gauge\nmodelrail_suspended{{code=\"{DISK_FULL}\"}} {suspended}\n")
             .expect("writing to a string");
-        for (name, help, value) in [
-            (
-                "streams_quarantined",
-                "Runs and targets that wait for `modelrail resolve`.",
-                &counts.quarantined,
-            ),
-            (
-                "streams_parked",
-                "Runs and targets that this binary cannot read: it needs an upgrade.",
-                &counts.parked,
-            ),
-            ("inputs_held", "Inputs that wait for a quarantine to be resolved.", &counts.held),
-        ] {
-            let value = value.load(Relaxed);
-            write!(
-                text,
-                "# TYPE modelrail_{name} gauge\n# HELP modelrail_{name} {help}\nmodelrail_{name} {value}\n"
-            )
-            .expect("writing to a string");
-        }
         text.push_str(&self.gateway.render_openmetrics("modelrail_"));
         text
     }

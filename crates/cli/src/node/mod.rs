@@ -18,6 +18,7 @@ mod backend;
 mod backups;
 mod bare;
 mod clock;
+mod counts;
 mod desks;
 mod disk;
 mod engine_thread;

@@ -25,6 +25,18 @@ fn freeze(until: Option<crate::time::Timestamp>) -> Input {
 fn unfreeze() -> Input {
     Input::Unfreeze { actor: actor("ops"), roles: roles(), reason: "back".into() }
 }
+fn adopted() -> Release {
+    Release { version: Version::parse("v0").unwrap(), bundle: Digest::of(b"adopted"), run: None }
+}
+fn adopt(release: &Release) -> Input {
+    Input::Adopt {
+        actor: actor("ops"),
+        roles: roles(),
+        target: target_id(),
+        release: release.clone(),
+        reason: "it runs".into(),
+    }
+}
 fn served(world: &World) -> Option<Release> {
     let table = world.place().table.clone().unwrap();
     assert!(table.routes.len() <= 1, "{table:?}");
@@ -87,6 +99,21 @@ fn nobody_moves_traffic_while_the_live_release_is_taken_back() {
 }
 
 #[test]
+fn who_waited_for_a_release_that_no_run_brought_gets_its_turn_too() {
+    let mut world = World::new();
+    world.tell_target(adopt(&adopted())).unwrap();
+    world.work();
+    world.tell_target(kill(adopted().bundle)).unwrap();
+    world.tell_target(unfreeze()).unwrap();
+    let run = world.publish("v1", &flow());
+    world.work_of_runs();
+    assert_eq!((world.place().slot, &world.place().queue[..]), (None, &[run][..]));
+    world.work();
+    assert!(world.place().leaving.is_none());
+    assert_eq!(world.place().slot, Some(run), "nobody left, whose leaving would have given it on");
+}
+
+#[test]
 fn killing_the_only_release_leaves_nobody_loudly() {
     let mut world = World::new();
     let run = world.bring_live("v1", &flow());
@@ -144,15 +171,7 @@ fn a_freeze_ends_at_its_time() {
 #[test]
 fn what_already_serves_is_adopted_and_is_what_the_next_is_held_against() {
     let mut world = World::new();
-    let release =
-        Release { version: Version::parse("v0").unwrap(), bundle: Digest::of(b"adopted"), run: None };
-    let adopt = |release: &Release| Input::Adopt {
-        actor: actor("ops"),
-        roles: roles(),
-        target: target_id(),
-        release: release.clone(),
-        reason: "it runs".into(),
-    };
+    let release = adopted();
     world.tell_target(adopt(&release)).unwrap();
     world.work();
     assert_eq!(served(&world), Some(release.clone()));

@@ -151,6 +151,24 @@ fn a_crash_after_any_pass_loses_no_run_and_sends_the_same_attempts_again() {
 }
 
 #[test]
+fn a_log_that_ends_with_what_does_not_follow_is_not_opened() {
+    let database = Arc::new(memory::Embedded::new(PARTITIONS));
+    let mut engine = open(&database);
+    offer(&mut engine, Lane::Triggers, trained("a", "v1"));
+    settle(&mut engine);
+    let run = database.run(trigger("a", "v1").run()).unwrap().unwrap();
+    let second = database.read(run.partition, 1, 1).unwrap().remove(0).bytes;
+    database.append(&[log::Append { partition: run.partition, records: vec![second] }]).unwrap();
+    let again = Engine::open(
+        &samples::config(PARTITIONS),
+        Arc::clone(&database) as Arc<dyn store::Embedded>,
+        [2; 16],
+    );
+    let Err(Error::Stopped { partition, source }) = again else { panic!("{again:?}") };
+    assert_eq!((partition, source.code), (run.partition, Code::HistoryGap));
+}
+
+#[test]
 fn what_is_written_while_the_log_is_verified_is_no_difference() {
     let database = Arc::new(memory::Embedded::new(PARTITIONS));
     let mut engine = open(&database);

@@ -5,4 +5,5 @@ cd "$(dirname "$0")/.."
 sh deploy/prepare.sh
 . deploy/env.sh
 cargo build --locked --release -p cli --bin modelrail
-exec target/release/modelrail demo "$@"
+# By cargo, which knows where it was built.
+exec cargo run --locked --release --quiet -p cli --bin modelrail -- demo "$@"

@@ -8,15 +8,28 @@ use serde_json::Value;
 use super::{crate_names, read, root};
 
 /// What each crate may know of the workspace, in its library or binary.
-pub(super) const MAY_KNOW: [(&str, &[&str]); 11] = [
+pub(super) const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("api", &["domain", "engine", "wire"]),
     (
         "cli",
-        &["api", "domain", "engine", "gateway", "model-server", "rocks", "sim", "stages", "stats", "wire"],
+        &[
+            "api",
+            "domain",
+            "engine",
+            "gateway",
+            "log-kafka",
+            "model-server",
+            "rocks",
+            "sim",
+            "stages",
+            "stats",
+            "wire",
+        ],
     ),
     ("domain", &["stats"]),
     ("engine", &["domain", "wire"]),
     ("gateway", &["domain", "engine"]),
+    ("log-kafka", &["domain", "engine", "wire"]),
     ("model-server", &[]),
     ("rocks", &["domain", "engine", "wire"]),
     ("sim", &["domain", "engine", "wire"]),
@@ -33,10 +46,11 @@ const CORE_MAY_USE: [(&str, &[&str]); 2] = [("domain", &["sha2", "thiserror"]), 
 
 /// Built without threads, runtime and C++: what a newcomer's plain `cargo test` covers.
 const LIGHT: [&str; 5] = ["domain", "engine", "sim", "stats", "wire"];
-const HEAVY: [&str; 5] = ["tokio", "async-std", "smol", "librocksdb-sys", "tract-onnx"];
+const HEAVY: [&str; 6] = ["tokio", "async-std", "smol", "librocksdb-sys", "rdkafka-sys", "tract-onnx"];
 
 /// A dependency that one crate alone knows.
-const ONLY: [(&str, &str); 3] = [("rocksdb", "rocks"), ("tract-onnx", "model-server"), ("clap", "cli")];
+const ONLY: [(&str, &str); 4] =
+    [("rocksdb", "rocks"), ("rdkafka", "log-kafka"), ("tract-onnx", "model-server"), ("clap", "cli")];
 
 struct Graph {
     /// By package name, what it names in its manifest: (dependency, for its tests only).

@@ -2,3 +2,9 @@
 //!
 //! Liveness and balance come from Kafka's consumer groups, safety comes from the log's acceptance rule
 //! ([`engine::chain`]): nothing here decides who may write.
+
+mod settings;
+pub mod topic;
+
+pub use settings::Settings;
+pub use topic::Topic;

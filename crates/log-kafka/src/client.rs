@@ -1,0 +1,88 @@
+//! What all clients have in common: their words go to `tracing`, and the last trouble is remembered.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::statistics::Statistics;
+
+/// How a client's brokers are.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    away: AtomicBool,
+    last: Mutex<Option<String>>,
+}
+
+impl Health {
+    /// No broker answers, as far as the client knows.
+    pub fn is_away(&self) -> bool {
+        self.0.away.load(Relaxed)
+    }
+
+    /// The last trouble in words, until something went well.
+    pub fn trouble(&self) -> Option<String> {
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn went_well(&self) {
+        if self.0.away.swap(false, Relaxed) {
+            *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    fn trouble_is(&self, error: &KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.0.away.store(true, Relaxed);
+        } else {
+            *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
+}
+
+/// The context of consumers without a group, and of whatever only asks.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Plain {
+    pub health: Health,
+}
+
+impl ClientContext for Plain {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        note(&self.health, &error, reason);
+    }
+
+    fn stats(&self, _: Statistics) {}
+}
+
+impl ConsumerContext for Plain {}
+
+/// Notes a client's trouble. The end of a partition is none.
+pub(crate) fn note(health: &Health, error: &KafkaError, reason: &str) {
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+        return;
+    }
+    tracing::debug!(%error, reason, "Kafka client");
+    health.trouble_is(error, reason);
+}
+
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(facility, message, "librdkafka");
+        }
+        // What it says of connections it tries again by itself.
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "librdkafka"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+            tracing::debug!(facility, message, "librdkafka");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What can go wrong with Kafka, as people can act on it.
+
+use rdkafka::error::KafkaError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting that librdkafka does not take.
+    #[error("failed to make a Kafka client")]
+    Client(#[source] KafkaError),
+    /// Nobody answered in time. It may come back.
+    #[error("failed to reach Kafka at {brokers}: {why}")]
+    NotReached { brokers: String, why: String },
+    #[error("failed to ask Kafka for {what}")]
+    Asking {
+        what: &'static str,
+        #[source]
+        source: KafkaError,
+    },
+    /// Nothing was sent.
+    #[error("expected room in the queue to Kafka, but it is full")]
+    Full,
+    /// It may have landed or not.
+    #[error("failed to write to Kafka")]
+    Write(#[source] KafkaError),
+    /// The topic does not have what is to be read.
+    #[error("expected offset {offset} of partition {partition} of {topic}, but it holds {low} to {high}")]
+    Gone { topic: String, partition: u32, offset: u64, low: u64, high: u64 },
+}

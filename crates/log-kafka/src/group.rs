@@ -1,0 +1,204 @@
+//! A member of a consumer group: told what it is given and what is taken, and, where it reads, the records.
+//!
+//! The classic protocol, cooperative: what a member keeps it keeps through a rebalance. With the newer protocol a
+//! static member that comes back within its session is refused by this version of the client.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::statistics::Statistics;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::client::{self, Health};
+use crate::record::Read;
+use crate::{Bell, Error, Settings};
+
+/// How long a member may be silent until its partitions are given to others.
+const SESSION_MS: u32 = 6_000;
+const HEARTBEAT_MS: u32 = 1_000;
+/// How long a member may do without looking here: a process that hangs is no member.
+const POLL_MAX_MS: u32 = 60_000;
+
+/// In which group, and what of.
+#[derive(Debug, Clone)]
+pub struct Joining<'a> {
+    pub group: String,
+    pub topics: &'a [String],
+    /// The same for every life of this process: one that comes back within its session finds its partitions
+    /// waiting. Nothing makes it a stranger each time.
+    pub instance: Option<String>,
+    /// Whether records are wanted; else only who should own what.
+    pub reads: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    Assigned(Vec<(String, u32)>),
+    /// Taken away, or lost because nobody heard from this member.
+    Revoked(Vec<(String, u32)>),
+    Record(Box<Read>),
+}
+
+pub struct Member {
+    consumer: BaseConsumer<Context>,
+    brokers: String,
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member").field("brokers", &self.brokers).finish_non_exhaustive()
+    }
+}
+
+struct Context {
+    changes: Arc<Mutex<VecDeque<Event>>>,
+    health: Health,
+    reads: bool,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        client::note(&self.health, &error, reason);
+    }
+
+    fn stats(&self, _: Statistics) {}
+}
+
+impl Context {
+    fn note(&self, change: Event) {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
+    }
+}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(partitions) = rebalance {
+            self.note(Event::Revoked(places(partitions)));
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                self.health.went_well();
+                if !self.reads
+                    && let Err(error) = consumer.pause(partitions)
+                {
+                    // Then it reads what nobody looks at, which is waste and no fault.
+                    tracing::warn!(%error, "partitions of a membership could not be paused");
+                }
+                self.note(Event::Assigned(places(partitions)));
+            }
+            Rebalance::Revoke(_) => {}
+            Rebalance::Error(error) => tracing::warn!(%error, "a rebalance failed"),
+        }
+    }
+}
+
+fn places(partitions: &TopicPartitionList) -> Vec<(String, u32)> {
+    partitions.elements().iter().map(|it| (it.topic().to_owned(), it.partition() as u32)).collect()
+}
+
+impl Member {
+    /// Joins. The bell is rung when there is something.
+    pub fn join(settings: &Settings, joining: &Joining<'_>, bell: &Bell) -> Result<Self, Error> {
+        let context = Context { changes: Arc::default(), health: Health::default(), reads: joining.reads };
+        let mut consumer: BaseConsumer<Context> =
+            config(settings, joining).create_with_context(context).map_err(Error::Client)?;
+        let bell = bell.clone();
+        consumer.set_nonempty_callback(move || bell.ring());
+        let topics: Vec<&str> = joining.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics).map_err(Error::Client)?;
+        Ok(Self { consumer, brokers: settings.brokers.clone() })
+    }
+
+    pub fn health(&self) -> &Health {
+        &self.consumer.context().health
+    }
+
+    /// What is there, waiting at most so long. To be called often: whoever does not is no member.
+    pub fn next(&self, at_most: Duration) -> Result<Option<Event>, Error> {
+        if let Some(change) = self.change() {
+            return Ok(Some(change));
+        }
+        let polled = self.consumer.poll(at_most).or_else(|| self.consumer.poll(Duration::ZERO));
+        // What came before the record comes first, and the record may be of a partition that was just given.
+        let mut changes = self.consumer.context().changes.lock().unwrap_or_else(PoisonError::into_inner);
+        match polled {
+            None => Ok(changes.pop_front()),
+            Some(Ok(message)) => {
+                self.health().went_well();
+                changes.push_back(Event::Record(Box::new(Read::of(&message))));
+                Ok(changes.pop_front())
+            }
+            Some(Err(error)) => match error.rdkafka_error_code() {
+                Some(
+                    RDKafkaErrorCode::AllBrokersDown
+                    | RDKafkaErrorCode::BrokerTransportFailure
+                    | RDKafkaErrorCode::Resolve
+                    | RDKafkaErrorCode::OperationTimedOut
+                    | RDKafkaErrorCode::PartitionEOF,
+                ) => Ok(changes.pop_front()),
+                _ => Err(Error::Asking { what: "the group's records", source: error }),
+            },
+        }
+    }
+
+    fn change(&self) -> Option<Event> {
+        self.consumer.context().changes.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Whoever is given the partition next begins at this offset.
+    pub fn commit(&self, topic: &str, partition: u32, next_offset: u64) -> Result<(), Error> {
+        let mut offsets = TopicPartitionList::with_capacity(1);
+        offsets
+            .add_partition_offset(topic, partition as i32, Offset::Offset(next_offset as i64))
+            .map_err(|source| Error::Asking { what: "an offset to be kept", source })?;
+        self.consumer
+            .commit(&offsets, CommitMode::Async)
+            .map_err(|source| Error::Asking { what: "an offset to be kept", source })
+    }
+
+    /// Takes no more records until [`Self::resume`].
+    pub fn pause(&self) -> Result<(), Error> {
+        let asking = |source| Error::Asking { what: "a pause", source };
+        self.consumer.assignment().and_then(|assigned| self.consumer.pause(&assigned)).map_err(asking)
+    }
+
+    pub fn resume(&self) -> Result<(), Error> {
+        let asking = |source| Error::Asking { what: "an end of the pause", source };
+        self.consumer.assignment().and_then(|assigned| self.consumer.resume(&assigned)).map_err(asking)
+    }
+}
+
+fn config(settings: &Settings, joining: &Joining<'_>) -> ClientConfig {
+    let mut config = settings.client();
+    config.set("group.id", &joining.group);
+    if let Some(instance) = &joining.instance {
+        config.set("group.instance.id", instance);
+    }
+    config.set("group.protocol", "classic");
+    config.set("partition.assignment.strategy", "cooperative-sticky");
+    config.set("session.timeout.ms", SESSION_MS.to_string());
+    config.set("heartbeat.interval.ms", HEARTBEAT_MS.to_string());
+    config.set("max.poll.interval.ms", POLL_MAX_MS.to_string());
+    // Offsets are kept when what was read is where it cannot get lost, and not before.
+    config.set("enable.auto.commit", "false");
+    config.set("enable.auto.offset.store", "false");
+    // A group that is new takes what waits.
+    config.set("auto.offset.reset", "earliest");
+    config.set("isolation.level", "read_uncommitted");
+    config.set("fetch.wait.max.ms", "100");
+    // Work waits in the topic, not in this process.
+    config.set("queued.min.messages", "256");
+    config
+}

@@ -46,7 +46,10 @@ impl LaneReader {
                 .add_partition_offset(&self.topics[lane.index()], partition as i32, offset)
                 .map_err(|source| Error::Asking { what: "lanes", source })?;
         }
-        self.consumer.incremental_assign(&lanes).map_err(|source| Error::Asking { what: "lanes", source })
+        let asking = |source| Error::Asking { what: "lanes", source };
+        self.consumer.incremental_assign(&lanes).map_err(asking)?;
+        // A pause of former times is not meant any more.
+        self.consumer.resume(&self.lanes(partition)).map_err(asking)
     }
 
     /// Reads the partition's lanes no more.

@@ -1,6 +1,6 @@
 //! Reads the log: every partition, each from its own offset, to the end and on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::port::log::Landed;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -111,6 +111,43 @@ impl LogReader {
         let bounds = self.consumer.0.fetch_watermarks(&self.topic, partition as i32, within);
         let (low, high) = bounds.map_err(|source| self.asking("the ends of the log", source))?;
         Ok((low as u64, high as u64))
+    }
+
+    /// The first record that each partition holds; nothing where there is none. `within` bounds the whole.
+    pub fn first_records(
+        settings: &Settings,
+        partitions: u32,
+        within: Duration,
+    ) -> Result<Vec<Option<Landed>>, Error> {
+        let deadline = Instant::now() + within;
+        let bell = Bell::default();
+        let reader = Self::open(settings, &vec![0; partitions as usize], &bell)?;
+        let bounds = reader.bounds(within)?;
+        let from: Vec<u64> = bounds.iter().map(|(low, _)| *low).collect();
+        let reader = Self::open(settings, &from, &bell)?;
+        let mut found = vec![None; partitions as usize];
+        let mut left = bounds.iter().filter(|(low, high)| low < high).count();
+        while left > 0 {
+            match reader.next()? {
+                Some(Seen::Record { partition, landed }) if found[partition as usize].is_none() => {
+                    found[partition as usize] = Some(landed);
+                    left -= 1;
+                }
+                Some(_) => {}
+                None if Instant::now() < deadline => bell.wait(Duration::from_millis(50)),
+                None => {
+                    let why =
+                        reader.health().trouble().unwrap_or_else(|| "it did not answer in time".to_owned());
+                    return Err(Error::NotReached { brokers: settings.brokers.clone(), why });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// What the brokers call their cluster.
+    pub fn cluster_id(&self, within: Duration) -> Option<String> {
+        self.consumer.0.client().fetch_cluster_id(within)
     }
 
     fn asking(&self, what: &'static str, source: KafkaError) -> Error {

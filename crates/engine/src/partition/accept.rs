@@ -1,9 +1,10 @@
 //! Reading the log: the owner's own records and anybody else's, by the one rule of [`crate::chain`].
 
-use wire::record::{self, Body, Lane, LaneClaim, Record};
+use domain::transition::Step;
+use wire::record::{self, Body, Lane, LaneClaim, Record, Recorded};
 
 use super::effects::Settled;
-use super::signal::{Action, LaneFound};
+use super::signal::{Action, Answer, LaneFound, Reply};
 use super::{Partition, Pending, Role};
 use crate::chain;
 use crate::code::{Code, Stopped};
@@ -45,6 +46,11 @@ impl Partition {
         self.taken = next.positions;
         self.intake.rewind(next.positions);
         self.commit(next, settled.commit(), landed);
+        if self.tells_of_others
+            && let Body::Transition(recorded) = &record.body
+        {
+            self.actions.extend(told(record.seq, recorded).map(Action::Reply));
+        }
         self.watch_format();
         Ok(())
     }
@@ -144,4 +150,16 @@ impl Partition {
         };
         (max as usize).saturating_sub(self.pending.len())
     }
+}
+
+/// The answer that stands in a record, when its input named itself.
+fn told(seq: u64, recorded: &Recorded) -> Option<Reply> {
+    let (lane, input_id) = (recorded.lane?, recorded.input_id.clone()?);
+    let run = recorded.transition.steps.first().and_then(|step| match step {
+        Step::Run { run, .. } => Some(*run),
+        Step::Definitions { .. } | Step::Target { .. } => None,
+    });
+    let offset = recorded.after[lane.index()].saturating_sub(1);
+    let answer = Answer::Recorded { seq, run, refused: recorded.transition.refused.clone() };
+    Some(Reply { lane, offset, input_id: Some(input_id), answer })
 }

@@ -110,6 +110,8 @@ pub struct Partition {
     hindrances: BTreeSet<Hindrance>,
     /// Whether the driver asks for the rows of its commits.
     puts_rows_off: bool,
+    /// Whether somebody here waits for answers that others record.
+    tells_of_others: bool,
     decide: Decide,
     defect: Option<Defect>,
     actions: Vec<Action>,
@@ -172,6 +174,17 @@ impl Partition {
     /// Whether a tick would find inputs waiting.
     pub fn is_waiting(&self) -> bool {
         !self.intake.is_empty()
+    }
+
+    /// How many own records were appended and not read back.
+    pub fn in_flight(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Gives a reply for each record that another process decided, too: for a process in which somebody waits for the
+    /// answer to what it said, whoever decides it.
+    pub fn tell_of_others(&mut self) {
+        self.tells_of_others = true;
     }
 
     /// Streams on which nothing is decided, and why.

@@ -87,6 +87,7 @@ impl Partition {
             actions: vec![],
             head,
             puts_rows_off: false,
+            tells_of_others: false,
             config,
             store,
         };

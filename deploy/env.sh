@@ -7,6 +7,8 @@ root=$(git rev-parse --show-toplevel 2>/dev/null || pwd)
 rocksdb_version=$(sed -n '/^name = "librocksdb-sys"$/{n;s/^version = ".*+\(.*\)"$/\1/p;}' "$root/Cargo.lock")
 MODELRAIL_CACHE=${MODELRAIL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/modelrail}
 rocksdb_archive=$MODELRAIL_CACHE/rocksdb-$rocksdb_version
+kafka_version=$(sed -n 's/.*<kafka.version>\(.*\)<.*/\1/p' "$root/deploy/kafka/pom.xml")
+kafka_jars=$MODELRAIL_CACHE/kafka-$kafka_version
 export MODELRAIL_CACHE
 
 if [ -f "$rocksdb_archive/librocksdb.a" ]; then

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what a build needs (a C++ compiler, libclang, cargo) and builds RocksDB's archive once.
+# Installs what a build needs (a C++ compiler, libclang, what librdkafka links with, cargo), builds RocksDB's archive
+# once, and fetches the broker of Apache Kafka that tests, demo and bench start (java and maven).
 # Says what is missing where it may not install it.
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,6 +14,14 @@ command -v git >/dev/null 2>&1 || need="$need git"
 if [ -z "${LIBCLANG_PATH:-}" ] && ! ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* >/dev/null 2>&1; then
     need="$need libclang-dev"
 fi
+# librdkafka is built by configure and make; its TLS and its compression are the system's.
+command -v pkg-config >/dev/null 2>&1 || need="$need pkg-config"
+[ -f /usr/include/openssl/ssl.h ] || need="$need libssl-dev"
+[ -f /usr/include/zlib.h ] || need="$need zlib1g-dev"
+# The keys of the tests' brokers.
+command -v openssl >/dev/null 2>&1 || need="$need openssl"
+command -v java >/dev/null 2>&1 || need="$need openjdk-17-jre-headless"
+command -v mvn >/dev/null 2>&1 || need="$need maven"
 if [ -n "$need" ]; then
     if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
         say "installing:$need"
@@ -44,3 +53,4 @@ if [ ! -f "$rocksdb_archive/librocksdb.a" ]; then
     cp "$archive" "$rocksdb_archive/librocksdb.a.part"
     mv "$rocksdb_archive/librocksdb.a.part" "$rocksdb_archive/librocksdb.a"
 fi
+sh deploy/kafka/fetch.sh

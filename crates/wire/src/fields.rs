@@ -10,6 +10,8 @@ use crate::tree::{Entry, Node, Value, shortened};
 
 /// The most characters of a text that is not a definition.
 pub(crate) const TEXT_CHARS_MAX: usize = 1024;
+/// The most elements of a list, and entries of a map that may have any keys.
+pub(crate) const LIST_MAX: usize = 4_096;
 
 /// A value and the path that leads to it.
 #[derive(Debug, Clone)]
@@ -50,6 +52,11 @@ impl<'a> Field<'a> {
             self.wrong(code::WRONG_TYPE, "a list", notes);
             return None;
         };
+        if items.len() > LIST_MAX {
+            let words = format!("expected at most {LIST_MAX} elements, but found {}", items.len());
+            notes.problem(self.problem(code::TOO_LARGE, words));
+            return None;
+        }
         let path = |index: usize| format!("{}[{index}]", self.path);
         Some(items.iter().enumerate().map(|(index, node)| Field { path: path(index), node }).collect())
     }

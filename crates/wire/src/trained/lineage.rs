@@ -4,8 +4,8 @@ use domain::evidence::Text;
 use domain::model::{Lineage, TrainingSet};
 use domain::name::Digest;
 
-use crate::fields::{Field, Fields};
-use crate::problem::Notes;
+use crate::fields::{Field, Fields, LIST_MAX, TEXT_CHARS_MAX};
+use crate::problem::{Notes, code};
 use crate::tree::Value;
 
 /// Reads the lineage fields of an event's data. Problems are noted.
@@ -30,13 +30,8 @@ pub(super) fn read(fields: &mut Fields<'_>, notes: &mut Notes) -> Lineage {
         lineage.features_schema_version = text(&mut features, "schema_version", notes);
         features.warn_of_others(notes);
     }
-    if let Some(settings) = fields.get("hyperparameters").and_then(|field| field.map(notes)) {
-        let all = settings.entries().filter_map(|(entry, field)| {
-            let value = scalar(&field, notes)?;
-            Some((Text::from(entry.key.as_str()), value))
-        });
-        lineage.hyperparameters = all.collect();
-        lineage.hyperparameters.sort();
+    if let Some(settings) = fields.get("hyperparameters") {
+        lineage.hyperparameters = hyperparameters(&settings, notes).unwrap_or_default();
     }
     if let Some(mut environment) = fields.get("environment").and_then(|field| field.map(notes)) {
         lineage.environment_lock = text(&mut environment, "lock_sha256", notes);
@@ -46,6 +41,28 @@ pub(super) fn read(fields: &mut Fields<'_>, notes: &mut Notes) -> Lineage {
     lineage
 }
 
+fn hyperparameters(settings: &Field<'_>, notes: &mut Notes) -> Option<Vec<(Text, Text)>> {
+    let fields = settings.map(notes)?;
+    let found = fields.entries().count();
+    if found > LIST_MAX {
+        let words = format!("expected at most {LIST_MAX} hyperparameters, but found {found}");
+        notes.problem(settings.problem(code::TOO_LARGE, words));
+        return None;
+    }
+    let all = fields.entries().filter_map(|(entry, field)| {
+        if entry.key.chars().count() > TEXT_CHARS_MAX {
+            let words =
+                format!("expected names of at most {TEXT_CHARS_MAX} characters, but found a longer one");
+            notes.problem(settings.problem(code::TOO_LARGE, words));
+            return None;
+        }
+        Some((Text::from(entry.key.as_str()), scalar(&field, notes)?))
+    });
+    let mut all: Vec<(Text, Text)> = all.collect();
+    all.sort();
+    Some(all)
+}
+
 fn text(fields: &mut Fields<'_>, key: &'static str, notes: &mut Notes) -> Option<Text> {
     fields.get(key).and_then(|field| field.shared_text(notes))
 }
@@ -53,19 +70,13 @@ fn text(fields: &mut Fields<'_>, key: &'static str, notes: &mut Notes) -> Option
 /// A setting as text, however it was written.
 fn scalar(field: &Field<'_>, notes: &mut Notes) -> Option<Text> {
     match &field.node.value {
-        Value::Text(text) if text.chars().count() <= crate::fields::TEXT_CHARS_MAX => {
-            Some(text.as_str().into())
-        }
+        Value::Text(text) if text.chars().count() <= TEXT_CHARS_MAX => Some(text.as_str().into()),
         Value::Null => Some("null".into()),
         Value::Bool(value) => Some(value.to_string().into()),
         Value::Whole(value) => Some(value.to_string().into()),
         Value::Real(value) => Some(value.to_string().into()),
         Value::Text(_) | Value::List(_) | Value::Map(_) => {
-            field.wrong(
-                crate::problem::code::WRONG_TYPE,
-                "a text of at most 1024 characters, a number or a bool",
-                notes,
-            );
+            field.wrong(code::WRONG_TYPE, "a text of at most 1024 characters, a number or a bool", notes);
             None
         }
     }

@@ -138,6 +138,29 @@ fn what_is_wrong_with_data_is_told_at_once_by_field() {
     assert_eq!(first, "data.model: expected a text, but found `1` [WRONG_TYPE]\n  hint: put it in quotes");
 }
 
+/// What is let in here must go through a lane.
+#[test]
+fn lists_and_names_are_bounded() {
+    let with = |more: &str| -> Vec<String> {
+        let small = small().trim_end_matches('}').to_owned() + "}";
+        let read = read(&parse_structured(event(&format!("{small},{more}}}")).as_bytes()).unwrap());
+        let told = read.err().map_or(vec![], |problems| problems.0);
+        told.iter().map(|one| format!("{} {}", one.code, one.field)).collect()
+    };
+    let metrics = |number| format!(r#""metrics":[{}]"#, vec![r#"{"name":"a","value":1}"#; number].join(","));
+    assert_eq!(with(&metrics(4_096)), Vec::<String>::new());
+    assert_eq!(with(&metrics(4_097)), ["TOO_LARGE data.metrics"]);
+    let settings = |number| {
+        let all: Vec<String> = (0..number).map(|index| format!("\"{index}\":1")).collect();
+        format!("\"hyperparameters\":{{{}}}", all.join(","))
+    };
+    assert_eq!(with(&settings(4_096)), Vec::<String>::new());
+    assert_eq!(with(&settings(4_097)), ["TOO_LARGE data.hyperparameters"]);
+    let named = |length| format!("\"hyperparameters\":{{\"{}\":1}}", "x".repeat(length));
+    assert_eq!(with(&named(1_024)), Vec::<String>::new());
+    assert_eq!(with(&named(1_025)), ["TOO_LARGE data.hyperparameters"]);
+}
+
 #[test]
 fn fields_that_nobody_knows_are_warned_of() {
     let data = small().replace("\"model\"", "\"colour\":1,\"model\"");

@@ -14,10 +14,12 @@ pub mod desk;
 pub mod embedded;
 pub mod fail;
 pub mod fold;
+pub mod message;
 pub mod placement;
 pub mod replay;
-pub mod request;
 pub mod token;
+
+pub use wire::message::said as request;
 
 #[cfg(test)]
 mod samples;

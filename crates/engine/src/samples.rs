@@ -20,6 +20,7 @@ use domain::workflow::{
     Workflow,
 };
 use wire::codec::Parsers;
+use wire::definitions::parsers;
 
 use crate::partition::{Bounds, Config, Format, Redispatch};
 use crate::request::{Request, RunAsk, Said, TargetAsk, Trigger};
@@ -35,7 +36,7 @@ pub(crate) fn config(partitions: u32) -> Config {
         partition: 0,
         partitions,
         binary: "test".into(),
-        parsers: Parsers { workflow: |_| Ok(workflow()), roles: |_| Ok(roles()) },
+        parsers: Parsers { workflow: |_| Ok(workflow()), roles: |_| Ok(roles()), ..parsers() },
         key: Key([3; 32]),
         redispatch: Redispatch::All,
         format: Format::default(),

@@ -6,6 +6,7 @@ use std::fmt;
 use domain::name::AttemptId;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+pub use wire::message::Token;
 
 /// The engine's secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -14,15 +15,6 @@ pub struct Key(pub [u8; 32]);
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(..)")
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Token(pub [u8; 32]);
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
     }
 }
 

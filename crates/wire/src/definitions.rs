@@ -9,15 +9,16 @@ use domain::workflow::Workflow;
 
 use crate::codec::Parsers;
 use crate::problem::Problems;
-use crate::{roles, workflow};
+use crate::{roles, rule, workflow};
 
-/// How this version reads the definitions of a log.
+/// How this version reads definitions and rules.
 pub fn parsers() -> Parsers {
     Parsers {
         workflow: |text| {
             workflow::parse(text).map(|(parsed, _)| parsed).map_err(|problems| problems.to_string())
         },
         roles: |text| roles::parse(text).map_err(|problems| problems.to_string()),
+        rule: |text| rule::parse(text).map_err(|problems| problems.to_string()),
     }
 }
 

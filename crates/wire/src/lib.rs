@@ -6,6 +6,7 @@ pub mod codec;
 pub mod definitions;
 mod fields;
 pub mod generated;
+pub mod message;
 pub mod problem;
 pub mod record;
 pub mod roles;

@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use domain::name::AttemptId;
 use domain::time::{Millis, Timestamp};
+pub use wire::message::Heartbeat;
 
 use crate::fail::{self, Point};
 use crate::partition::WorkOrder;
@@ -110,14 +111,6 @@ pub enum Action {
     Send(Report),
     /// Tell the engine that the attempt is alive.
     Heartbeat(Heartbeat),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heartbeat {
-    pub attempt: AttemptId,
-    pub at: Timestamp,
-    /// Whether it is begun, or still waits.
-    pub is_begun: bool,
 }
 
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use domain::name::{AttemptId, RunId, StreamId};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
-use domain::work::Command;
+pub use wire::message::WorkOrder;
 use wire::record::{Lane, Positions};
 
 use super::hindrance::Hindrance;
@@ -12,7 +12,6 @@ use crate::port::clock::Reading;
 use crate::port::log::Landed;
 use crate::port::store::Commit;
 use crate::request::Said;
-use crate::token::Token;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Signal {
@@ -100,16 +99,6 @@ pub enum Action {
     Resume,
     /// Nothing is done any more.
     Stop(Stopped),
-}
-
-/// A command as it is sent out.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WorkOrder {
-    pub command: Command,
-    /// To be returned with the outcome.
-    pub token: Token,
-    /// The claim under which it is sent.
-    pub epoch: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -44,6 +44,12 @@ pub enum Error {
     BadLength { place: Place, expected: usize, found: usize },
     #[error("expected at most {max} in {place}, but found {found}")]
     OutOfRange { place: Place, max: u64, found: u64 },
+    #[error("expected at most {max} {what} in {place}, but found {found}")]
+    TooMuch { place: Place, what: &'static str, max: usize, found: usize },
+    #[error("expected a finite number in {0}, but found another one")]
+    NotFinite(Place),
+    #[error("expected a rule in {place}, but {reason}")]
+    BadRule { place: Place, reason: String },
     #[error("unknown definition {digest} in {place}: it is not recorded before its use")]
     UnknownDefinition { place: Place, digest: Digest },
     #[error("failed to parse definition {digest}: {reason}")]

@@ -8,10 +8,12 @@
 #[macro_use]
 mod shapes;
 
+mod check;
 mod definition;
 mod error;
 mod evidence;
 mod identity;
+mod message;
 mod model;
 mod resolve;
 mod run;
@@ -22,7 +24,7 @@ mod transition;
 mod work;
 
 pub use error::{Error, Place};
-pub use resolve::{Definitions, Parsers, Resolve};
+pub use resolve::{Bounds, Definitions, Parsers, Resolve};
 pub(crate) use scalar::exactly;
 pub use state::{Canonical, STATE_VERSION, decode_run_state, decode_target_state, state_digest};
 

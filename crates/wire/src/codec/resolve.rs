@@ -1,4 +1,4 @@
-//! Digests of definitions to shared parsed values.
+//! Digests of definitions to shared parsed values, and what else decoding must be told.
 //!
 //! A record that holds a definition registers it before the rest of the record is decoded, so that a log can be
 //! read from its start with nothing known beforehand.
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use domain::definition::Kind;
 use domain::name::Digest;
 use domain::roles::RoleMap;
+use domain::rule::Rule;
 use domain::workflow::Workflow;
 use prost::Message;
 
@@ -20,6 +21,27 @@ use crate::generated::v1;
 pub trait Resolve {
     fn workflow(&self, digest: Digest) -> Option<Arc<Workflow>>;
     fn roles(&self, digest: Digest) -> Option<Arc<RoleMap>>;
+
+    /// Parses a rule. What is in a log holds none but within its definitions.
+    fn rule(&self, _text: &str) -> Result<Rule, String> {
+        Err("rules are not read here".to_owned())
+    }
+
+    /// How long the text or list at this place may be. What is in a log was bounded before it was written.
+    fn bounds(&self, _at: Place) -> Bounds {
+        Bounds::NONE
+    }
+}
+
+/// How much one field may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    pub text_bytes_max: usize,
+    pub list_max: usize,
+}
+
+impl Bounds {
+    pub const NONE: Self = Self { text_bytes_max: usize::MAX, list_max: usize::MAX };
 }
 
 /// Knows nothing: for messages that name no definition.
@@ -32,11 +54,12 @@ impl Resolve for () {
     }
 }
 
-/// How the texts of definitions are parsed.
+/// How the texts of definitions and rules are parsed.
 #[derive(Clone, Copy)]
 pub struct Parsers {
     pub workflow: fn(&str) -> Result<Workflow, String>,
     pub roles: fn(&str) -> Result<RoleMap, String>,
+    pub rule: fn(&str) -> Result<Rule, String>,
 }
 
 impl fmt::Debug for Parsers {
@@ -114,11 +137,16 @@ impl Definitions {
         let at = |field| Place { message: "Define", field };
         let kind = Kind::take(define.kind, &(), at("kind"))?;
         let expected = Digest::take(define.digest.clone(), &(), at("digest"))?;
-        let found = Digest::of(define.text.as_bytes());
+        self.define(kind, expected, &define.text)
+    }
+
+    /// Parses and keeps a text that must have this digest.
+    pub(crate) fn define(&mut self, kind: Kind, expected: Digest, text: &str) -> Result<(), Error> {
+        let found = Digest::of(text.as_bytes());
         if found != expected {
             return Err(Error::OtherDefinition { expected, found });
         }
-        self.insert(kind, &define.text).map(|_| ())
+        self.insert(kind, text).map(|_| ())
     }
 }
 

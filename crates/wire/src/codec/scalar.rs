@@ -23,7 +23,7 @@ macro_rules! itself {
         }
     )* };
 }
-itself!(bool, u32, u64, i64, f64, String);
+itself!(bool, u32, u64, i64, f32, f64);
 
 /// A place in a list.
 impl Wire<u32> for usize {
@@ -45,13 +45,27 @@ impl Wire<Option<f64>> for f64 {
     }
 }
 
+impl Wire<String> for String {
+    fn put(&self) -> String {
+        self.clone()
+    }
+    fn take(proto: String, known: &dyn Resolve, place: Place) -> Result<Self, Error> {
+        within(proto.len(), known.bounds(place).text_bytes_max, "bytes", place)?;
+        Ok(proto)
+    }
+}
+
 impl Wire<String> for Arc<str> {
     fn put(&self) -> String {
         (**self).to_owned()
     }
-    fn take(proto: String, _: &dyn Resolve, _: Place) -> Result<Self, Error> {
-        Ok(proto.into())
+    fn take(proto: String, known: &dyn Resolve, at: Place) -> Result<Self, Error> {
+        String::take(proto, known, at).map(Into::into)
     }
+}
+
+fn within(found: usize, max: usize, what: &'static str, place: Place) -> Result<(), Error> {
+    if found > max { Err(Error::TooMuch { place, what, max, found }) } else { Ok(()) }
 }
 
 fn named<T>(parsed: Result<T, BadName>, place: Place) -> Result<T, Error> {
@@ -133,6 +147,7 @@ impl<T: Wire<P>, P> Wire<Vec<P>> for Vec<T> {
         self.iter().map(Wire::put).collect()
     }
     fn take(proto: Vec<P>, known: &dyn Resolve, at: Place) -> Result<Self, Error> {
+        within(proto.len(), known.bounds(at).list_max, "elements", at)?;
         proto.into_iter().map(|proto| Wire::take(proto, known, at)).collect()
     }
 }

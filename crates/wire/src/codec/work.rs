@@ -1,8 +1,56 @@
-//! What workers answer.
+//! Work orders, and what workers answer.
 
-use domain::work::{Bundle, GatewayObserved, Outcome, Packed, Planned, ServerLoaded};
+use domain::rule::Rule;
+use domain::work::{
+    Apply, Bundle, Command, GatewayObserved, Measure, Notify, Order, Outcome, Package, Packed, Plan, Planned,
+    Prepare, ServerLoaded, Test, Watch,
+};
+use domain::workflow::{Approvals, GateWith, NamedRule, PackageWith, RolloutStep, RolloutWith, Strategy};
 
+use super::{Error, Place, Resolve, Wire};
 use crate::generated::v1;
+
+message!(Command => Command { attempt, target, effect_key, order, issued_at, lease, traceparent });
+oneof!(Order => Order.order as order::Order {
+    ; Package Test Notify Plan Measure Prepare Apply Watch
+});
+message!(Package => Package { run, stage, trained, with, live });
+message!(Test => Test { run, stage, environment, release, live, trained, checks });
+message!(Notify => Notify { run, stage, release, with, evidence, expires_at });
+message!(Plan => Plan { run, stage, live, with });
+message!(Measure => Measure { run, stage, candidate, live, since, generation, share, checks });
+message!(Prepare => Prepare { releases });
+message!(Apply => Apply { table });
+message!(Watch => Watch { run, stage, release, trained, from, to, checks });
+
+choice!(Strategy => Strategy { BlueGreen, Canary });
+message!(PackageWith => PackageWith { formats, size_max_bytes, require, sign });
+message!(GateWith => GateWith { require, approvals, four_eyes, expires });
+message!(NamedRule => NamedRule { name, rule, because });
+message!(Approvals => Approvals { role, count });
+message!(RolloutWith => RolloutWith {
+    strategy,
+    sticky,
+    steps,
+    analysis,
+    alpha,
+    share_cap,
+    tick,
+    on,
+    leave_deadline,
+    keep_warm,
+});
+message!(RolloutStep => RolloutStep { weight, samples, bake, deadline });
+
+/// As it was written; the tree is parsed again.
+impl Wire<String> for Rule {
+    fn put(&self) -> String {
+        self.text.put()
+    }
+    fn take(proto: String, known: &dyn Resolve, place: Place) -> Result<Self, Error> {
+        known.rule(&proto).map_err(|reason| Error::BadRule { place, reason })
+    }
+}
 
 message!(Packed => Packed { evidence, bundle });
 message!(Bundle => Bundle { digest, size, format, artifact, signature, signed_by, change });

@@ -1,6 +1,7 @@
 //! One value of every variant, in two sizes: `full` has all that may be there, the other nothing that may be
 //! absent.
 
+mod message;
 mod run;
 mod state;
 mod target;
@@ -51,6 +52,7 @@ pub(crate) fn parsers() -> Parsers {
             }
             None => Err("not roles".to_owned()),
         },
+        rule: |text| crate::rule::parse(text).map_err(|problems| problems.to_string()),
     }
 }
 

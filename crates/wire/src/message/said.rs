@@ -15,7 +15,7 @@ use domain::work::{GatewayObserved, Outcome, ServerLoaded};
 use domain::workflow::Workflow;
 use domain::{run, target};
 
-use crate::token::Token;
+use super::Token;
 
 /// Anything said to the engine.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,7 @@
 //! What several routes take alike: pages, cursors, moments, fields that a kind of request needs.
 
 use axum::http::StatusCode;
+use domain::evidence::Text;
 use serde::Deserialize;
 
 use crate::clock::parse_timestamp;
@@ -10,6 +11,9 @@ use crate::reader::Upto;
 /// How many entries a page has unless asked otherwise, and at most.
 pub(super) const PAGE: usize = 50;
 pub(super) const PAGE_MAX: usize = 500;
+
+/// The most characters of a reason or a rationale.
+const WORDS_CHARS_MAX: usize = 4_096;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +52,18 @@ pub(crate) fn upto(text: &str) -> Result<Upto, Problem> {
         let text = format!("expected a record's number or an RFC 3339 time, but found `{text}`");
         Problem::new(StatusCode::BAD_REQUEST, "BAD_ID", text).field("at")
     })
+}
+
+/// What a person says to a request, bounded: it is recorded with it.
+pub(super) fn words(field: &str, text: String) -> Result<Text, Problem> {
+    let found = text.chars().count();
+    if found <= WORDS_CHARS_MAX {
+        return Ok(text.into());
+    }
+    let text = format!("expected at most {WORDS_CHARS_MAX} characters in `{field}`, but found {found}");
+    Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", text)
+        .hint("say it in short, and link to the rest")
+        .field(field))
 }
 
 /// A field that this kind of request needs.

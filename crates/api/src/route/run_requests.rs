@@ -12,7 +12,7 @@ use domain::name::{Digest, Role, StageName};
 use domain::weight::Weight;
 use engine::request::{Request, RunAsk};
 
-use super::page::needed;
+use super::page::{needed, words};
 use super::run_id::find;
 use crate::api::Api;
 use crate::auth::Caller;
@@ -35,7 +35,7 @@ pub(super) async fn request(
 }
 
 pub(crate) fn ask(asked: RunRequest) -> Result<RunAsk, Problem> {
-    let reason = asked.reason.map(Text::from);
+    let reason = asked.reason.map(|reason| words("reason", reason)).transpose()?;
     let reason = || needed("reason", reason.clone());
     let stage = || -> Result<StageName, Problem> {
         let stage = needed("stage", asked.stage.as_deref())?;
@@ -47,7 +47,7 @@ pub(crate) fn ask(asked: RunRequest) -> Result<RunAsk, Problem> {
         Ok((
             stage()?,
             Role::parse(role).map_err(|why| Problem::bad_id("role", &why))?,
-            needed("rationale", asked.rationale.as_deref())?.into(),
+            words("rationale", needed("rationale", asked.rationale.clone())?)?,
             Digest::parse(evidence).map_err(|why| Problem::bad_id("evidence", &why))?,
         ))
     };

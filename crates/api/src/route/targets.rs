@@ -8,7 +8,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Json};
-use domain::evidence::Text;
 use domain::model::Release;
 use domain::name::{Digest, StreamId, TargetId, Version};
 use domain::time::Timestamp;
@@ -16,7 +15,7 @@ use engine::port::row::TargetRow;
 use engine::request::{Request, TargetAsk};
 use serde::Deserialize;
 
-use super::page::{PageQuery, needed, page_size, seq_cursor, upto};
+use super::page::{PageQuery, needed, page_size, seq_cursor, upto, words};
 use super::{Access, JSON, Route};
 use crate::api::Api;
 use crate::auth::Caller;
@@ -162,7 +161,7 @@ async fn request(
 }
 
 pub(crate) fn ask(asked: TargetRequest) -> Result<TargetAsk, Problem> {
-    let reason = Text::from(asked.reason);
+    let reason = words("reason", asked.reason)?;
     let digest = |field: &str, text: &str| Digest::parse(text).map_err(|why| Problem::bad_id(field, &why));
     let bundle = || digest("bundle", needed("bundle", asked.bundle.as_deref())?);
     Ok(match asked.kind {

@@ -82,6 +82,7 @@ async fn requests_that_cannot_be_understood_name_the_field() {
     let digest = "0".repeat(64);
     let runs = format!("/v1/runs/{run}/requests");
     let targets = "/v1/targets/fraud@production/requests";
+    let long = "x".repeat(4_097);
     for (path, body, status, code, field) in [
         (runs.as_str(), "{".to_owned(), 400, "MALFORMED", None),
         (&runs, String::new(), 400, "MALFORMED", None),
@@ -96,6 +97,17 @@ async fn requests_that_cannot_be_understood_name_the_field() {
         (&runs, r#"{"kind":"approve","role":"ml"}"#.to_owned(), 422, "MISSING", Some("evidence")),
         (&runs, r#"{"kind":"retry","stage":"No","reason":"x"}"#.to_owned(), 400, "BAD_ID", Some("stage")),
         (&runs, r#"{"kind":"promote","to":"110%","reason":"x"}"#.to_owned(), 422, "MALFORMED", Some("to")),
+        (&runs, format!(r#"{{"kind":"pause","reason":"{long}"}}"#), 413, "TOO_LARGE", Some("reason")),
+        (
+            &runs,
+            format!(
+                r#"{{"kind":"approve","stage":"a","role":"ml","evidence":"{digest}","rationale":"{long}"}}"#
+            ),
+            413,
+            "TOO_LARGE",
+            Some("rationale"),
+        ),
+        (targets, format!(r#"{{"kind":"freeze","reason":"{long}"}}"#), 413, "TOO_LARGE", Some("reason")),
         (targets, r#"{"kind":"freeze"}"#.to_owned(), 422, "MALFORMED", None),
         (
             targets,

@@ -198,7 +198,7 @@ impl From<log::Error> for Problem {
     fn from(error: log::Error) -> Self {
         let code = match &error {
             log::Error::NoSuchPartition { .. } => "WRONG_PARTITION",
-            log::Error::Io(_) => "LOG_UNREADABLE",
+            log::Error::Mirror | log::Error::Io(_) => "LOG_UNREADABLE",
         };
         Self::damaged(code, &error)
     }

@@ -193,7 +193,12 @@ fn reading(database: &Database) {
 
 fn journal(database: &Database) {
     let attempt = |number| domain::name::AttemptId { owner: StreamId::Run(run_id(0, number)), number: 1 };
-    let entry = |number| Entry { attempt: attempt(number), state: State::Taken, at: Timestamp(number) };
+    let entry = |number| Entry {
+        attempt: attempt(number),
+        state: State::Taken,
+        order: vec![],
+        at: Timestamp(number),
+    };
     let begun = Instant::now();
     (0..2_000).for_each(|number| database.put(&[entry(number)], &[]).expect("the journal is written"));
     println!(

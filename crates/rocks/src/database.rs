@@ -10,7 +10,8 @@
 //! Recovery mode is `TolerateCorruptedTailRecords`: an incomplete last record of the write-ahead log was never
 //! acknowledged and may be dropped, anything else that does not read back is refused. `AbsoluteConsistency`
 //! would refuse to start after every power cut in mid-write; `PointInTime` would silently cut the log at the
-//! first bad byte. What the tolerated tail could still hide, `guard` sees, and `wal` where another log follows.
+//! first bad byte. What the tolerated tail could still hide, `guard` sees, and `wal` where another log follows. A
+//! `mirror` has just that done: what is cut off is read again.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,9 +29,10 @@ use rocksdb::{
 
 use crate::bytes::Reader;
 use crate::error::{Error, is_full_text};
-use crate::folder::{Lock, NewLog};
+use crate::folder::{Keeps, Lock, NewLog};
 use crate::guard::{Acknowledged, Guard};
 use crate::log;
+use crate::mirror;
 use crate::view;
 use crate::wal;
 
@@ -61,7 +63,8 @@ pub struct Database {
     writing: Mutex<Writing>,
     /// What the view is behind by; locked after `writing`.
     behind: RwLock<view::Behind>,
-    /// Where the next record of each partition goes; moves after the sync.
+    keeps: Keeps,
+    /// Where the next record of each partition goes; moves after the sync. In a mirror, where the next is read.
     ends: Box<[AtomicU64]>,
     stopped: AtomicBool,
     /// It stopped because the disk was full.
@@ -74,9 +77,15 @@ pub struct Database {
 /// What whoever writes must know; held while it writes.
 #[derive(Debug)]
 pub(crate) struct Writing {
+    /// Of a log that is here; nothing in a mirror.
+    guarded: Option<Guarded>,
+    pub(crate) view: view::Standing,
+}
+
+#[derive(Debug)]
+struct Guarded {
     acknowledged: Vec<Acknowledged>,
     guard: Guard,
-    pub(crate) view: view::Standing,
 }
 
 impl std::fmt::Debug for Database {
@@ -87,7 +96,7 @@ impl std::fmt::Debug for Database {
 
 /// Makes an empty database, or accepts the empty one that a crash left.
 pub(crate) fn create(path: &Path, new: &NewLog) -> Result<(), Error> {
-    let mut options = options();
+    let mut options = options(Keeps::Log);
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     let db = DB::open_cf_descriptors(&options, path, families()).map_err(|error| opening(path, error))?;
@@ -104,13 +113,15 @@ pub(crate) fn create(path: &Path, new: &NewLog) -> Result<(), Error> {
 }
 
 impl Database {
-    pub(crate) fn open(folder: &Path, expected: NewLog, lock: Lock) -> Result<Self, Error> {
+    pub(crate) fn open(folder: &Path, expected: NewLog, keeps: Keeps, lock: Lock) -> Result<Self, Error> {
         let path = folder.join("log");
         if !path.join("CURRENT").exists() {
             return Err(Error::damaged(path, "the database of the log"));
         }
-        wal::check(&path)?;
-        let mut options = options();
+        if keeps == Keeps::Log {
+            wal::check(&path)?;
+        }
+        let mut options = options(keeps);
         options.enable_statistics();
         options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
         let db =
@@ -120,28 +131,29 @@ impl Database {
         if kept.is_none_or(|kept| decode(&kept) != Some(expected)) {
             return Err(Error::damaged(path, "the log that `FORMAT` names"));
         }
-        let (mut guard, guarded) = Guard::open(folder)?;
-        let acknowledged =
-            (0..expected.partitions).map(|partition| log::last(&db, family(&db, LOG), partition));
-        let acknowledged = acknowledged.collect::<Result<Vec<_>, _>>()?;
-        check(&db, folder, &acknowledged, guarded.as_deref())?;
-        guard.note(&acknowledged)?;
-        guard.sync()?;
-
+        let guarded = match keeps {
+            Keeps::Log => Some(Guarded::open(&db, folder, expected.partitions)?),
+            Keeps::Mirror => None,
+        };
         let shape = db.get_cf(meta, VIEW_KEY).map_err(Error::Read)?;
         if shape.as_deref() != Some(&view::VERSION.to_be_bytes()) || fail::is_off(Safety::View) {
             forget_view(&db)?;
             fail::at(Point::M1);
         }
-        let ends = acknowledged.iter().map(|partition| AtomicU64::new(partition.end)).collect();
+        let ends = match &guarded {
+            Some(guarded) => guarded.acknowledged.iter().map(|partition| partition.end).collect(),
+            None => mirror::ends(&db, family(&db, LOG), family(&db, VIEW), expected.partitions)?,
+        };
+        let ends = ends.into_iter().map(AtomicU64::new).collect();
         let view = view::Standing::read(&db, family(&db, VIEW))?;
-        let writing = Mutex::new(Writing { acknowledged, guard, view });
+        let writing = Mutex::new(Writing { guarded, view });
         let behind = RwLock::default();
         Ok(Self {
             db,
             path,
             writing,
             behind,
+            keeps,
             ends,
             stopped: AtomicBool::new(false),
             full: AtomicBool::new(false),
@@ -150,11 +162,23 @@ impl Database {
         })
     }
 
-    /// Deletes the view, and keeps the log: it is built again by reading.
+    /// Whether the log is here, or mirrored.
+    pub(crate) fn keeps(&self) -> Keeps {
+        self.keeps
+    }
+
+    /// Deletes the view, and keeps the log: it is built again by reading. A mirror goes with its view.
     pub fn forget_view(&self) -> Result<(), Error> {
         let mut writing = self.writing();
         self.going()?;
         forget_view(&self.db).inspect_err(|error| self.stop(error))?;
+        if self.keeps == Keeps::Mirror {
+            for (partition, end) in (0..).zip(&self.ends) {
+                end.store(0, Ordering::Release);
+                mirror::forget(&self.db, self.log_family(), partition, 0)
+                    .inspect_err(|error| self.stop(error))?;
+            }
+        }
         writing.view = view::Standing::default();
         *self.behind.write().expect(UNPOISONED) = view::Behind::default();
         Ok(())
@@ -189,31 +213,39 @@ impl Database {
                 .map_err(Error::Write)
                 .inspect_err(|error| self.stop(error))?;
         }
-        writing.guard.sync().inspect_err(|error| self.stop(error))
+        let Some(Guarded { guard, .. }) = &mut writing.guarded else { return Ok(()) };
+        guard.sync().inspect_err(|error| self.stop(error))
     }
 
-    /// Appends with one sync, and takes what the commits say into the view: readers see it from now on.
+    /// Appends with one sync, and takes what the commits say into the view: readers see it from now on. In a mirror
+    /// their records are put where they are in the log, without a sync.
     pub(crate) fn write(&self, appends: &[Append], commits: &[Commit]) -> Result<(), store::Error> {
         let mut writing = self.writing();
         self.going().map_err(failed)?;
         writing.view.check(commits)?;
         let mut batch = WriteBatch::default();
-        let ends = log::put(&mut batch, self.log_family(), &writing.acknowledged, appends);
+        let ends = match &writing.guarded {
+            Some(guarded) => log::put(&mut batch, self.log_family(), &guarded.acknowledged, appends),
+            None => mirror::put(&mut batch, self.log_family(), commits),
+        };
         self.write_view(&mut writing, batch, false)?;
         fail::at(Point::K4);
 
+        let Writing { guarded, view } = &mut *writing;
         for (partition, (end, last)) in &ends {
-            let hash = Digest::of(last);
-            writing.acknowledged[*partition as usize] = Acknowledged { end: *end, hash };
+            if let Some(Guarded { acknowledged, .. }) = guarded {
+                acknowledged[*partition as usize] = Acknowledged { end: *end, hash: Digest::of(last) };
+            }
             self.ends[*partition as usize].store(*end, Ordering::Release);
         }
-        writing.view.advance(commits);
+        view.advance(commits);
         self.behind.write().expect(UNPOISONED).take(commits);
-        if ends.is_empty() {
-            return Ok(());
+        match guarded {
+            Some(Guarded { acknowledged, guard }) if !ends.is_empty() => {
+                guard.note(acknowledged).inspect_err(|error| self.stop(error)).map_err(failed)
+            }
+            Some(_) | None => Ok(()),
         }
-        let Writing { acknowledged, guard, .. } = &mut *writing;
-        guard.note(acknowledged).inspect_err(|error| self.stop(error)).map_err(failed)
     }
 
     /// Writes what the view is behind by, when it is time to.
@@ -241,7 +273,11 @@ impl Database {
         };
         drop(behind);
         if !batch.is_empty() {
-            self.write_synced(batch).map_err(failed)?;
+            let written = match self.keeps {
+                Keeps::Log => self.write_synced(batch),
+                Keeps::Mirror => self.write_unsynced(batch),
+            };
+            written.map_err(failed)?;
         }
         if let Some(moved) = moved {
             writing.view.follow(moved);
@@ -301,6 +337,18 @@ impl Database {
             self.full.store(true, Ordering::Release);
         }
         self.stopped.store(true, Ordering::Release);
+    }
+}
+
+impl Guarded {
+    fn open(db: &DB, folder: &Path, partitions: u32) -> Result<Self, Error> {
+        let (mut guard, guarded) = Guard::open(folder)?;
+        let acknowledged = (0..partitions).map(|partition| log::last(db, family(db, LOG), partition));
+        let acknowledged = acknowledged.collect::<Result<Vec<_>, _>>()?;
+        check(db, folder, &acknowledged, guarded.as_deref())?;
+        guard.note(&acknowledged)?;
+        guard.sync()?;
+        Ok(Self { acknowledged, guard })
     }
 }
 
@@ -387,9 +435,12 @@ pub(crate) fn tables(cache: &Cache) -> BlockBasedOptions {
 }
 
 /// Of the database of the log. Also to read it only: without the write-ahead logs of its manifest RocksDB crashes.
-pub(crate) fn options() -> Options {
+pub(crate) fn options(keeps: Keeps) -> Options {
     let mut options = common_options();
-    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_wal_recovery_mode(match keeps {
+        Keeps::Log => DBRecoveryMode::TolerateCorruptedTailRecords,
+        Keeps::Mirror => DBRecoveryMode::PointInTime,
+    });
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
     // One thread writes nearly everything: inserting without latches is cheaper for it.

@@ -23,6 +23,10 @@ pub enum Error {
     InUse { path: PathBuf },
     #[error("expected a data folder at {}, but it is a backup", path.display())]
     Backup { path: PathBuf },
+    #[error("expected a data folder with the log at {}, but it mirrors a log that is elsewhere", path.display())]
+    IsMirror { path: PathBuf },
+    #[error("expected a mirror of a log at {}, but the folder has a log of its own", path.display())]
+    IsLog { path: PathBuf },
     #[error("expected a whole data folder at {}, but it was not restored to its end", path.display())]
     Restoring { path: PathBuf },
     #[error("expected data format {expected} in {}, but found {found}, written by {by}", path.display())]
@@ -72,6 +76,8 @@ impl Error {
             Self::Write(_) | Self::Head { .. } => "DATA_WRITE_FAILED",
             Self::Backup { .. } => "DATA_IS_BACKUP",
             Self::Restoring { .. } => "DATA_RESTORING",
+            Self::IsMirror { .. } => "DATA_IS_MIRROR",
+            Self::IsLog { .. } => "DATA_IS_LOG",
             Self::Stopped => "DATA_STOPPED",
         }
     }
@@ -83,7 +89,9 @@ impl Error {
             | Self::Version { .. }
             | Self::Unusable { .. }
             | Self::Backup { .. }
-            | Self::Restoring { .. } => Kind::Mend,
+            | Self::Restoring { .. }
+            | Self::IsMirror { .. }
+            | Self::IsLog { .. } => Kind::Mend,
             Self::Damaged { .. }
             | Self::Read(_)
             | Self::View(_)
@@ -98,6 +106,12 @@ impl Error {
             _ if self.is_full() => Some("free some room on the disk of the data folder, then start again"),
             Self::Backup { .. } => Some("make a data folder of it: `modelrail restore BACKUP --data DIR`"),
             Self::Restoring { .. } => Some("run `modelrail restore` again: it begins anew"),
+            Self::IsMirror { .. } => Some(
+                "its log is on Kafka: start it in distributed mode, or name another folder; nothing was changed",
+            ),
+            Self::IsLog { .. } => Some(
+                "it is of embedded mode: name another folder for a process of distributed mode; nothing was changed",
+            ),
             Self::Missing { .. } => {
                 Some("name the folder that `serve` was started with, or start it there once")
             }
@@ -132,6 +146,8 @@ impl Error {
             | Self::InUse { .. }
             | Self::Backup { .. }
             | Self::Restoring { .. }
+            | Self::IsMirror { .. }
+            | Self::IsLog { .. }
             | Self::Version { .. }
             | Self::Damaged { .. }
             | Self::View(_)

@@ -24,6 +24,15 @@ pub struct NewLog {
     pub partitions: u32,
 }
 
+/// What a folder's database has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// The log: the truth.
+    Log,
+    /// The accepted records of a log that is elsewhere.
+    Mirror,
+}
+
 /// An open data folder. The lock is held until the folder and everything taken from it is dropped.
 #[derive(Debug)]
 pub struct Folder {
@@ -41,37 +50,36 @@ impl Folder {
     /// Opens the folder, and makes it first when there is none. A folder that exists keeps its log: `new` is
     /// then not looked at.
     pub fn open_or_create(path: &Path, new: &NewLog) -> Result<Self, Error> {
-        let unusable = |source| Error::Unusable { path: path.to_owned(), source };
-        if !(1..=PARTITIONS_MAX).contains(&new.partitions) {
-            let message = format!("expected 1 to {PARTITIONS_MAX} partitions, but found {}", new.partitions);
-            return Err(unusable(std::io::Error::new(std::io::ErrorKind::InvalidInput, message)));
-        }
-        refuse_copies(path)?;
-        make(path).map_err(unusable)?;
-        let lock = lock(path)?;
-        if let Some(log) = format::read(path)? {
+        let lock = make_and_lock(path, new)?;
+        if let Some(log) = format::read_log(path)? {
             return Self::open_locked(path, log, lock);
         }
         // FORMAT comes last: a crash before it leaves an empty database, which the next call completes.
         database::create(&path.join("log"), new)?;
         fail::at(Point::F1);
-        format::write(path, new)?;
+        format::write(path, Keeps::Log, new)?;
         Self::open_locked(path, *new, lock)
     }
 
     /// Opens a folder that exists.
     pub fn open(path: &Path) -> Result<Self, Error> {
         refuse_copies(path)?;
-        if !path.is_dir() || format::read(path)?.is_none() {
+        if !path.is_dir() || format::read_log(path)?.is_none() {
             return Err(Error::Missing { path: path.to_owned() });
         }
         let lock = lock(path)?;
-        let log = format::read(path)?.ok_or_else(|| Error::Missing { path: path.to_owned() })?;
+        let log = format::read_log(path)?.ok_or_else(|| Error::Missing { path: path.to_owned() })?;
         Self::open_locked(path, log, lock)
     }
 
     fn open_locked(path: &Path, log: NewLog, lock: Lock) -> Result<Self, Error> {
-        let database = Arc::new(Database::open(path, log, Arc::clone(&lock))?);
+        let database = Database::open(path, log, Keeps::Log, Arc::clone(&lock))?;
+        Self::around(path, log, database, lock)
+    }
+
+    /// With all that a folder has beside its database.
+    pub(crate) fn around(path: &Path, log: NewLog, database: Database, lock: Lock) -> Result<Self, Error> {
+        let database = Arc::new(database);
         let predictions = Arc::new(Predictions::open(&path.join("predictions"), Arc::clone(&lock))?);
         let blobs = Arc::new(Blobs::open(&path.join("blobs"), lock)?);
         Ok(Self { path: path.to_owned(), log, database, predictions, blobs })
@@ -89,7 +97,7 @@ impl Folder {
         self.log.partitions
     }
 
-    /// The log, its view and the workers' journal: implements `Log`, `Store`, `Embedded` and `Journal`.
+    /// The log or its mirror, the view and the workers' journal: implements `Log`, `Store`, `Embedded` and `Journal`.
     pub fn database(&self) -> Arc<Database> {
         Arc::clone(&self.database)
     }
@@ -108,6 +116,18 @@ impl Folder {
         self.predictions.flush()?;
         self.database.flush()
     }
+}
+
+/// Makes the folder when there is none, and takes the lock.
+pub(crate) fn make_and_lock(path: &Path, new: &NewLog) -> Result<Lock, Error> {
+    let unusable = |source| Error::Unusable { path: path.to_owned(), source };
+    if !(1..=PARTITIONS_MAX).contains(&new.partitions) {
+        let message = format!("expected 1 to {PARTITIONS_MAX} partitions, but found {}", new.partitions);
+        return Err(unusable(std::io::Error::new(std::io::ErrorKind::InvalidInput, message)));
+    }
+    refuse_copies(path)?;
+    make(path).map_err(unusable)?;
+    lock(path)
 }
 
 /// A backup is not to be written to, nor what is half restored to be served.

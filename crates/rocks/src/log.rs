@@ -1,4 +1,4 @@
-//! The log in its column family: key = partition, offset; value = the record's bytes and nothing else.
+//! The log in its column family, or a mirror of it: key = partition, offset; value = the record's bytes and nothing else.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,6 +12,7 @@ use rocksdb::{ColumnFamily, DB, ReadOptions, WriteBatch};
 use crate::bytes::u64_at;
 use crate::database::Database;
 use crate::error;
+use crate::folder::Keeps;
 use crate::guard::Acknowledged;
 
 /// Of one call of `read`, whatever was asked for, so that a caller's `usize::MAX` does not reserve memory.
@@ -82,11 +83,14 @@ impl Log for Database {
     }
 
     fn has_one_writer(&self) -> bool {
-        true
+        self.keeps() == Keeps::Log
     }
 
     fn append(&self, appends: &[Append]) -> Result<(), Error> {
         appends.iter().try_for_each(|append| self.check_partition(append.partition))?;
+        if self.keeps() == Keeps::Mirror {
+            return Err(Error::Mirror);
+        }
         match self.write(appends, &[]) {
             Err(store::Error::Io(source)) => Err(Error::Io(source)),
             other => other.map_err(|error| Error::Io(error.into())),
@@ -95,18 +99,19 @@ impl Log for Database {
 
     fn read(&self, partition: u32, from: u64, records_max: usize) -> Result<Vec<Landed>, Error> {
         let end = self.end(partition)?;
-        read(self.db(), self.log_family(), partition, from..end, records_max)
+        read(self.db(), self.log_family(), partition, from..end, records_max, self.keeps())
             .map_err(|error| Error::Io(error.into()))
     }
 }
 
-/// The records of a partition at these offsets, at most so many.
+/// The records of a partition at these offsets, at most so many. Only a mirror may have holes.
 pub(crate) fn read(
     db: &DB,
     family: &ColumnFamily,
     partition: u32,
     offsets: Range<u64>,
     records_max: usize,
+    keeps: Keeps,
 ) -> Result<Vec<Landed>, error::Error> {
     let Range { start: from, end } = offsets;
     let wanted = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX).min(records_max);
@@ -123,17 +128,19 @@ pub(crate) fn read(
     }
     let mut iterator = db.raw_iterator_cf_opt(family, options);
     iterator.seek(key(partition, from));
-    for offset in (from..).take(wanted) {
-        match iterator.item() {
-            Some((found, bytes)) if found == key(partition, offset) => {
-                records.push(Landed { offset, bytes: bytes.to_vec() });
-            }
-            _ => {
-                iterator.status().map_err(error::Error::Read)?;
-                return Err(error::Error::damaged(db.path(), "a log without holes"));
-            }
+    while records.len() < wanted
+        && let Some((found, bytes)) = iterator.item()
+    {
+        let offset = u64_at(found, 4).map_err(|_| error::Error::damaged(db.path(), "keys of the log"))?;
+        if keeps == Keeps::Log && offset != from + records.len() as u64 {
+            break;
         }
+        records.push(Landed { offset, bytes: bytes.to_vec() });
         iterator.next();
+    }
+    iterator.status().map_err(error::Error::Read)?;
+    if keeps == Keeps::Log && records.len() < wanted {
+        return Err(error::Error::damaged(db.path(), "a log without holes"));
     }
     Ok(records)
 }

@@ -11,5 +11,9 @@ mod contracts;
 mod folders;
 #[path = "rocks/kills.rs"]
 mod kills;
+#[path = "rocks/mirrors.rs"]
+mod mirrors;
+#[path = "rocks/replays.rs"]
+mod replays;
 #[path = "rocks/samples.rs"]
 mod samples;

@@ -2,25 +2,26 @@
 //!
 //! ```text
 //!  orders, outcomes, acknowledgements -> desk thread -> work -> pool of threads -> outcome
-//!                                             `-> reports, signs of life -> engine
+//!                                             `-> reports, signs of life -> home: the engine, or topics
 //! ```
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use domain::name::AttemptId;
+use domain::name::{AttemptId, TargetId};
 use domain::work::{Command, Outcome};
 use domain::workflow::StageKind;
-use engine::desk::{Action, Bounds, Desk, Redelivery, Signal};
+use engine::desk::{Action, Bounds, Desk, Heartbeat, Opened, Redelivery, Signal};
 use engine::fail::{self, Point};
 use engine::partition::WorkOrder;
 use engine::port::clock::Clock as _;
 use engine::port::journal::{self, Journal};
+use engine::request::Report;
 use stages::Workers;
 
 use super::clock::SystemClock;
@@ -48,8 +49,36 @@ impl CarryOut for Workers {
     }
 }
 
+/// Where answers and signs of life go.
+pub trait Home: Send + Sync {
+    /// Gives it an answer. `desk` hears `Acknowledged` once the answer is where it cannot get lost.
+    fn report(&self, target: &TargetId, report: Report, desk: &Sender<DeskMessage>);
+
+    /// A sign of life that gets lost is followed by the next.
+    fn heard(&self, beat: Heartbeat);
+}
+
+/// The engine of this process. One that has ended asks again after the next start.
+impl Home for SyncSender<Message> {
+    fn report(&self, _: &TargetId, report: Report, desk: &Sender<DeskMessage>) {
+        drop(self.send(Message::Report { report: Box::new(report), desk: desk.clone() }));
+    }
+
+    fn heard(&self, beat: Heartbeat) {
+        drop(self.try_send(Message::Heard { attempt: beat.attempt, at: beat.at }));
+    }
+}
+
+/// Told once, from the desk's thread: it must not wait.
+pub type Told = Box<dyn FnOnce() + Send>;
+
 pub enum DeskMessage {
     Order(Box<WorkOrder>),
+    /// From a topic: it may be forgotten there once the journal has it.
+    Command {
+        order: Box<WorkOrder>,
+        journaled: Told,
+    },
     Cancel(AttemptId),
     Finished {
         attempt: AttemptId,
@@ -87,10 +116,26 @@ impl Orders {
 #[derive(Debug)]
 pub struct Running {
     orders: Orders,
+    rooms: BTreeMap<StageKind, Room>,
     threads: Vec<JoinHandle<()>>,
 }
 
+/// How many more commands a desk takes, as it was after its last step.
+#[derive(Debug, Clone, Default)]
+pub struct Room(Arc<AtomicUsize>);
+
+impl Room {
+    pub fn now(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 impl Running {
+    /// Of one stage: what its desk is told by, and its room.
+    pub fn desk(&self, stage: StageKind) -> Option<(Sender<DeskMessage>, Room)> {
+        Some((self.orders.0.get(&stage)?.clone(), self.rooms.get(&stage)?.clone()))
+    }
+
     pub fn orders(&self) -> Orders {
         self.orders.clone()
     }
@@ -118,6 +163,7 @@ impl Running {
     }
 }
 
+/// The desks of all stages, beside their engine.
 pub fn start(
     config: &Config,
     workers: &Arc<dyn CarryOut>,
@@ -125,9 +171,25 @@ pub fn start(
     engine: &SyncSender<Message>,
     clock: &Arc<SystemClock>,
 ) -> std::io::Result<Running> {
+    let home: Arc<dyn Home> = Arc::new(engine.clone());
+    let bounds = Bounds { redelivery: Redelivery::TheEngine, ..Bounds::default() };
+    start_at(&home, &StageKind::ALL, bounds, config, workers, journal, clock)
+}
+
+/// The desks of some stages. Of `bounds`, the pool and the backlog are those of the configuration.
+pub fn start_at(
+    home: &Arc<dyn Home>,
+    stages: &[StageKind],
+    bounds: Bounds,
+    config: &Config,
+    workers: &Arc<dyn CarryOut>,
+    journal: &Arc<dyn Journal>,
+    clock: &Arc<SystemClock>,
+) -> std::io::Result<Running> {
     let mut orders = BTreeMap::new();
+    let mut rooms = BTreeMap::new();
     let mut threads = vec![];
-    for stage in StageKind::ALL {
+    for stage in stages.iter().copied() {
         let pool = match stage {
             StageKind::Package => config.workers.package,
             StageKind::StageTest => config.workers.stage_test,
@@ -136,12 +198,7 @@ pub fn start(
             StageKind::Monitor => config.workers.monitor,
         };
         let (sender, receiver) = channel();
-        let bounds = Bounds {
-            redelivery: Redelivery::TheEngine,
-            pool,
-            backlog_max: config.limits.backlog_max,
-            ..Bounds::default()
-        };
+        let bounds = Bounds { pool, backlog_max: config.limits.backlog_max, ..bounds };
         let (work, taken) = channel();
         let taken = Arc::new(Mutex::new(taken));
         for _ in 0..pool {
@@ -149,19 +206,29 @@ pub fn start(
                 work: Arc::clone(&taken),
                 workers: Arc::clone(workers),
                 desk: sender.clone(),
-                engine: engine.clone(),
+                home: Arc::clone(home),
                 clock: Arc::clone(clock),
             };
             let name = format!("work-{}", stage.as_str());
             // Not waited for at the end: what is under way then is done again after the next start.
             std::thread::Builder::new().name(name).spawn(move || worker.work())?;
         }
+        let opened = Desk::open(bounds, Arc::clone(journal), &[stage], clock.wall());
+        let Opened { desk, actions, forgotten } = opened.map_err(std::io::Error::other)?;
+        for attempt in forgotten {
+            tracing::warn!(%attempt, "what the journal has of it cannot be read; the engine issues the next attempt");
+        }
+        let room = Room::default();
+        room.0.store(desk.room(), Ordering::Release);
+        rooms.insert(stage, room.clone());
         let mut host = Host {
-            desk: Desk::new(bounds, Arc::clone(journal), clock.wall()),
+            desk,
+            room,
+            journaled: vec![],
             workers: Arc::clone(workers),
             own: sender.clone(),
             work,
-            engine: engine.clone(),
+            home: Arc::clone(home),
             clock: Arc::clone(clock),
             cancelled: BTreeMap::new(),
             draining: false,
@@ -169,6 +236,7 @@ pub fn start(
         };
         let name = format!("desk-{}", stage.as_str());
         threads.push(std::thread::Builder::new().name(name).spawn(move || {
+            host.carry_out(actions);
             if let Err(error) = host.drive(&receiver) {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -179,7 +247,7 @@ pub fn start(
         })?);
         orders.insert(stage, sender);
     }
-    Ok(Running { orders: Orders(orders), threads })
+    Ok(Running { orders: Orders(orders), rooms, threads })
 }
 
 /// Work that a desk has begun.
@@ -190,11 +258,14 @@ struct Work {
 
 struct Host {
     desk: Desk,
+    room: Room,
+    /// Told after this step.
+    journaled: Vec<Told>,
     workers: Arc<dyn CarryOut>,
     own: Sender<DeskMessage>,
     /// What the pool takes from; the desk bounds how much there is. Dropping it ends the pool.
     work: Sender<Work>,
-    engine: SyncSender<Message>,
+    home: Arc<dyn Home>,
     clock: Arc<SystemClock>,
     /// What is under way, and whether it is still wanted.
     cancelled: BTreeMap<AttemptId, Arc<AtomicBool>>,
@@ -227,6 +298,8 @@ impl Host {
                 signals.push(Signal::Tick(self.clock.wall()));
             }
             let actions = self.desk.steps(signals)?;
+            self.room.0.store(self.desk.room(), Ordering::Release);
+            self.journaled.drain(..).for_each(|told| told());
             self.carry_out(actions);
             if self.busy.is_some() && self.desk.is_idle() {
                 self.busy = None;
@@ -237,9 +310,13 @@ impl Host {
     /// False when the desk is to end.
     fn take(&mut self, message: DeskMessage, signals: &mut Vec<Signal>) -> bool {
         match message {
-            // It stays outstanding, and comes again after the next start.
-            DeskMessage::Order(_) if self.draining => {}
+            // It stays outstanding or in its topic, and comes again after the next start, or to another.
+            DeskMessage::Order(_) | DeskMessage::Command { .. } if self.draining => {}
             DeskMessage::Order(order) => signals.push(Signal::Command(order)),
+            DeskMessage::Command { order, journaled } => {
+                signals.push(Signal::Command(order));
+                self.journaled.push(journaled);
+            }
             DeskMessage::Cancel(attempt) => signals.push(Signal::Cancel(attempt)),
             DeskMessage::Finished { attempt, outcome } => {
                 self.cancelled.remove(&attempt);
@@ -250,7 +327,7 @@ impl Host {
                 signals.push(Signal::Acknowledged(attempt));
             }
             DeskMessage::Drain(busy) => {
-                self.desk.drain();
+                signals.push(Signal::Drain);
                 (self.draining, self.busy) = (true, Some(busy));
             }
             DeskMessage::Stop => return false,
@@ -272,17 +349,11 @@ impl Host {
                         cancelled.store(true, Relaxed);
                     }
                 }
-                // An engine that has ended asks again after the next start.
-                Action::Send(report) => {
-                    drop(
-                        self.engine
-                            .send(Message::Report { report: Box::new(report), desk: self.own.clone() }),
-                    );
+                Action::Send { target, report } => {
+                    self.home.report(&target, report, &self.own);
                     fail::at(Point::E5);
                 }
-                Action::Heartbeat(beat) => {
-                    drop(self.engine.try_send(Message::Heard { attempt: beat.attempt, at: beat.at }));
-                }
+                Action::Heartbeat(beat) => self.home.heard(beat),
             }
         }
     }
@@ -293,7 +364,7 @@ struct Worker {
     work: Arc<Mutex<Receiver<Work>>>,
     workers: Arc<dyn CarryOut>,
     desk: Sender<DeskMessage>,
-    engine: SyncSender<Message>,
+    home: Arc<dyn Home>,
     clock: Arc<SystemClock>,
 }
 
@@ -315,11 +386,8 @@ impl Worker {
         let heard = |words: &str| {
             fail::at(Point::E3);
             tracing::debug!(attempt = %command.attempt, words, "progress");
-            // A lost sign of life is followed by the next.
-            drop(
-                self.engine
-                    .try_send(Message::Heard { attempt: command.attempt.clone(), at: self.clock.wall() }),
-            );
+            let attempt = command.attempt.clone();
+            self.home.heard(Heartbeat { attempt, at: self.clock.wall(), is_begun: true });
         };
         let work = || self.workers.carry_out(command, &|| cancelled.load(Relaxed), &heard);
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Outcome::CouldNotTell {

@@ -7,6 +7,9 @@
 //!                                                                       Acknowledged -> journal: Closed
 //! ```
 //!
+//! Where nobody brings commands again (a worker on Kafka, whose place in the topic moves once they are journaled), the
+//! journal holds what was ordered, and a desk that opens takes up what it finds there.
+//!
 //! Where the engine brings commands again (embedded mode), only answers to long work are journaled, until it has
 //! them: what was quick is done again just as quickly.
 //!
@@ -26,11 +29,14 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use domain::name::AttemptId;
+use domain::name::{AttemptId, TargetId};
 use domain::time::{Millis, Timestamp};
+use domain::workflow::StageKind;
+use wire::definitions;
 pub use wire::message::Heartbeat;
 
 use crate::fail::{self, Point};
+use crate::message;
 use crate::partition::WorkOrder;
 use crate::port::journal::{self, Entry, Journal, State};
 use crate::request::{Report, WorkerAnswer};
@@ -42,8 +48,8 @@ const FORGOTTEN_MAX: usize = 256;
 /// Who brings a command again that a crash cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redelivery {
-    /// Nobody: taking it from its topic ended that. What was taken is journaled, and copies of what was closed are
-    /// answered for a while.
+    /// Nobody: once it is journaled, it is taken from its topic for good. The journal holds the order until the engine
+    /// has the answer, and copies of what was closed are answered for a while.
     Nobody,
     /// The engine, for as long as it has no answer: only answers on their way to it are journaled, and of these only
     /// what took longer than [`Bounds::journal_from`].
@@ -98,6 +104,8 @@ pub enum Signal {
     /// The engine has the answer.
     Acknowledged(AttemptId),
     Tick(Timestamp),
+    /// This process is to end: begin nothing more. What is not begun goes back; what is under way ends.
+    Drain,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -107,8 +115,8 @@ pub enum Action {
     Begin(Box<WorkOrder>),
     /// Stop carrying it out before its next outside step; `Finished` of it is ignored.
     Abandon(AttemptId),
-    /// Give the engine this answer, and report `Acknowledged`.
-    Send(Report),
+    /// Give the engine this answer, where the target is decided, and report `Acknowledged`.
+    Send { target: TargetId, report: Report },
     /// Tell the engine that the attempt is alive.
     Heartbeat(Heartbeat),
 }
@@ -119,7 +127,7 @@ pub struct Desk {
     journal: Arc<dyn Journal>,
     now: Timestamp,
     /// Taken and not begun, oldest first.
-    backlog: VecDeque<(WorkOrder, Timestamp)>,
+    backlog: VecDeque<Waiting>,
     under_way: BTreeMap<AttemptId, UnderWay>,
     unacknowledged: BTreeMap<AttemptId, Unacknowledged>,
     heartbeat_at: Timestamp,
@@ -131,23 +139,67 @@ pub struct Desk {
     journaled: Option<BTreeSet<AttemptId>>,
 }
 
+/// A desk that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    pub desk: Desk,
+    /// What it does first: of what the journal holds.
+    pub actions: Vec<Action>,
+    /// What the journal holds in a way that this binary cannot read. It is forgotten: the engine hears nothing of these
+    /// attempts, and issues the next.
+    pub forgotten: Vec<AttemptId>,
+}
+
+/// What was taken.
+#[derive(Debug)]
+struct Waiting {
+    order: WorkOrder,
+    /// As the journal keeps it.
+    bytes: Vec<u8>,
+    since: Timestamp,
+}
+
 /// What was begun.
 #[derive(Debug)]
 struct UnderWay {
-    token: Token,
+    ordered: Ordered,
     since: Timestamp,
+}
+
+/// What is kept of an order while it is carried out: where its answer goes, and what the journal keeps.
+#[derive(Debug)]
+struct Ordered {
+    token: Token,
+    target: TargetId,
+    bytes: Vec<u8>,
 }
 
 /// An answer that the engine may not have.
 #[derive(Debug)]
 struct Unacknowledged {
+    target: TargetId,
     report: Report,
     sent_at: Timestamp,
 }
 
 impl Desk {
-    /// What the journal holds decides how copies are answered; commands themselves come again from the engine.
-    pub fn new(bounds: Bounds, journal: Arc<dyn Journal>, now: Timestamp) -> Self {
+    /// Where nobody brings commands again, begins with what the journal holds for these stages. Elsewhere that only
+    /// decides how copies are answered.
+    pub fn open(
+        bounds: Bounds,
+        journal: Arc<dyn Journal>,
+        stages: &[StageKind],
+        now: Timestamp,
+    ) -> Result<Opened, journal::Error> {
+        let mut desk = Self::new(bounds, journal, now);
+        let (actions, forgotten) = match bounds.redelivery {
+            Redelivery::Nobody => desk.take_up(stages)?,
+            Redelivery::TheEngine => (vec![], vec![]),
+        };
+        Ok(Opened { desk, actions, forgotten })
+    }
+
+    fn new(bounds: Bounds, journal: Arc<dyn Journal>, now: Timestamp) -> Self {
         Self {
             bounds,
             journal,
@@ -170,11 +222,6 @@ impl Desk {
 
     pub fn under_way(&self) -> usize {
         self.under_way.len()
-    }
-
-    /// Forgets what is not begun: the engine gives it again to whoever comes next. What is under way ends.
-    pub fn drain(&mut self) {
-        self.backlog.clear();
     }
 
     /// Whether nothing is under way, and every answer is where it cannot get lost.
@@ -203,6 +250,40 @@ impl Desk {
         Ok(actions)
     }
 
+    /// Answers are sent again, the rest waits again, in the order in which it was taken.
+    fn take_up(&mut self, stages: &[StageKind]) -> Result<(Vec<Action>, Vec<AttemptId>), journal::Error> {
+        let (mut actions, mut forgotten) = (vec![], vec![]);
+        // They were not heard of for as long as there was no desk.
+        self.heartbeat_at = self.now;
+        let mut entries = self.journal.open()?;
+        entries.sort_by_key(|entry| entry.at);
+        for Entry { attempt, state, order: bytes, at } in entries {
+            let Ok(order) = message::decode_order(&bytes, &definitions::parsers()) else {
+                self.entries.insert(attempt.clone(), None);
+                forgotten.push(attempt);
+                continue;
+            };
+            if !stages.contains(&order.command.stage()) {
+                continue;
+            }
+            let answer = match &state {
+                State::Taken | State::Begun => None,
+                // One that cannot be read is worked out again.
+                State::Answered(answer) | State::Closed(answer) => answer::decode(&attempt, answer).ok(),
+            };
+            match answer {
+                None => self.backlog.push_back(Waiting { order, bytes, since: at }),
+                Some(answer) => {
+                    let report = Report { attempt, token: order.token, answer };
+                    self.send(order.command.target, report, &mut actions);
+                }
+            }
+        }
+        self.begin(&mut actions);
+        self.forget()?;
+        Ok((actions, forgotten))
+    }
+
     /// Tells the journal what it must know before anybody acts on it; what it may forget goes along, or waits.
     fn write(&mut self) -> Result<(), journal::Error> {
         if self.entries.values().any(Option::is_some) || self.entries.len() >= FORGOTTEN_MAX {
@@ -227,13 +308,14 @@ impl Desk {
             Signal::Command(order) => self.take(*order, actions)?,
             Signal::Cancel(attempt) => self.cancel(&attempt, actions)?,
             Signal::Finished { attempt, outcome } => {
-                if let Some(UnderWay { token, since }) = self.under_way.remove(&attempt) {
+                if let Some(UnderWay { ordered, since }) = self.under_way.remove(&attempt) {
                     let took = self.now - since;
-                    self.answer(attempt, token, took, WorkerAnswer::Done(outcome), actions);
+                    self.answer(attempt, ordered, took, WorkerAnswer::Done(outcome), actions);
                 }
             }
             Signal::Acknowledged(attempt) => self.close(&attempt),
             Signal::Tick(now) => self.tick(now, actions)?,
+            Signal::Drain => self.drain(actions),
         }
         self.begin(actions);
         Ok(())
@@ -241,49 +323,71 @@ impl Desk {
 
     fn take(&mut self, order: WorkOrder, actions: &mut Vec<Action>) -> Result<(), journal::Error> {
         let attempt = &order.command.attempt;
-        let waits = self.backlog.iter().any(|(waiting, _)| waiting.command.attempt == *attempt);
+        let waits = self.backlog.iter().any(|waiting| waiting.order.command.attempt == *attempt);
         if waits || self.under_way.contains_key(attempt) {
             return Ok(());
         }
         if let Some(Unacknowledged { report, .. }) = self.unacknowledged.get(attempt) {
             // The engine was started again and this process was not: whatever the journal was told, it is not done again.
             let report = Report { token: order.token, ..report.clone() };
-            self.send(report, actions);
+            self.send(order.command.target, report, actions);
             return Ok(());
         }
         let known = self.known(attempt)?;
         if let Some(Entry { state: State::Answered(bytes) | State::Closed(bytes), .. }) = known {
             let answer = answer::decode(attempt, &bytes)?;
             let report = Report { attempt: attempt.clone(), token: order.token, answer };
-            self.send(report, actions);
+            self.send(order.command.target, report, actions);
             return Ok(());
         }
+        let bytes = match self.bounds.redelivery {
+            Redelivery::Nobody => message::encode_order(&order),
+            Redelivery::TheEngine => vec![],
+        };
         if self.room() == 0 {
-            let reason =
-                format!("{} commands wait or are under way", self.under_way.len() + self.backlog.len());
-            let (attempt, token) = (attempt.clone(), order.token);
-            self.answer(attempt, token, Millis(0), WorkerAnswer::Declined(reason.into()), actions);
+            let held = self.under_way.len() + self.backlog.len();
+            let waiting = Waiting { order, bytes, since: self.now };
+            self.hand_back(waiting, format!("{held} commands wait or are under way"), actions);
             return Ok(());
         }
         fail::at(Point::E1);
-        self.note(attempt, State::Taken);
-        self.backlog.push_back((order, self.now));
+        self.note(attempt, State::Taken, bytes.clone());
+        self.backlog.push_back(Waiting { order, bytes, since: self.now });
         Ok(())
+    }
+
+    /// It is not begun here, and the engine may give its next attempt to another.
+    fn hand_back(&mut self, waiting: Waiting, reason: String, actions: &mut Vec<Action>) {
+        let Waiting { order: WorkOrder { command, token, .. }, bytes, .. } = waiting;
+        let ordered = Ordered { token, target: command.target, bytes };
+        let answer = WorkerAnswer::Declined(reason.into());
+        self.answer(command.attempt, ordered, Millis(0), answer, actions);
+    }
+
+    /// An engine that brings commands again gives them to whoever comes next.
+    fn drain(&mut self, actions: &mut Vec<Action>) {
+        for waiting in std::mem::take(&mut self.backlog) {
+            match self.bounds.redelivery {
+                Redelivery::Nobody => self.hand_back(waiting, "the worker ends".into(), actions),
+                Redelivery::TheEngine => {}
+            }
+        }
     }
 
     fn begin(&mut self, actions: &mut Vec<Action>) {
         while self.under_way.len() < self.bounds.pool
-            && let Some((order, _)) = self.backlog.pop_front()
+            && let Some(Waiting { order, bytes, .. }) = self.backlog.pop_front()
         {
             let attempt = order.command.attempt.clone();
-            self.note(&attempt, State::Begun);
-            self.under_way.insert(attempt, UnderWay { token: order.token, since: self.now });
+            self.note(&attempt, State::Begun, bytes.clone());
+            let ordered = Ordered { token: order.token, target: order.command.target.clone(), bytes };
+            self.under_way.insert(attempt, UnderWay { ordered, since: self.now });
             actions.push(Action::Begin(Box::new(order)));
         }
     }
 
     fn cancel(&mut self, attempt: &AttemptId, actions: &mut Vec<Action>) -> Result<(), journal::Error> {
-        self.backlog.retain(|(order, _)| order.command.attempt != *attempt);
+        self.backlog.retain(|waiting| waiting.order.command.attempt != *attempt);
         if self.under_way.remove(attempt).is_some() {
             actions.push(Action::Abandon(attempt.clone()));
         }
@@ -292,7 +396,7 @@ impl Desk {
             && !matches!(entry.state, State::Closed(_))
         {
             let cancelled = WorkerAnswer::Declined("cancelled".into());
-            self.note(attempt, State::Closed(answer::encode(&cancelled)));
+            self.note(attempt, State::Closed(answer::encode(&cancelled)), vec![]);
         }
         Ok(())
     }
@@ -301,22 +405,24 @@ impl Desk {
     fn answer(
         &mut self,
         attempt: AttemptId,
-        token: Token,
+        ordered: Ordered,
         took: Millis,
         answer: WorkerAnswer,
         actions: &mut Vec<Action>,
     ) {
         fail::at(Point::E4);
+        let Ordered { token, target, bytes } = ordered;
         if self.bounds.redelivery == Redelivery::Nobody || took >= self.bounds.journal_from {
-            self.note(&attempt, State::Answered(answer::encode(&answer)));
+            self.note(&attempt, State::Answered(answer::encode(&answer)), bytes);
         }
-        self.send(Report { attempt, token, answer }, actions);
+        self.send(target, Report { attempt, token, answer }, actions);
     }
 
-    fn send(&mut self, report: Report, actions: &mut Vec<Action>) {
-        let unacknowledged = Unacknowledged { report: report.clone(), sent_at: self.now };
+    fn send(&mut self, target: TargetId, report: Report, actions: &mut Vec<Action>) {
+        let unacknowledged =
+            Unacknowledged { target: target.clone(), report: report.clone(), sent_at: self.now };
         self.unacknowledged.insert(report.attempt.clone(), unacknowledged);
-        actions.push(Action::Send(report));
+        actions.push(Action::Send { target, report });
     }
 
     fn close(&mut self, attempt: &AttemptId) {
@@ -326,33 +432,28 @@ impl Desk {
                 Redelivery::Nobody => answer::encode(&report.answer),
                 Redelivery::TheEngine => vec![],
             };
-            self.note(attempt, State::Closed(kept));
+            self.note(attempt, State::Closed(kept), vec![]);
         }
     }
 
     fn tick(&mut self, now: Timestamp, actions: &mut Vec<Action>) -> Result<(), journal::Error> {
         self.now = self.now.max(now);
         let now = self.now;
-        let late = |(_, since): &(WorkOrder, Timestamp)| now - *since > self.bounds.begin_within;
         // What waited too long goes back, unless there is room for it now.
-        let room = self.bounds.pool.saturating_sub(self.under_way.len());
-        let handed_back: Vec<WorkOrder> = self
-            .backlog
-            .iter()
-            .skip(room)
-            .filter(|waiting| late(waiting))
-            .map(|(order, _)| order.clone())
-            .collect();
-        for order in handed_back {
-            self.backlog.retain(|(waiting, _)| waiting.command.attempt != order.command.attempt);
-            let reason = format!("not begun within {}", self.bounds.begin_within);
-            let WorkOrder { command, token, .. } = order;
-            self.answer(command.attempt, token, Millis(0), WorkerAnswer::Declined(reason.into()), actions);
+        let begin_within = self.bounds.begin_within;
+        let mut room = self.bounds.pool.saturating_sub(self.under_way.len());
+        for waiting in std::mem::take(&mut self.backlog) {
+            if room == 0 && now - waiting.since > begin_within {
+                self.hand_back(waiting, format!("not begun within {begin_within}"), actions);
+            } else {
+                room = room.saturating_sub(1);
+                self.backlog.push_back(waiting);
+            }
         }
-        for Unacknowledged { report, sent_at } in self.unacknowledged.values_mut() {
+        for Unacknowledged { target, report, sent_at } in self.unacknowledged.values_mut() {
             if now - *sent_at >= self.bounds.resend_after {
                 *sent_at = now;
-                actions.push(Action::Send(report.clone()));
+                actions.push(Action::Send { target: target.clone(), report: report.clone() });
             }
         }
         if now >= self.heartbeat_at {
@@ -379,7 +480,7 @@ impl Desk {
             Action::Heartbeat(Heartbeat { attempt: attempt.clone(), at, is_begun })
         };
         actions.extend(self.under_way.keys().map(|attempt| beat(attempt, true)));
-        actions.extend(self.backlog.iter().map(|(order, _)| beat(&order.command.attempt, false)));
+        actions.extend(self.backlog.iter().map(|waiting| beat(&waiting.order.command.attempt, false)));
     }
 
     /// What the journal says of the attempt, or will say at the end of this step.
@@ -401,16 +502,16 @@ impl Desk {
         Ok(self.journaled.as_mut().expect("it was just read"))
     }
 
-    fn note(&mut self, attempt: &AttemptId, state: State) {
+    fn note(&mut self, attempt: &AttemptId, state: State, order: Vec<u8>) {
         if self.bounds.redelivery == Redelivery::Nobody {
-            let entry = Entry { attempt: attempt.clone(), state, at: self.now };
+            let entry = Entry { attempt: attempt.clone(), state, order, at: self.now };
             self.entries.insert(attempt.clone(), Some(entry));
             return;
         }
         match state {
             State::Taken | State::Begun => {}
             State::Answered(_) => {
-                let entry = Entry { attempt: attempt.clone(), state, at: self.now };
+                let entry = Entry { attempt: attempt.clone(), state, order, at: self.now };
                 self.entries.insert(attempt.clone(), Some(entry));
                 if let Some(journaled) = &mut self.journaled {
                     journaled.insert(attempt.clone());

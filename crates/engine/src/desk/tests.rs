@@ -33,8 +33,12 @@ fn outcome() -> Outcome {
 }
 
 fn small(journal: &Arc<memory::Journal>) -> Desk {
+    opened(journal, START).desk
+}
+
+fn opened(journal: &Arc<memory::Journal>, now: Timestamp) -> Opened {
     let bounds = Bounds { pool: 1, backlog_max: 1, ..Bounds::default() };
-    Desk::new(bounds, Arc::clone(journal) as Arc<dyn Journal>, START)
+    Desk::open(bounds, Arc::clone(journal) as Arc<dyn Journal>, &StageKind::ALL, now).unwrap()
 }
 
 fn command(desk: &mut Desk, number: u32) -> Vec<Action> {
@@ -46,7 +50,8 @@ fn finish(desk: &mut Desk, number: u32) -> Vec<Action> {
 }
 
 fn report(number: u32, answer: WorkerAnswer) -> Action {
-    Action::Send(Report { attempt: attempt(number), token: Token([7; 32]), answer })
+    let target = order(number).command.target;
+    Action::Send { target, report: Report { attempt: attempt(number), token: Token([7; 32]), answer } }
 }
 
 fn begin(number: u32) -> Action {
@@ -81,11 +86,80 @@ fn a_copy_of_a_known_attempt_is_answered_and_never_done_again() {
 }
 
 #[test]
-fn what_was_begun_without_an_answer_is_done_again_after_a_restart() {
+fn a_desk_that_opens_takes_up_what_the_journal_holds() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut crashed = small(&journal);
+    // Taken in another order than that of their names.
+    command(&mut crashed, 2);
+    crashed.step(Signal::Tick(START + Millis(1))).unwrap();
+    command(&mut crashed, 1);
+    let Opened { mut desk, actions, forgotten } = opened(&journal, START + Millis(2));
+    assert_eq!(actions, [begin(2)], "the same attempt, so the same effect key; nobody brought it");
+    assert_eq!((desk.room(), forgotten), (0, vec![]));
+    assert_eq!(command(&mut desk, 1), [], "a copy of what waits");
+    assert_eq!(finish(&mut desk, 2), [report(2, WorkerAnswer::Done(outcome())), begin(1)]);
+}
+
+#[test]
+fn what_was_answered_is_sent_again_after_a_restart_to_where_it_belongs() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut crashed = small(&journal);
+    command(&mut crashed, 1);
+    let answer = finish(&mut crashed, 1);
+    let Opened { mut desk, actions, .. } = opened(&journal, START);
+    assert_eq!(actions, answer, "with its target and token, and not worked out again");
+    assert!(!desk.is_idle());
+    desk.step(Signal::Acknowledged(attempt(1))).unwrap();
+    assert_eq!(journal.get(&attempt(1)).unwrap().unwrap().order, b"", "a copy brings its own");
+    let opened = opened(&journal, START);
+    assert_eq!(opened.actions, []);
+    assert!(opened.desk.is_idle());
+}
+
+#[test]
+fn desks_that_share_a_journal_take_up_what_is_theirs() {
     let journal = Arc::new(memory::Journal::default());
     command(&mut small(&journal), 1);
-    let mut restarted = small(&journal);
-    assert_eq!(command(&mut restarted, 1), [begin(1)], "the same attempt, so the same effect key");
+    let opened = |stage| {
+        let journal = Arc::clone(&journal) as Arc<dyn Journal>;
+        Desk::open(Bounds::default(), journal, &[stage], START).unwrap().actions
+    };
+    assert_eq!(opened(StageKind::Gate), []);
+    assert_eq!(opened(StageKind::Rollout), [begin(1)]);
+}
+
+#[test]
+fn the_time_without_a_desk_counts_as_waiting() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut crashed = small(&journal);
+    command(&mut crashed, 1);
+    command(&mut crashed, 2);
+    let now = START + Millis::seconds(31);
+    let Opened { mut desk, .. } = opened(&journal, now);
+    let actions = desk.step(Signal::Tick(now)).unwrap();
+    let beat = Action::Heartbeat(Heartbeat { attempt: attempt(1), at: now, is_begun: true });
+    assert_eq!(actions, [report(2, WorkerAnswer::Declined("not begun within 30s".into())), beat]);
+}
+
+#[test]
+fn what_cannot_be_read_is_forgotten_and_said() {
+    let journal = Arc::new(memory::Journal::default());
+    let entry = |number, state, order: &[u8]| Entry {
+        attempt: attempt(number),
+        state,
+        order: order.to_vec(),
+        at: START,
+    };
+    // Of a release before orders were kept, and of one to come.
+    let entries = [
+        entry(1, State::Answered(answer::encode(&WorkerAnswer::Done(outcome()))), b""),
+        entry(2, State::Taken, b"\xff another form"),
+    ];
+    journal.put(&entries, &[]).unwrap();
+    let Opened { mut desk, actions, forgotten } = opened(&journal, START);
+    assert_eq!((actions, forgotten), (vec![], vec![attempt(1), attempt(2)]));
+    assert_eq!(journal.open().unwrap(), []);
+    assert_eq!(command(&mut desk, 1), [begin(1)], "the engine may ask again");
 }
 
 #[test]
@@ -106,13 +180,25 @@ fn a_draining_desk_ends_what_is_under_way_and_begins_nothing_more() {
     let mut desk = small(&journal);
     command(&mut desk, 1);
     command(&mut desk, 2);
-    desk.drain();
+    let declined = desk.step(Signal::Drain).unwrap();
+    assert_eq!(declined, [report(2, WorkerAnswer::Declined("the worker ends".into()))], "at once elsewhere");
+    desk.step(Signal::Acknowledged(attempt(2))).unwrap();
     assert!(!desk.is_idle());
     assert_eq!(finish(&mut desk, 1), [report(1, WorkerAnswer::Done(outcome()))], "the second is not begun");
     assert!(!desk.is_idle(), "its answer may still get lost");
     desk.step(Signal::Acknowledged(attempt(1))).unwrap();
     assert!(desk.is_idle());
-    assert_eq!(command(&mut small(&journal), 2), [begin(2)], "the next start begins it");
+}
+
+#[test]
+fn a_draining_desk_leaves_what_the_engine_brings_again() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut desk = brought_again(&journal);
+    command(&mut desk, 1);
+    command(&mut desk, 2);
+    assert_eq!(desk.step(Signal::Drain).unwrap(), []);
+    assert_eq!(finish(&mut desk, 1), [report(1, WorkerAnswer::Done(outcome()))], "the second is not begun");
+    assert_eq!(command(&mut brought_again(&journal), 2), [begin(2)], "the next start begins it");
 }
 
 #[test]
@@ -122,7 +208,7 @@ fn what_is_not_begun_in_time_is_handed_back() {
     command(&mut desk, 1);
     command(&mut desk, 2);
     let sent = |actions: Vec<Action>| {
-        actions.into_iter().filter(|action| matches!(action, Action::Send(_))).collect::<Vec<_>>()
+        actions.into_iter().filter(|action| matches!(action, Action::Send { .. })).collect::<Vec<_>>()
     };
     let at = START + Millis::seconds(30);
     assert_eq!(sent(desk.step(Signal::Tick(at)).unwrap()), [], "not yet");
@@ -190,11 +276,13 @@ impl Journal for Counted {
 fn signals_that_come_together_are_journaled_together() {
     let journal = Arc::new(Counted::default());
     let bounds = Bounds { pool: 8, ..Bounds::default() };
-    let mut desk = Desk::new(bounds, Arc::clone(&journal) as Arc<dyn Journal>, START);
+    let mut desk =
+        Desk::open(bounds, Arc::clone(&journal) as Arc<dyn Journal>, &StageKind::ALL, START).unwrap().desk;
+    let before = journal.1.load(std::sync::atomic::Ordering::Relaxed);
     let commands = (1..=5).map(|number| Signal::Command(Box::new(order(number))));
     let actions = desk.steps(commands).unwrap();
     assert_eq!(actions, (1..=5).map(begin).collect::<Vec<_>>());
-    assert_eq!(journal.1.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(journal.1.load(std::sync::atomic::Ordering::Relaxed), before + 1);
     assert_eq!(journal.open().unwrap().len(), 5);
     let finished = Signal::Finished { attempt: attempt(1), outcome: outcome() };
     let copy = Signal::Command(Box::new(order(1)));
@@ -208,7 +296,7 @@ fn signals_that_come_together_are_journaled_together() {
 
 fn brought_again(journal: &Arc<memory::Journal>) -> Desk {
     let bounds = Bounds { redelivery: Redelivery::TheEngine, pool: 1, ..Bounds::default() };
-    Desk::new(bounds, Arc::clone(journal) as Arc<dyn Journal>, START)
+    Desk::open(bounds, Arc::clone(journal) as Arc<dyn Journal>, &StageKind::ALL, START).unwrap().desk
 }
 
 /// Of work that took as long as what is journaled.
@@ -240,6 +328,7 @@ fn where_the_engine_brings_commands_again_only_answers_to_long_work_are_journale
     assert_eq!(command(&mut desk, 1), [begin(1)]);
     assert_eq!(journal.open().unwrap(), [], "a crash now costs nothing: the command comes again");
     let answer = finish_late(&mut desk, 1);
+    assert_eq!(journal.open().unwrap()[0].order, b"", "the engine has it");
     let mut restarted = brought_again(&journal);
     assert_eq!(command(&mut restarted, 1), answer, "answered: not done again");
     desk.step(Signal::Acknowledged(attempt(1))).unwrap();

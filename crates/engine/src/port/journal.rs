@@ -1,5 +1,5 @@
-//! The workers' journal: which attempts a worker has taken, begun and answered. Its loss costs a repeat under
-//! the same effect key, nothing more.
+//! The workers' journal: which attempts a worker has taken, begun and answered, and what was ordered where nobody brings
+//! that again. Its loss costs a repeat under the same effect key, nothing more.
 //!
 //! Contract:
 //! 1. When `put` returned, all entries of the call outlive this process, and those `gone` are unknown, together. A
@@ -40,6 +40,8 @@ pub enum State {
 pub struct Entry {
     pub attempt: AttemptId,
     pub state: State,
+    /// What was ordered, as bytes. Empty where somebody brings it again, and once the engine has the answer.
+    pub order: Vec<u8>,
     /// When this was written.
     pub at: Timestamp,
 }

@@ -8,11 +8,16 @@
 //! 3. `read` gives records in order, from the offset on, without a hole, at most `records_max`; none only at the
 //!    end. A record that `read` gave once is there for ever, after a crash too.
 //! 4. The log knows nothing of what is in a record: it neither parses nor refuses.
+//!
+//! A **mirror** of a log that is elsewhere has its accepted records only, at their offsets there. In it offsets ascend
+//! and are not dense (1, 3), its end is where the last accepted record was read, and `append` is refused.
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("expected partition {partition} of {partitions}")]
     NoSuchPartition { partition: u32, partitions: u32 },
+    #[error("expected to append to the log, but this is its mirror")]
+    Mirror,
     #[error("failed to reach the log")]
     Io(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

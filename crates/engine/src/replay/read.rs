@@ -6,7 +6,7 @@ use wire::record::{self, Record};
 
 use crate::chain::{self, Identity};
 use crate::code::Stopped;
-use crate::port::log::{self, Log};
+use crate::port::log::{self, Landed, Log};
 use crate::port::store::Head;
 
 /// How many records are asked of a log at once.
@@ -86,6 +86,12 @@ impl Reader {
         &self.known
     }
 
+    /// The same of a record whose place is known: a log may leave out those that do not follow.
+    pub fn read_at(&mut self, offset: u64, bytes: &[u8]) -> Result<Step, ReadError> {
+        self.head.next_offset = offset;
+        self.read(bytes)
+    }
+
     pub fn read(&mut self, bytes: &[u8]) -> Result<Step, ReadError> {
         let after = self.head.seq;
         let unreadable = |source| ReadError::Unreadable { after, source };
@@ -116,6 +122,11 @@ impl Reader {
 
 /// The records of a partition, from its first.
 pub fn from_log(log: &dyn Log, partition: u32) -> impl Iterator<Item = Result<Vec<u8>, log::Error>> {
+    landed(log, partition).map(|landed| landed.map(|landed| landed.bytes))
+}
+
+/// The same with their places.
+pub(super) fn landed(log: &dyn Log, partition: u32) -> impl Iterator<Item = Result<Landed, log::Error>> {
     let mut next = 0;
     let mut page = Vec::new().into_iter();
     std::iter::from_fn(move || {
@@ -125,8 +136,15 @@ pub fn from_log(log: &dyn Log, partition: u32) -> impl Iterator<Item = Result<Ve
                 Err(error) => return Some(Err(error)),
             }
         }
-        let landed: log::Landed = page.next()?;
+        let landed: Landed = page.next()?;
         next = landed.offset + 1;
-        Some(Ok(landed.bytes))
+        Some(Ok(landed))
     })
+}
+
+/// Records that came without their places: one after another.
+pub(super) fn dense<E: Into<ReadError>>(
+    records: impl IntoIterator<Item = Result<Vec<u8>, E>>,
+) -> impl Iterator<Item = Result<Landed, ReadError>> {
+    (0..).zip(records).map(|(offset, bytes)| Ok(Landed { offset, bytes: bytes.map_err(Into::into)? }))
 }

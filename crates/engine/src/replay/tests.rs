@@ -4,15 +4,16 @@ use std::sync::Arc;
 use domain::chapter;
 use domain::time::{Millis, Timestamp};
 
+use super::read::landed;
 use super::shelf::RUNS_KEPT_MAX;
 use super::verify::walked;
 use super::walk::{Walk, again, fold_log_keeping};
 use super::*;
 use crate::embedded::Engine;
 use crate::port::clock::Reading;
-use crate::port::log::{Append, Log as _};
+use crate::port::log::{self, Append, Landed, Log};
 use crate::port::memory;
-use crate::port::store::Embedded;
+use crate::port::store::{Embedded, Head};
 use crate::request::{Report as Reported, Said, WorkerAnswer};
 use crate::samples::{self, START, trained};
 use wire::record::{self, Body, Lane, Record};
@@ -61,14 +62,14 @@ fn reader() -> Reader {
 }
 
 /// Verifies with so many runs at hand; gives how many records were read again.
-fn verified(log: &memory::Embedded, kept_max: usize) -> (Report, u64) {
+fn verified(log: &dyn Log, kept_max: usize) -> (Report, u64) {
     let (read, source) = (Cell::new(0), again(log, 0));
     let again = |offset| {
         read.set(read.get() + 1);
         source(offset)
     };
     let walk = Walk::laying_aside(reader(), kept_max, &again);
-    let report = walked(walk, from_log(log, 0), chapter::Bounds::default(), &|_| {}).unwrap();
+    let report = walked(walk, landed(log, 0), chapter::Bounds::default(), &|_| {}).unwrap();
     (report, read.get())
 }
 
@@ -78,7 +79,7 @@ fn runs_that_are_laid_aside_come_to_the_same() {
     let whole = verify(from_log(&*log, 0), reader()).unwrap();
     assert_eq!(whole.states.runs.len(), MODELS.len() * VERSIONS.len());
     for kept_max in [0, 1, 2, 5] {
-        let (report, read_again) = verified(&log, kept_max);
+        let (report, read_again) = verified(&*log, kept_max);
         assert!(report.states.runs.len() <= kept_max, "{} are kept of {kept_max}", report.states.runs.len());
         assert!(read_again > 0, "no run was touched after it was laid aside, of {kept_max} kept");
         assert_eq!(report.laid.len() + report.states.runs.len(), whole.states.runs.len());
@@ -93,10 +94,60 @@ fn runs_that_are_laid_aside_come_to_the_same() {
     }
 }
 
+/// A log as a mirror has it: others' records between were left out.
+#[derive(Debug)]
+struct Mirror(Vec<Landed>);
+
+impl Mirror {
+    fn of(log: &memory::Embedded) -> Self {
+        let places = (0..).map(|number: u64| number + number / 3 * 2 + number / 7);
+        let records = from_log(log, 0).map(Result::unwrap);
+        Self(places.zip(records).map(|(offset, bytes)| Landed { offset, bytes }).collect())
+    }
+}
+
+impl Log for Mirror {
+    fn partitions(&self) -> u32 {
+        1
+    }
+    fn end(&self, _: u32) -> Result<u64, log::Error> {
+        Ok(self.0.last().map_or(0, |landed| landed.offset + 1))
+    }
+    fn append(&self, _: &[Append]) -> Result<(), log::Error> {
+        Err(log::Error::Mirror)
+    }
+    fn read(&self, _: u32, from: u64, records_max: usize) -> Result<Vec<Landed>, log::Error> {
+        let wanted = self.0.iter().filter(|landed| landed.offset >= from).take(records_max);
+        Ok(wanted.cloned().collect())
+    }
+}
+
+#[test]
+fn a_mirror_with_holes_comes_to_the_same_as_its_log() {
+    let log = log();
+    let mirror = Mirror::of(&log);
+    let whole = verify(from_log(&*log, 0), reader()).unwrap();
+    let end = mirror.end(0).unwrap();
+    assert!(end > whole.head.next_offset, "it has holes");
+    for kept_max in [0, 2, RUNS_KEPT_MAX] {
+        let (report, read_again) = verified(&mirror, kept_max);
+        assert_eq!(
+            read_again > 0,
+            kept_max < RUNS_KEPT_MAX,
+            "runs laid aside are read again at their places"
+        );
+        assert_eq!(report.state, whole.state);
+        assert_eq!(report.head, Head { next_offset: end, ..whole.head.clone() }, "where the log has its end");
+        assert!(report.is_clean() && report.decided == whole.decided);
+        let folding = fold_log_keeping(&mirror, 0, reader(), kept_max, &|_| {}).unwrap();
+        assert_eq!((folding.state, folding.head), (whole.state, report.head));
+    }
+}
+
 #[test]
 fn the_row_of_a_run_that_was_laid_aside_is_compared() {
     let log = log();
-    let (report, _) = verified(&log, 0);
+    let (report, _) = verified(&*log, 0);
     let none = memory::Embedded::new(1);
     let differing = report.rows_differing(0, &none).unwrap();
     assert_eq!(differing.len(), report.laid.len() + report.states.targets.len());
@@ -109,7 +160,7 @@ fn records_that_came_to_something_else_the_second_time_are_an_error() {
     // The last record instead of each: another run's, or another place of this one's.
     let other = |_| Ok(log.read(0, end - 1, 1).unwrap().remove(0).bytes);
     let walk = Walk::laying_aside(reader(), 0, &other);
-    let error = walked(walk, from_log(&*log, 0), chapter::Bounds::default(), &|_| {}).unwrap_err();
+    let error = walked(walk, landed(&*log, 0), chapter::Bounds::default(), &|_| {}).unwrap_err();
     assert!(matches!(error, ReadError::Changed { .. }), "{error}");
 }
 

@@ -8,11 +8,12 @@ use domain::name::{Digest, RunId, StreamId, TargetId};
 use domain::transition::{self, Changed, Transition};
 use wire::record::Recorded;
 
+use super::read::{dense, landed};
 use super::shelf::{Laid, RUNS_KEPT_MAX, row_digest};
 use super::walk::{self, Walk, Walked};
-use super::{Chapters, ReadError, Reader, States, from_log};
+use super::{Chapters, ReadError, Reader, States};
 use crate::chain;
-use crate::port::log::Log;
+use crate::port::log::{Landed, Log};
 use crate::port::row::{RunRow, TargetRow, Withheld};
 use crate::port::store::{self, Head, Store};
 use crate::{CHAPTERS_SINCE, DECIDE_REVISION};
@@ -119,7 +120,7 @@ pub fn verify_with<E: Into<ReadError>>(
     reader: Reader,
     bounds: chapter::Bounds,
 ) -> Result<Report, ReadError> {
-    walked(Walk::whole(reader), records, bounds, &|_| {})
+    walked(Walk::whole(reader), dense(records), bounds, &|_| {})
 }
 
 /// Verifies a partition of a log in bounded memory. `seen` hears the length of each record.
@@ -131,22 +132,22 @@ pub fn verify_log(
 ) -> Result<Report, ReadError> {
     let again = walk::again(log, partition);
     let walk = Walk::laying_aside(reader, RUNS_KEPT_MAX, &again);
-    walked(walk, from_log(log, partition), chapter::Bounds::default(), seen)
+    walked(walk, landed(log, partition), chapter::Bounds::default(), seen)
 }
 
 pub(super) fn walked<E: Into<ReadError>>(
     mut walk: Walk<'_>,
-    records: impl IntoIterator<Item = Result<Vec<u8>, E>>,
+    records: impl IntoIterator<Item = Result<Landed, E>>,
     bounds: chapter::Bounds,
     seen: &dyn Fn(usize),
 ) -> Result<Report, ReadError> {
     let mut chapters = Chapters::default();
     let mut differences = vec![];
     let (mut decided, mut other_revisions, mut differing) = (0, 0, 0);
-    for bytes in records {
-        let bytes = bytes.map_err(Into::into)?;
-        seen(bytes.len());
-        let Some((seq, recorded)) = walk.read(&bytes)? else { continue };
+    for landed in records {
+        let landed = landed.map_err(Into::into)?;
+        seen(landed.bytes.len());
+        let Some((seq, recorded)) = walk.read(&landed)? else { continue };
         other_revisions += u64::from(recorded.decide_revision != DECIDE_REVISION);
         let has_chapters = recorded.decide_revision >= CHAPTERS_SINCE;
         walk.states.chapters = if has_chapters { bounds } else { chapter::Bounds::NEVER };

@@ -7,10 +7,11 @@ use domain::name::{Digest, RunId, StreamId};
 use domain::transition::{Changed, Step as Said};
 use wire::record::{Body, Recorded};
 
+use super::read::{dense, landed};
 use super::shelf::{Again, Laid, RUNS_KEPT_MAX, Shelf};
-use super::{ReadError, Reader, States, Step, from_log};
+use super::{ReadError, Reader, States, Step};
 use crate::chain;
-use crate::port::log::Log;
+use crate::port::log::{Landed, Log};
 use crate::port::row::Withheld;
 use crate::port::store::Head;
 
@@ -32,11 +33,11 @@ pub fn fold<E: Into<ReadError>>(
     upto: u64,
 ) -> Result<States, ReadError> {
     let mut walk = Walk::whole(reader);
-    for bytes in records {
+    for landed in dense(records) {
         if walk.reader.head().seq >= upto {
             break;
         }
-        if let Some((seq, recorded)) = walk.read(&bytes.map_err(Into::into)?)? {
+        if let Some((seq, recorded)) = walk.read(&landed?)? {
             walk.apply(seq, &recorded, Changed::default());
         }
     }
@@ -92,10 +93,10 @@ fn folding(
     seen: &dyn Fn(usize),
     take: Take,
 ) -> Result<Option<Folding>, ReadError> {
-    for bytes in from_log(log, partition) {
-        let bytes = bytes?;
-        seen(bytes.len());
-        if let Some((seq, recorded)) = walk.read(&bytes)?
+    for landed in landed(log, partition) {
+        let landed = landed?;
+        seen(landed.bytes.len());
+        if let Some((seq, recorded)) = walk.read(&landed)?
             && !take(&mut walk, seq, &recorded)
         {
             return Ok(None);
@@ -114,6 +115,7 @@ fn folding(
 pub(super) fn again(log: &dyn Log, partition: u32) -> impl Fn(u64) -> Result<Vec<u8>, ReadError> {
     move |offset| {
         let landed = log.read(partition, offset, 1)?.into_iter().next();
+        let landed = landed.filter(|landed| landed.offset == offset);
         landed.map(|landed| landed.bytes).ok_or(ReadError::Gone { offset })
     }
 }
@@ -148,16 +150,17 @@ impl<'a> Walk<'a> {
     }
 
     /// The next record, when it is a transition that was accepted. The runs that it touches are at hand.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Option<(u64, Box<Recorded>)>, ReadError> {
-        let Step::Accepted(record) = self.reader.read(bytes)? else { return Ok(None) };
+    pub(super) fn read(&mut self, landed: &Landed) -> Result<Option<(u64, Box<Recorded>)>, ReadError> {
+        let Step::Accepted(record) = self.reader.read_at(landed.offset, &landed.bytes)? else {
+            return Ok(None);
+        };
         let Body::Transition(recorded) = record.body else { return Ok(None) };
         if let Some(shelf) = &mut self.shelf {
-            let offset = self.reader.head().next_offset - 1;
             let mut touched = touched_runs(&recorded);
             touched.sort_unstable();
             touched.dedup();
             for run in touched {
-                shelf.touch(&mut self.states, self.reader.known(), run, offset)?;
+                shelf.touch(&mut self.states, self.reader.known(), run, landed.offset)?;
             }
         }
         Ok(Some((record.seq, recorded)))

@@ -7,7 +7,7 @@ use rocksdb::DB;
 
 use super::{BACKUP, Error};
 use crate::database::{self, LOG};
-use crate::folder::{self, Lock, NewLog};
+use crate::folder::{self, Keeps, Lock, NewLog};
 use crate::format;
 use crate::guard::Acknowledged;
 use crate::log;
@@ -32,7 +32,7 @@ impl std::fmt::Debug for LogCopy {
 impl LogCopy {
     pub fn open(path: &Path) -> Result<Self, crate::Error> {
         let missing = || crate::Error::Missing { path: path.to_owned() };
-        let log = format::read(path)?.ok_or_else(missing)?;
+        let log = format::read_log(path)?.ok_or_else(missing)?;
         let is_backup = path.join(BACKUP).is_file();
         let lock = if is_backup { None } else { Some(folder::lock(path)?) };
         let db = open(&path.join("log"))?;
@@ -62,6 +62,7 @@ impl LogCopy {
             partition,
             from..self.end(partition),
             records_max,
+            Keeps::Log,
         )
     }
 }
@@ -80,6 +81,6 @@ pub(super) fn record(db: &DB, partition: u32, offset: u64) -> Result<Option<Vec<
 }
 
 pub(super) fn open(path: &Path) -> Result<DB, crate::Error> {
-    DB::open_cf_descriptors_read_only(&database::options(), path, database::families(), false)
+    DB::open_cf_descriptors_read_only(&database::options(Keeps::Log), path, database::families(), false)
         .map_err(|error| database::opening(path, error))
 }

@@ -33,7 +33,7 @@ use rocksdb::checkpoint::Checkpoint;
 use sha2::{Digest as _, Sha256};
 
 use crate::database::Database;
-use crate::folder::{Folder, NewLog};
+use crate::folder::{Folder, Keeps, NewLog};
 use crate::format::{self, sync_folder};
 use crate::guard;
 use crate::predictions::Predictions;
@@ -90,6 +90,9 @@ impl Folder {
 impl Backups {
     /// Takes one into a new folder. What is written meanwhile may be in it or not. A failure leaves nothing.
     pub fn take(&self, to: &Path, taken_at: Timestamp, by: &str) -> Result<Backup, Error> {
+        if self.database.keeps() == Keeps::Mirror {
+            return Err(Error::Folder(crate::Error::IsMirror { path: self.path.clone() }));
+        }
         self.check_place(to)?;
         DirBuilder::new().mode(0o700).create(to).map_err(|source| failed(to, source))?;
         self.fill(to, taken_at, by).inspect_err(|_| {
@@ -117,7 +120,7 @@ impl Backups {
         copy_others(&self.path, to)?;
         let heads = look::heads(&to.join("log"), self.log.partitions)?;
         guard::write_new(to, &heads)?;
-        format::write(to, &self.log)?;
+        format::write(to, Keeps::Log, &self.log)?;
         let mut files = vec![];
         list(to, to, &mut files)?;
         files.sort_by(|a, b| a.path.cmp(&b.path));

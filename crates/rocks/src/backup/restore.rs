@@ -23,7 +23,7 @@ use rocksdb::DB;
 use super::manifest::{Listed, Manifest};
 use super::{Error, Lost, copy, digest_of, entries, failed, look, make_folder};
 use crate::folder::{self, Folder};
-use crate::format::{self, hex, sync_folder};
+use crate::format::{self, Format, hex, sync_folder};
 use crate::guard::{self, Acknowledged};
 
 /// Stands in a folder for as long as it is not whole.
@@ -123,14 +123,16 @@ fn is_free(to: &Path) -> Result<bool, Error> {
 fn lost_by(from: &Path, to: &Path, manifest: &Manifest) -> Result<Lost, Error> {
     let unknown = Lost { unknown: true, ..Lost::default() };
     match format::read(to) {
-        Ok(Some(log)) if log.log_id != manifest.log.log_id => {
+        // Nothing of it is only there.
+        Ok(Some(Format::Mirror(_))) => return Ok(Lost::default()),
+        Ok(Some(Format::Log(log))) if log.log_id != manifest.log.log_id => {
             return Err(Error::OtherLog {
                 path: to.to_owned(),
                 here: hex(log.log_id),
                 there: hex(manifest.log.log_id),
             });
         }
-        Ok(Some(_)) => {}
+        Ok(Some(Format::Log(_))) => {}
         // Neither a data folder nor what is left of one.
         Ok(None) if !to.join(guard::NAME).is_file() => return Err(Error::Occupied { path: to.to_owned() }),
         Ok(None) | Err(_) => return Ok(unknown),

@@ -12,9 +12,10 @@ pub(crate) mod rows;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::name::{RunId, StreamId, TargetId};
+use engine::port::log;
 use engine::port::row::{RunRow, TargetRow};
 use engine::port::store::{Batch, Commit, Embedded, Error, Head, Open, Query, RequestRow, Store};
-use rocksdb::{ReadOptions, SnapshotWithThreadMode};
+use rocksdb::{ColumnFamily, DB, ReadOptions, SnapshotWithThreadMode};
 
 pub(crate) use behind::Behind;
 pub(crate) use changes::{Standing, put};
@@ -22,11 +23,12 @@ pub(crate) use changes::{Standing, put};
 use crate::bytes::{Malformed, Reader};
 use crate::database::Database;
 use crate::error;
+use crate::folder::Keeps;
 
 /// Rises when keys or rows change their shape: an older view is then deleted at opening, and built again.
 pub(crate) const VERSION: u32 = 2;
 
-type Snapshot<'a> = SnapshotWithThreadMode<'a, rocksdb::DB>;
+type Snapshot<'a> = SnapshotWithThreadMode<'a, DB>;
 
 impl Store for Database {
     fn head(&self, partition: u32) -> Result<Option<Head>, Error> {
@@ -35,6 +37,9 @@ impl Store for Database {
     }
 
     fn commit(&self, commits: &[Commit]) -> Result<(), Error> {
+        for commit in commits {
+            self.check_partition(commit.partition).map_err(|error| Error::Io(error.into()))?;
+        }
         self.write(&[], commits)
     }
 
@@ -174,6 +179,9 @@ impl Store for Database {
 
 impl Embedded for Database {
     fn write_sync(&self, batch: &Batch) -> Result<(), Error> {
+        if self.keeps() == Keeps::Mirror && !batch.appends.is_empty() {
+            return Err(Error::Io(log::Error::Mirror.into()));
+        }
         for append in &batch.appends {
             self.check_partition(append.partition).map_err(|error| Error::Io(error.into()))?;
         }
@@ -214,6 +222,13 @@ impl Database {
         }
         iterator.status().map_err(read)
     }
+}
+
+/// The written head of a partition.
+pub(crate) fn head(db: &DB, family: &ColumnFamily, partition: u32) -> Result<Option<Head>, error::Error> {
+    let bytes = db.get_pinned_cf(family, keys::head(partition)).map_err(error::Error::Read)?;
+    let damaged = |_| error::Error::damaged(db.path(), "heads of the view that read back");
+    bytes.map(|bytes| rows::decode_head(&bytes).map_err(damaged)).transpose()
 }
 
 /// All targets, by model and then environment; `behind` counts before what is written.

@@ -22,7 +22,7 @@ fn refusal(folder: &Path) -> Error {
     error
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -32,7 +32,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// The write-ahead log that has most in it.
-fn write_ahead_log(folder: &Path) -> PathBuf {
+pub(crate) fn write_ahead_log(folder: &Path) -> PathBuf {
     let files = fs::read_dir(folder.join("log")).unwrap().map(|entry| entry.unwrap().path());
     let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
     logs.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()

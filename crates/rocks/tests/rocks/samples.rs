@@ -144,5 +144,6 @@ pub(crate) fn head(partition: u32, end: u64) -> Head {
 
 pub(crate) fn entry(number: u64) -> Entry {
     let attempt = AttemptId { owner: StreamId::Run(run_id(number)), number: 1 };
-    Entry { attempt, state: State::Answered(number.to_be_bytes().to_vec()), at: Timestamp(number) }
+    let state = State::Answered(number.to_be_bytes().to_vec());
+    Entry { attempt, state, order: vec![number as u8; 7], at: Timestamp(number) }
 }

@@ -1,20 +1,22 @@
 //! Workers: real desks with journals, in processes of their own that read the topic of commands.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::name::{AttemptId, StreamId};
+use domain::name::{AttemptId, StreamId, TargetId};
 use domain::time::{Millis, Timestamp};
 use domain::work::Order;
+use domain::workflow::StageKind;
 use engine::desk::{self, Action, Desk, Signal};
 use engine::partition::{self, WorkOrder};
+use engine::placement::partition_of;
 use engine::port::journal::{self, Entry as Kept, Journal};
 use engine::port::memory;
 use engine::request::{Report, Said, WorkerAnswer};
 use wire::record::Lane;
 
 use super::broker::Entry;
-use super::{Cluster, Event};
+use super::{Cluster, Event, PARTITIONS};
 use crate::checker::chain_of;
 use crate::options::{Fault, Sabotage};
 use crate::script::Quality;
@@ -30,8 +32,6 @@ pub(super) struct Worker {
     desk: Option<Desk>,
     journal: Arc<dyn Journal>,
     journals: u64,
-    /// Read from the topic and not answered: read again after a crash.
-    taken: BTreeMap<AttemptId, WorkOrder>,
     begun: BTreeSet<AttemptId>,
     dead: BTreeSet<AttemptId>,
     unsent: BTreeSet<AttemptId>,
@@ -75,24 +75,24 @@ fn new_journal(sabotage: Option<Sabotage>) -> Arc<dyn Journal> {
     }
 }
 
-fn new_desk(journal: &Arc<dyn Journal>, now: Timestamp) -> Desk {
+fn new_desk(journal: &Arc<dyn Journal>, now: Timestamp) -> Result<desk::Opened, journal::Error> {
     let bounds = desk::Bounds {
         heartbeat_every: Millis(TICK_MS),
         resend_after: Millis::seconds(5),
         ..desk::Bounds::default()
     };
-    Desk::new(bounds, Arc::clone(journal), now)
+    Desk::open(bounds, Arc::clone(journal), &StageKind::ALL, now)
 }
 
 impl Worker {
     pub(super) fn new(sabotage: Option<Sabotage>) -> Self {
         let journal = new_journal(sabotage);
+        let opened = new_desk(&journal, super::BEGIN).expect("a journal in memory can be read");
         Self {
             life: 1,
-            desk: Some(new_desk(&journal, super::BEGIN)),
+            desk: Some(opened.desk),
             journal,
             journals: 1,
-            taken: BTreeMap::new(),
             begun: BTreeSet::new(),
             dead: BTreeSet::new(),
             unsent: BTreeSet::new(),
@@ -125,12 +125,11 @@ impl Cluster {
             self.push_in(1_000, Event::Deliver(other, Box::new(order)));
             return Ok(());
         }
-        self.workers[number].taken.insert(order.command.attempt.clone(), order.clone());
+        // Once the desk has it, its place in the topic moves on: it is not given again.
         self.desk(number, Signal::Command(Box::new(order)))
     }
 
     pub(super) fn cancel(&mut self, number: usize, attempt: AttemptId) -> Result<(), String> {
-        self.workers[number].taken.remove(&attempt);
         self.desk(number, Signal::Cancel(attempt))
     }
 
@@ -155,36 +154,43 @@ impl Cluster {
         let now = self.time();
         let worker = &mut self.workers[number];
         worker.life += 1;
-        worker.desk = Some(new_desk(&worker.journal, now));
-        for order in worker.taken.clone().into_values() {
-            self.desk(number, Signal::Command(Box::new(order)))?;
+        // All that it will get of what it had: what its journal holds.
+        let opened = new_desk(&worker.journal, now).map_err(|error| chain_of(&error))?;
+        if let Some(attempt) = opened.forgotten.first() {
+            return Err(format!("worker {number} cannot read what it wrote of {attempt}"));
         }
-        Ok(())
+        worker.desk = Some(opened.desk);
+        self.obey(number, opened.actions)
     }
 
     fn desk(&mut self, number: usize, signal: Signal) -> Result<(), String> {
         let worker = &mut self.workers[number];
         let Some(desk) = &mut worker.desk else { return Ok(()) };
         let actions = desk.step(signal).map_err(|error| chain_of(&error))?;
+        self.obey(number, actions)
+    }
+
+    fn obey(&mut self, number: usize, actions: Vec<Action>) -> Result<(), String> {
         for action in actions {
             match action {
                 Action::Begin(order) => self.begin(number, order)?,
                 Action::Abandon(attempt) => {
                     self.workers[number].begun.remove(&attempt);
                 }
-                Action::Send(report) => self.send_answer(number, report),
+                Action::Send { target, report } => self.send_answer(number, &target, report),
                 Action::Heartbeat(beat) => self.heartbeat(number, &beat),
             }
         }
+        // It looks at the time while there is a desk.
         if !std::mem::replace(&mut self.workers[number].is_ticking, true) {
             self.push_in(TICK_MS, Event::DeskTick(number));
         }
         Ok(())
     }
 
-    fn send_answer(&mut self, number: usize, report: Report) {
+    fn send_answer(&mut self, number: usize, target: &TargetId, report: Report) {
         self.workers[number].unsent.insert(report.attempt.clone());
-        let partition = self.partition_for(&Said::Report(Box::new(report.clone())));
+        let partition = partition_of(target, PARTITIONS);
         let life = self.workers[number].life;
         let fate = if self.is_calm { 99 } else { self.chance.below(24) };
         if fate == 0 {
@@ -213,7 +219,6 @@ impl Cluster {
             return Ok(());
         }
         self.workers[worker].unsent.remove(&attempt);
-        self.workers[worker].taken.remove(&attempt);
         self.desk(worker, Signal::Acknowledged(attempt))
     }
 

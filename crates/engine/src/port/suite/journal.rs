@@ -10,6 +10,7 @@ pub fn journal<J: Journal>(fresh: impl Fn() -> J) {
     let (one, two) = (attempt(run_id(1), 1), attempt(run_id(1), 2));
     let entry = |attempt: &domain::name::AttemptId, state, at| Entry {
         attempt: attempt.clone(),
+        order: if matches!(state, State::Closed(_)) { vec![] } else { b"the order \x00\xff".to_vec() },
         state,
         at: Timestamp(at),
     };
@@ -22,7 +23,9 @@ pub fn journal<J: Journal>(fresh: impl Fn() -> J) {
     let (first, second) = (both[1].clone(), both[0].clone());
     assert_eq!(journal.open().expect("open works"), vec![first, second], "3: sorted by attempt");
 
-    for state in [State::Begun, State::Answered(vec![0, 255]), State::Closed(vec![0, 255])] {
+    for state in
+        [State::Begun, State::Answered(vec![]), State::Answered(vec![0, 255]), State::Closed(vec![0, 255])]
+    {
         journal.put(&[entry(&one, state.clone(), 2)], &[]).expect("put works");
         let found = journal.get(&one).expect("get works").expect("it was put");
         assert_eq!(found, entry(&one, state, 2), "2: replaced whole");

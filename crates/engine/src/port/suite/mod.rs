@@ -14,7 +14,7 @@ pub use embedded::embedded;
 pub use journal::journal;
 pub use log::log;
 pub use predictions::predictions;
-pub use store::store;
+pub use store::{mirror, store};
 
 #[cfg(test)]
 mod tests {

@@ -1,22 +1,35 @@
-//! The contract of [`Store`]. In one database with the log, the records of the commits are appended first.
+//! The contract of [`Store`]. In one database with the log, the records of the commits are appended first; a mirror
+//! takes them from the commits.
 
 use domain::name::StreamId;
 use domain::time::Timestamp;
 
 use super::samples::{commit, record, request_row, run_id, run_row, target, target_row};
-use crate::port::log::{Append, Log};
+use crate::port::log::{self, Append, Log};
 use crate::port::row::RunRow;
 use crate::port::store::{Commit, Error, Query, Store};
 
 /// A store that holds no record bytes of its own may take them from its log: so the suite writes both.
 pub fn store<S: Store + Log>(fresh: impl Fn() -> S) {
-    streams_and_heads(&fresh());
-    refusals(&fresh());
-    rows(&fresh());
-    requests(&fresh());
+    kept(fresh, put);
 }
 
-fn put(store: &(impl Store + Log), commits: &[Commit]) -> Result<(), Error> {
+/// A store whose log has what was committed, and nothing else.
+pub fn mirror<S: Store + Log>(fresh: impl Fn() -> S) {
+    kept(&fresh, S::commit);
+    mirrored(&fresh());
+}
+
+type Put<S> = fn(&S, &[Commit]) -> Result<(), Error>;
+
+fn kept<S: Store>(fresh: impl Fn() -> S, put: Put<S>) {
+    streams_and_heads(&fresh(), put);
+    refusals(&fresh(), put);
+    rows(&fresh(), put);
+    requests(&fresh(), put);
+}
+
+fn put<S: Store + Log>(store: &S, commits: &[Commit]) -> Result<(), Error> {
     let records = |commit: &Commit| commit.records.iter().map(|record| record.bytes.clone()).collect();
     let appends: Vec<Append> = commits
         .iter()
@@ -26,7 +39,30 @@ fn put(store: &(impl Store + Log), commits: &[Commit]) -> Result<(), Error> {
     store.commit(commits)
 }
 
-fn streams_and_heads(store: &(impl Store + Log)) {
+fn mirrored(mirror: &(impl Store + Log)) {
+    assert!(!mirror.has_one_writer(), "others write to the log that it mirrors");
+    assert_eq!(mirror.end(0).expect("end works"), 0, "nothing was read");
+    // The second lands behind two that were not accepted.
+    let mut second = commit(0, 2, vec![]);
+    (second.records[0].offset, second.head.next_offset) = (3, 4);
+    mirror.commit(&[commit(0, 1, vec![]), commit(1, 1, vec![])]).expect("commit works");
+    mirror.commit(std::slice::from_ref(&second)).expect("commit works");
+    let read = |from, max| {
+        let landed = mirror.read(0, from, max).expect("read works");
+        landed.into_iter().map(|landed| (landed.offset, landed.bytes)).collect::<Vec<_>>()
+    };
+    assert_eq!(read(0, 9), [(0, record(0, 1)), (3, record(0, 2))], "at their offsets there");
+    assert_eq!(read(1, 1), [(3, record(0, 2))], "from the next that was accepted");
+    assert_eq!(read(0, 1), [(0, record(0, 1))], "at most so many");
+    assert_eq!(read(4, 9), [], "none at the end");
+    assert_eq!([0, 1].map(|partition| mirror.end(partition).expect("end works")), [4, 1], "what was read");
+    let append = Append { partition: 0, records: vec![record(0, 3)] };
+    assert!(matches!(mirror.append(&[append]), Err(log::Error::Mirror)), "nobody writes to a mirror");
+    assert!(mirror.read(9, 0, 1).is_err() && mirror.end(9).is_err(), "a partition that is not there");
+    assert!(mirror.commit(&[commit(9, 1, vec![])]).is_err(), "nor for writing");
+}
+
+fn streams_and_heads<S: Store>(store: &S, put: Put<S>) {
     let (run, target) = (StreamId::Run(run_id(1)), StreamId::Target(target("flights")));
     assert!(store.head(0).expect("head works").is_none(), "nothing of a partition never committed");
     assert!(store.stream(0, &run, 0, 9).expect("stream works").is_empty(), "3: nothing of an unknown stream");
@@ -56,7 +92,7 @@ fn streams_and_heads(store: &(impl Store + Log)) {
     assert_eq!(other, [(1, record(1, 1))], "definitions are a stream of each partition");
 }
 
-fn refusals(store: &(impl Store + Log)) {
+fn refusals<S: Store>(store: &S, put: Put<S>) {
     put(store, &[commit(0, 1, vec![])]).expect("commit works");
     let before = store.head(0).expect("head works");
     let mut foreign = commit(0, 2, vec![]);
@@ -76,7 +112,7 @@ fn refusals(store: &(impl Store + Log)) {
     assert!(store.run(run_id(1)).expect("run works").is_none(), "2: nor any row");
 }
 
-fn rows(store: &(impl Store + Log)) {
+fn rows<S: Store>(store: &S, put: Put<S>) {
     let mut first = commit(0, 1, vec![]);
     first.runs = vec![
         run_row(1, "flights", "active", 10),
@@ -125,7 +161,7 @@ fn found(store: &impl Store, query: &Query) -> Vec<u8> {
     store.runs(query).expect("runs works").iter().map(|row| row.run.0[0]).collect()
 }
 
-fn requests(store: &(impl Store + Log)) {
+fn requests<S: Store>(store: &S, put: Put<S>) {
     let ask = |id: &str| store.request(0, id).expect("request works");
     for seq in 1..=4 {
         let mut commit = commit(0, seq, vec![]);

@@ -124,7 +124,10 @@ fn forward(taken: &Receiver<DeskMessage>, out: &Out) -> io::Result<()> {
                 DeskMessage::Acknowledged(attempt) => {
                     heard.push(Heard::Acknowledged { attempt: attempt.to_string() });
                 }
-                DeskMessage::Finished { .. } | DeskMessage::Drain(_) | DeskMessage::Stop => {}
+                DeskMessage::Command { .. }
+                | DeskMessage::Finished { .. }
+                | DeskMessage::Drain(_)
+                | DeskMessage::Stop => {}
             }
         }
         out.say(heard)?;

@@ -6,17 +6,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use domain::model::Release;
-use domain::name::{Digest, TargetId};
+use domain::name::{Digest, Environment, TargetId};
 use domain::routes::RouteTable;
 use engine::port::predictions::Predictions;
 use hyper::header::HeaderValue;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::backend::Backend;
 use crate::kill::Credential;
@@ -36,8 +36,11 @@ pub struct Settings {
     pub id: String,
     /// Where overrides are kept; no other gateway may have the same.
     pub folder: PathBuf,
-    /// Where releases answer that were not placed elsewhere by [`Gateway::place`].
+    /// Where releases answer that were not placed elsewhere by [`Gateway::place`], at targets of environments that
+    /// have none of their own.
     pub backend: Arc<dyn Backend>,
+    /// Where the releases of an environment's targets answer.
+    pub environments: BTreeMap<Environment, Arc<dyn Backend>>,
     pub predictions: Arc<dyn Predictions>,
     /// What opens the kill switch; without one it is shut.
     pub kill: Option<Credential>,
@@ -70,6 +73,11 @@ pub(crate) struct Shared {
     targets: ArcSwap<Targets>,
     overrides: Overrides,
     backend: Arc<dyn Backend>,
+    environments: BTreeMap<Environment, Arc<dyn Backend>>,
+    /// Whether newer tables may be there that were not offered yet.
+    catching_up: AtomicBool,
+    /// Counts what was replaced.
+    changes: watch::Sender<u64>,
     changing: Mutex<Changing>,
 }
 
@@ -110,6 +118,9 @@ impl Gateway {
             targets: ArcSwap::default(),
             overrides,
             backend: settings.backend,
+            environments: settings.environments,
+            catching_up: AtomicBool::new(false),
+            changes: watch::Sender::default(),
             changing: Mutex::default(),
         };
         for overridden in kept {
@@ -125,6 +136,12 @@ impl Gateway {
 
     pub fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    /// Says whether there may be newer tables than those that were offered: until that is over the gateway serves
+    /// by what it has, and tells probes that it is not ready.
+    pub fn catch_up(&self, catching_up: bool) {
+        self.shared.catching_up.store(catching_up, Relaxed);
     }
 
     /// Says where a release answers, from the next table on that names it.
@@ -183,7 +200,7 @@ impl Gateway {
     }
 
     async fn is_ready(&self, target: &TargetId, release: &Release) -> Result<(), Refused> {
-        let backend = self.shared.backend_of(&self.shared.changing(), release.bundle);
+        let backend = self.shared.backend_of(&self.shared.changing(), target, release.bundle);
         let asked = backend.is_ready(&target.model, release.bundle);
         let timeout = Duration::from_millis(self.shared.limits.ready_timeout_ms);
         let source = match tokio::time::timeout(timeout, asked).await {
@@ -206,6 +223,11 @@ impl Gateway {
         let mut all: Vec<_> = targets.by_id.values().map(|target| target.serving.load().observed()).collect();
         all.sort_by(|a, b| a.target.cmp(&b.target));
         all
+    }
+
+    /// Changes when what is served at any target does: by a table, or by the kill switch.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
     }
 
     /// Requests that a release is at. A release that no table names may be unloaded when there are none; one that
@@ -252,13 +274,20 @@ impl Shared {
         self.targets.load().by_model.get(model).cloned().flatten()
     }
 
+    /// Whether there is no newer table that was not offered.
+    pub(crate) fn is_current(&self) -> bool {
+        !self.catching_up.load(Relaxed)
+    }
+
     /// Whether any target has somebody to answer.
     pub(crate) fn serves(&self) -> bool {
         self.targets.load().by_id.values().any(|target| target.serving.load().first().is_some())
     }
 
-    fn backend_of(&self, changing: &Changing, bundle: Digest) -> Arc<dyn Backend> {
-        Arc::clone(changing.placed.get(&bundle).unwrap_or(&self.backend))
+    fn backend_of(&self, changing: &Changing, target: &TargetId, bundle: Digest) -> Arc<dyn Backend> {
+        let placed = changing.placed.get(&bundle);
+        let of_environment = || self.environments.get(&target.environment);
+        Arc::clone(placed.or_else(of_environment).unwrap_or(&self.backend))
     }
 
     /// Replaces what is served at a target.
@@ -286,7 +315,7 @@ impl Shared {
                 version: header(route.release.version.as_str()),
                 bundle: bundle.hex().into(),
                 counts: Arc::clone(counts),
-                backend: self.backend_of(changing, bundle),
+                backend: self.backend_of(changing, &target, bundle),
             });
         }
         let generation = header(&effective.generation.to_string());
@@ -296,6 +325,7 @@ impl Shared {
             None => self.add(Target { id: target, serving: ArcSwap::new(Arc::clone(&serving)) }),
         }
         self.forget(changing);
+        self.changes.send_modify(|changes| *changes += 1);
         serving
     }
 

@@ -45,7 +45,7 @@ pub mod decoders;
 #[cfg(test)]
 mod tests;
 
-pub use backend::{Ask, Backend, Call, Direct, Fault, Http, Reply};
+pub use backend::{Ask, Backend, Call, Direct, Fault, Http, Reply, SERVERS_MAX, Several};
 pub use gateway::{Gateway, OpenError, Settings};
 pub use kill::{Credential, KillError};
 pub use limits::Limits;

@@ -119,7 +119,8 @@ impl Gateway {
                 let ready = self.target(&target)?.serving.load().first().is_some();
                 Ok(ready_or_not(ready))
             }
-            Place::ServerReady => Ok(ready_or_not(self.shared.serves())),
+            Place::ServerReady => Ok(ready_or_not(self.shared.is_current() && self.shared.serves())),
+            Place::Readyz => Ok(ready_or_not(self.shared.is_current())),
             Place::ServerLive => Ok(answer(StatusCode::OK, &json!({ "live": true }))),
             Place::Healthz => Ok(answer(StatusCode::OK, &json!({ "gateway": self.id() }))),
             Place::ServerMetadata => {

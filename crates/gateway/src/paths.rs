@@ -3,7 +3,7 @@
 //! ```text
 //! /{target}/v2/models/{model}[/infer|/ready]     /v2/models/{model}[/infer|/ready]   (the only target of the model)
 //! /{target}/v2/health/ready                      /v2, /v2/health/live, /v2/health/ready
-//! /{target}/labels   /{target}/kill              /healthz
+//! /{target}/labels   /{target}/kill              /healthz, /readyz
 //! ```
 //!
 //! Invariant: a target is `model@environment`, so that no target is taken for another path.
@@ -22,6 +22,8 @@ pub(crate) enum Verb {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Place<'a> {
     Healthz,
+    /// Whether its tables are the newest, whoever they lead to.
+    Readyz,
     ServerMetadata,
     ServerLive,
     ServerReady,
@@ -49,6 +51,7 @@ pub(crate) fn find(path: &str) -> Option<Place<'_>> {
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
     match (first, rest) {
         ("healthz", "") => Some(Place::Healthz),
+        ("readyz", "") => Some(Place::Readyz),
         ("v2", "") => Some(Place::ServerMetadata),
         ("v2", "health/live") => Some(Place::ServerLive),
         ("v2", "health/ready") => Some(Place::ServerReady),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! HTTP -> listen -> routes -> server -> protocol (JSON) -> model (names, shapes) -> plan (tract)
-//!                               ^
+//!                `-> control    ^    loads and unloads, with a credential of its own
 //!                    in process, by Server::infer or Server::infer_json
 //! ```
 //!
@@ -17,6 +17,7 @@ mod signature;
 mod model;
 mod server;
 
+mod control;
 mod listen;
 mod routes;
 
@@ -33,6 +34,7 @@ mod error;
 #[cfg(test)]
 mod tests;
 
+pub use control::{Credential, control};
 pub use error::{CallError, InferError, LoadError, RuntimeError};
 pub use model::{ID_BYTES_MAX, Model, ROWS_MAX, Request, Response};
 pub use routes::router;

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::Service;
 
+use crate::control::{Credential, control};
 use crate::routes::{route_unknown, router};
 use crate::server::Server;
 
@@ -24,9 +25,24 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 impl Server {
     /// Serves on `listener` until `shutdown` ends; then lets the requests in flight end.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        self.serve_routes(router(self.clone()), listener, shutdown).await;
+    }
+
+    /// Serves the control surface too, for whoever has its credential.
+    pub async fn serve_controlled(
+        &self,
+        credential: Credential,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let routes = router(self.clone()).merge(control(self.clone(), credential));
+        self.serve_routes(routes, listener, shutdown).await;
+    }
+
+    async fn serve_routes(&self, routes: Router, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let places = Arc::new(Semaphore::new(self.limits().connections_max.min(Semaphore::MAX_PERMITS)));
         let (stop, stopped) = watch::channel(());
-        let routes = router(self.clone()).fallback(route_unknown);
+        let routes = routes.fallback(route_unknown);
         let accept = async {
             loop {
                 let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");

@@ -97,7 +97,7 @@ async fn read(server: &Server, body: Body) -> Result<Bytes, CallError> {
     })
 }
 
-fn is_too_large(error: &axum::Error) -> bool {
+pub(crate) fn is_too_large(error: &axum::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         if error.is::<http_body_util::LengthLimitError>() {
@@ -207,7 +207,7 @@ impl CallError {
     }
 }
 
-fn text_with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn text_with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -218,11 +218,11 @@ fn text_with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn refuse(status: StatusCode, code: &str, error: String) -> Response {
+pub(crate) fn refuse(status: StatusCode, code: &str, error: String) -> Response {
     json_of(status, &Refusal { error, code })
 }
 
-fn json_of(status: StatusCode, body: &impl Serialize) -> Response {
+pub(crate) fn json_of(status: StatusCode, body: &impl Serialize) -> Response {
     raw_json(status, serde_json::to_vec(body).expect("our own bodies always have a JSON form"))
 }
 

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bad_requests;
+mod control;
 mod flights;
 mod loading;
 mod over_http;

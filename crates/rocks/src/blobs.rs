@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use domain::name::Digest;
 use engine::fail::{self, Point};
@@ -26,11 +27,42 @@ use crate::format::sync_folder;
 #[derive(Debug)]
 pub struct Blobs {
     folder: PathBuf,
+    /// What the files that this process writes begin with.
+    own: String,
     incoming: AtomicU64,
-    _lock: Lock,
+    _lock: Option<Lock>,
 }
 
+/// What a process that has died left half-written in a shared folder goes after so long.
+const LEFT_BEHIND_AFTER: Duration = Duration::from_hours(24);
+
 impl Blobs {
+    /// Opens a folder that several processes use at the same time.
+    pub fn shared(folder: &Path) -> Result<Self, error::Error> {
+        let unusable = |source| error::Error::Unusable { path: folder.to_owned(), source };
+        let incoming = folder.join("incoming");
+        fs::create_dir_all(&incoming).map_err(unusable)?;
+        fs::create_dir_all(folder.join("sha256")).map_err(unusable)?;
+        sync_folder(folder).map_err(unusable)?;
+        folder
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .map_or(Ok(()), sync_folder)
+            .map_err(unusable)?;
+        for left in fs::read_dir(&incoming).map_err(unusable)? {
+            let left = left.map_err(unusable)?;
+            let age = left.metadata().and_then(|of| of.modified()).map(|at| at.elapsed().unwrap_or_default());
+            if age.is_ok_and(|age| age >= LEFT_BEHIND_AFTER) {
+                // Another process may have been quicker.
+                let _gone = fs::remove_file(left.path());
+            }
+        }
+        // The files of two processes never have one name, nor those of two lives of one: each is made anew.
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let own = format!("{}-{}-", std::process::id(), since.as_nanos());
+        Ok(Self { folder: folder.to_owned(), own, incoming: AtomicU64::new(0), _lock: None })
+    }
+
     pub(crate) fn open(folder: &Path, lock: Lock) -> Result<Self, error::Error> {
         let unusable = |source| error::Error::Unusable { path: folder.to_owned(), source };
         let incoming = folder.join("incoming");
@@ -42,7 +74,8 @@ impl Blobs {
         fs::create_dir_all(folder.join("sha256")).map_err(unusable)?;
         sync_folder(folder).map_err(unusable)?;
         folder.parent().map_or(Ok(()), sync_folder).map_err(unusable)?;
-        Ok(Self { folder: folder.to_owned(), incoming: AtomicU64::new(0), _lock: lock })
+        let incoming = AtomicU64::new(0);
+        Ok(Self { folder: folder.to_owned(), own: String::new(), incoming, _lock: Some(lock) })
     }
 
     fn place(&self, digest: Digest) -> PathBuf {
@@ -52,8 +85,8 @@ impl Blobs {
 
     /// Writes a file that has no name yet under `sha256`, synced.
     fn receive(&self, bytes: &[u8]) -> io::Result<PathBuf> {
-        let path =
-            self.folder.join("incoming").join(self.incoming.fetch_add(1, Ordering::Relaxed).to_string());
+        let number = self.incoming.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.join("incoming").join(format!("{}{number}", self.own));
         let mut file = File::create_new(&path)?;
         let written = file.write_all(bytes).and_then(|()| {
             fail::at(Point::B1);

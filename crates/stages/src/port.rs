@@ -1,8 +1,10 @@
 //! What the workers need of model servers, gateways and the store, as small ports, each with a written contract.
-//! `memory` has one of each for tests; the binary has the real ones.
+//! `memory` has one of each for tests, `suite` what every model server must keep; the binary has the real ones.
 
 pub mod memory;
 mod referrers;
+mod remote;
+pub mod suite;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use engine::port::clock::Clock;
 use engine::port::predictions::Predictions;
 
 pub use referrers::{FolderReferrers, Referrers};
+pub use remote::{BadServer, RemoteServing};
 
 /// What the workers reach.
 #[derive(Debug, Clone)]

@@ -152,6 +152,7 @@ impl Node {
             id: NAME.to_owned(),
             folder: path.join("gateway"),
             backend: Arc::new(backend::of(production.clone())),
+            environments: BTreeMap::new(),
             predictions: Arc::clone(&predictions),
             kill: Some(Credential::new(&secrets.kill)),
             limits: config.limits.gateway(),

@@ -9,6 +9,7 @@
 
 mod direct;
 mod http;
+mod several;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use hyper::http::StatusCode;
 
 pub use direct::Direct;
 pub use http::Http;
+pub use several::{SERVERS_MAX, Several};
 
 /// What is asked of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! A gateway over loopback, its releases in process, and a client. The releases answer which of them they are.
 
+mod current;
 mod kill;
 mod labels;
 mod log;
@@ -127,6 +128,7 @@ impl Stage {
             id: "gateway-1".to_owned(),
             folder: folder.path().to_owned(),
             backend: Arc::new(Direct::new(move |call| answers.answer(call))),
+            environments: BTreeMap::new(),
             predictions: predictions.clone(),
             kill: Some(Credential::new(SECRET)),
             limits: Limits::default(),

@@ -6,6 +6,7 @@
 //!  labels       place                    -> label's value
 //!  requests     target(4) request id     -> at of its prediction, or the label that waits for it
 //!  names        kind(1) number(4)        -> a target's name, a bundle's digest
+//!               source                   -> the next offset to be read of it
 //! ```
 //!
 //! A label is put beside its prediction when it arrives, so that a scan joins two sorted lists instead of
@@ -18,7 +19,7 @@ mod names;
 pub(crate) mod rows;
 mod scan;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -35,7 +36,7 @@ use rocksdb::{
 use crate::bytes::Malformed;
 use crate::database::{common_options, opening, tables};
 use crate::error;
-use crate::folder::Lock;
+use crate::folder::{Lock, lock};
 use names::Names;
 use rows::Request;
 
@@ -67,6 +68,33 @@ impl std::fmt::Debug for Predictions {
 }
 
 impl Predictions {
+    /// Opens a prediction log in a folder of its own, without the rest of a data folder.
+    pub fn open_alone(path: &Path) -> Result<Self, error::Error> {
+        std::fs::create_dir_all(path)
+            .map_err(|source| error::Error::Unusable { path: path.to_owned(), source })?;
+        Self::open(&path.join("log"), lock(path)?)
+    }
+
+    /// How far each source was read, as [`Self::note`] was told: the offset of the next record.
+    pub fn positions(&self) -> BTreeMap<String, u64> {
+        self.names().positions().clone()
+    }
+
+    /// Notes how far sources were read. What was appended and labelled before is not lost without this: both are in
+    /// one sequence of writes, of which a crash keeps a beginning.
+    pub fn note(&self, read: &BTreeMap<String, u64>) -> Result<(), Error> {
+        let mut names = self.names();
+        let mut batch = WriteBatch::default();
+        for (source, next) in read {
+            names::put_position(&mut batch, self.family(NAMES), source, *next);
+        }
+        self.write(batch)?;
+        for (source, next) in read {
+            names.set_position(source, *next);
+        }
+        Ok(())
+    }
+
     pub(crate) fn open(path: &Path, lock: Lock) -> Result<Self, error::Error> {
         let horizon = Arc::new(AtomicU64::new(0));
         let mut options = common_options();

@@ -13,12 +13,15 @@ use crate::error::Error;
 const TARGET: u8 = b't';
 const BUNDLE: u8 = b'b';
 const HORIZON: &[u8] = b"horizon";
+/// Before the name of a source, whose next offset it is.
+const POSITION: &[u8] = b"position ";
 
 #[derive(Debug, Default)]
 pub(super) struct Names {
     targets: BTreeMap<TargetId, u32>,
     bundles: BTreeMap<Digest, u32>,
     horizon: Timestamp,
+    positions: BTreeMap<String, u64>,
 }
 
 impl Names {
@@ -29,6 +32,11 @@ impl Names {
             let (key, bytes) = item.map_err(Error::Read)?;
             if &*key == HORIZON {
                 names.horizon = Timestamp(u64_at(&bytes, 0).map_err(|_| damaged())?);
+                continue;
+            }
+            if let Some(source) = key.strip_prefix(POSITION) {
+                let source = std::str::from_utf8(source).map_err(|_| damaged())?;
+                names.positions.insert(source.to_owned(), u64_at(&bytes, 0).map_err(|_| damaged())?);
                 continue;
             }
             let number = u32_at(&key, 1).map_err(|_| damaged())?;
@@ -77,6 +85,14 @@ impl Names {
         bundles.into_iter().map(|(_, digest)| digest).collect()
     }
 
+    pub(super) fn positions(&self) -> &BTreeMap<String, u64> {
+        &self.positions
+    }
+
+    pub(super) fn set_position(&mut self, source: &str, next: u64) {
+        self.positions.insert(source.to_owned(), next);
+    }
+
     pub(super) fn horizon(&self) -> Timestamp {
         self.horizon
     }
@@ -88,6 +104,10 @@ impl Names {
 
 pub(super) fn put_horizon(batch: &mut WriteBatch, family: &ColumnFamily, horizon: Timestamp) {
     batch.put_cf(family, HORIZON, horizon.0.to_be_bytes());
+}
+
+pub(super) fn put_position(batch: &mut WriteBatch, family: &ColumnFamily, source: &str, next: u64) {
+    batch.put_cf(family, [POSITION, source.as_bytes()].concat(), next.to_be_bytes());
 }
 
 fn put(db: &DB, family: &ColumnFamily, kind: u8, number: u32, name: &[u8]) -> Result<(), Error> {

@@ -55,6 +55,61 @@ fn every_contract_is_kept() {
 }
 
 #[test]
+fn what_stands_alone_keeps_the_contracts_too() {
+    let folders = RefCell::new(vec![]);
+    let fresh = || {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new");
+        folders.borrow_mut().push(folder);
+        path
+    };
+    suite::predictions(|| Predictions::open_alone(&fresh()).unwrap());
+    suite::blobs(|| Blobs::shared(&fresh()).unwrap());
+}
+
+#[test]
+fn several_processes_put_into_one_folder_of_blobs() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = Blobs::shared(folder.path()).unwrap();
+    // Opening takes nothing away from those who write.
+    let (ready, go) = (std::sync::Barrier::new(4), 0..64_u32);
+    std::thread::scope(|scope| {
+        for place in 0..4_u32 {
+            let (ready, go, folder) = (&ready, go.clone(), folder.path());
+            scope.spawn(move || {
+                ready.wait();
+                for number in go {
+                    let blobs = Blobs::shared(folder).unwrap();
+                    let bytes = [number.to_be_bytes(), (place / 2).to_be_bytes()].concat();
+                    let digest = blobs.put(&bytes).unwrap();
+                    assert_eq!(blobs.get(digest).unwrap(), bytes);
+                }
+            });
+        }
+    });
+    assert_eq!(one.get(Digest::of(&[0; 8])).unwrap(), [0; 8]);
+    let left = std::fs::read_dir(folder.path().join("incoming")).unwrap().count();
+    assert_eq!(left, 0, "nothing is left half-written");
+}
+
+#[test]
+fn a_prediction_log_knows_how_far_its_sources_were_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = |next: u64| std::collections::BTreeMap::from([("predictions/0".to_owned(), next)]);
+    let kept = Predictions::open_alone(folder.path()).unwrap();
+    assert!(kept.positions().is_empty());
+    assert!(Predictions::open_alone(folder.path()).is_err(), "one process at a time");
+    kept.append(&[prediction("a".into(), 7)]).unwrap();
+    kept.note(&sources(3)).unwrap();
+    kept.note(&sources(5)).unwrap();
+    assert_eq!(kept.positions(), sources(5));
+    drop(kept);
+    let kept = Predictions::open_alone(folder.path()).unwrap();
+    assert_eq!(kept.positions(), sources(5), "and after a restart");
+    assert_eq!(scanned(&kept, 0, u64::MAX).len(), 1, "beside the names of targets and bundles");
+}
+
+#[test]
 fn a_view_over_random_commits_equals_the_memory_view_after_each_restart() {
     let folder = tempfile::tempdir().unwrap();
     let memory = memory::Embedded::new(samples::PARTITIONS);

@@ -20,7 +20,8 @@ pub trait Referrers: Send + Sync + std::fmt::Debug {
     fn of(&self, subject: Digest) -> io::Result<Vec<Digest>>;
 }
 
-/// Referrers in a folder, a file a subject with a digest a line. One process at a time.
+/// Referrers in a folder, a file a subject with a digest a line. Several processes may have it open: who adds holds the
+/// folder's lock.
 #[derive(Debug)]
 pub struct FolderReferrers {
     folder: PathBuf,
@@ -43,6 +44,9 @@ impl FolderReferrers {
 impl Referrers for FolderReferrers {
     fn add(&self, subject: Digest, referrer: Digest) -> io::Result<()> {
         let _writing = self.writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Given free when it is closed.
+        let others = fs::File::create(self.folder.join("LOCK"))?;
+        others.lock()?;
         let mut known = self.of(subject)?;
         if known.contains(&referrer) {
             return Ok(());

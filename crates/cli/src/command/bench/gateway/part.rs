@@ -1,5 +1,6 @@
 //! What runs in the processes: the real model server, the real gateway, the load.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -94,6 +95,7 @@ fn serve_gateway(arguments: &PartArguments) -> io::Result<()> {
         id: "bench".to_owned(),
         folder: path.join("gateway"),
         backend,
+        environments: BTreeMap::new(),
         predictions: folder.predictions(),
         kill: None,
         limits: Limits::default(),

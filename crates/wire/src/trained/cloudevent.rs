@@ -1,12 +1,16 @@
-//! CloudEvents 1.0 with JSON data: structured and binary mode and batches, by HTTP (`ce-`) and Kafka (`ce_`).
+//! CloudEvents 1.0 with JSON or Protobuf data: structured and binary mode, by HTTP (`ce-`, and batches) and Kafka (`ce_`).
 //!
-//! **Invariant:** an event has a source and an id. Data is not looked at here.
+//! **Invariant:** an event has a source and an id. What data says is not looked at here.
 
-use crate::fields::{Field, Fields};
-use crate::problem::{Notes, Problem, Problems, code};
-use crate::tree::Node;
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use super::json;
+use crate::fields::{Field, Fields};
+use crate::problem::{Notes, Problem, Problems, code};
+use crate::tree::{Node, Value};
 
 /// The most bytes of one event.
 pub const EVENT_BYTES_MAX: usize = 256 * 1024;
@@ -18,6 +22,10 @@ pub const BATCH_EVENTS_MAX: usize = 100;
 /// The content types of structured mode and of batches.
 pub const STRUCTURED: &str = "application/cloudevents+json";
 pub const BATCH: &str = "application/cloudevents-batch+json";
+/// What the content types of all events as a whole begin with, in whatever format.
+const WHOLE: &str = "application/cloudevents";
+/// The content type of data as `modelrail.v1.ModelTrained`.
+pub const PROTOBUF: &str = "application/protobuf";
 
 /// An event whose envelope was understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,9 +36,17 @@ pub struct CloudEvent {
     pub subject: Option<String>,
     /// W3C trace context, an extension of CloudEvents or the header of the same name.
     pub traceparent: Option<String>,
-    pub(super) data: Node,
+    pub(super) data: Data,
     /// The path of the data in problems: `data`, or `[3].data` in a batch; nothing in binary mode.
     pub(super) data_path: String,
+}
+
+/// What happened, as it came.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Data {
+    Json(Node),
+    /// Of which message, the event's type says.
+    Protobuf(Vec<u8>),
 }
 
 /// Reads a request by its content type: structured, batch or binary.
@@ -38,11 +54,44 @@ pub fn parse_request<'a>(
     headers: impl IntoIterator<Item = (&'a str, &'a str)> + Clone,
     body: &[u8],
 ) -> Result<Vec<CloudEvent>, Problems> {
-    let content_type = find(headers.clone(), "content-type").unwrap_or("application/json");
-    match media_type(content_type).as_str() {
-        STRUCTURED => Ok(vec![with_trace(parse_structured(body)?, find(headers, "traceparent"))]),
+    match media_type(find(headers.clone(), "content-type").unwrap_or_default()).as_str() {
         BATCH => parse_batch(body),
-        _ => Ok(vec![parse_binary(headers, body)?]),
+        _ => Ok(vec![parse_one(headers, body)?]),
+    }
+}
+
+/// Reads a record of a topic: structured or binary. A record without a value has no data, whatever its headers say.
+pub fn parse_record<'a>(
+    headers: impl IntoIterator<Item = (&'a str, &'a str)> + Clone,
+    value: Option<&[u8]>,
+) -> Result<CloudEvent, Problems> {
+    match value {
+        Some(value) => parse_one(headers, value),
+        None => {
+            let text = "expected an event, but the record has no value";
+            Err(Problem::new(code::MISSING, "", text)
+                .hint("an event is not withdrawn by a tombstone: abort its run")
+                .into())
+        }
+    }
+}
+
+fn parse_one<'a>(
+    headers: impl IntoIterator<Item = (&'a str, &'a str)> + Clone,
+    body: &[u8],
+) -> Result<CloudEvent, Problems> {
+    match media_type(find(headers.clone(), "content-type").unwrap_or_default()).as_str() {
+        STRUCTURED => Ok(with_trace(parse_structured(body)?, find(headers, "traceparent"))),
+        other if other.starts_with(WHOLE) => {
+            let text = format!(
+                "expected one event as `{STRUCTURED}`, but found `{}`",
+                crate::tree::shortened(other)
+            );
+            Err(Problem::new(code::NOT_AVAILABLE, "content-type", text)
+                .hint("a record of a topic is one event; a batch goes by HTTP")
+                .into())
+        }
+        _ => parse_binary(headers, body),
     }
 }
 
@@ -82,20 +131,33 @@ pub fn parse_binary<'a>(
     headers: impl IntoIterator<Item = (&'a str, &'a str)>,
     body: &[u8],
 ) -> Result<CloudEvent, Problems> {
-    let mut attributes: Vec<(String, String)> = Vec::new();
+    let mut attributes: BTreeMap<String, String> = BTreeMap::new();
     let (mut content_type, mut trace) = (None, None);
+    let mut notes = Notes::default();
     for (name, value) in headers {
         let name = name.to_ascii_lowercase();
-        match name.strip_prefix("ce-").or_else(|| name.strip_prefix("ce_")) {
-            Some(attribute) => attributes.push((attribute.to_owned(), decoded(value))),
-            None if name == "content-type" => content_type = Some(value.to_owned()),
+        // Only headers of HTTP are percent-encoded; those of a record are UTF-8 as they stand.
+        let attribute = match (name.strip_prefix("ce-"), name.strip_prefix("ce_")) {
+            (Some(attribute), _) => Some((attribute, decoded(value))),
+            (None, Some(attribute)) => Some((attribute, value.to_owned())),
+            (None, None) => None,
+        };
+        match attribute {
+            Some((attribute, value)) => {
+                let before = attributes.entry(attribute.to_owned()).or_insert_with(|| value.clone());
+                if *before != value {
+                    let field = format!("ce-{}", crate::tree::shortened(attribute));
+                    let text = format!("expected the header `{field}` once, but found it with two values");
+                    notes.problem(Problem::new(code::DUPLICATE, field, text));
+                }
+            }
+            None if name == "content-type" && content_type.is_none() => content_type = Some(value.to_owned()),
             None if name == "traceparent" => trace = Some(value.to_owned()),
             None => {}
         }
     }
-    let mut notes = Notes::default();
     let mut need = |key: &str| {
-        let found = attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+        let found = attributes.get(key).cloned();
         found.filter(|value| !value.is_empty()).unwrap_or_else(|| {
             let text = format!("expected the header `ce-{key}`, but it is missing");
             notes.problem(Problem::new(code::MISSING, format!("ce-{key}"), text));
@@ -114,15 +176,15 @@ pub fn parse_binary<'a>(
             notes.problem(Problem::new(code::OUT_OF_RANGE, name, text));
         }
     }
-    json_only(content_type.as_deref(), "content-type", &mut notes);
-    let get = |key: &str| attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
-    let data = match bounded(body, EVENT_BYTES_MAX) {
+    let format = format_of(content_type.as_deref(), "content-type", &mut notes);
+    let get = |key: &str| attributes.get(key).cloned();
+    let data = format.and_then(|format| match data_of(format, body) {
         Ok(data) => Some(data),
         Err(problem) => {
             notes.problem(problem);
             None
         }
-    };
+    });
     let event = data.map(|data| CloudEvent {
         source,
         id,
@@ -136,11 +198,24 @@ pub fn parse_binary<'a>(
 }
 
 fn bounded(body: &[u8], most: usize) -> Result<Node, Problem> {
+    at_most(body, most)?;
+    json::read(body)
+}
+
+fn at_most(body: &[u8], most: usize) -> Result<(), Problem> {
     if body.len() > most {
         let text = format!("expected at most {most} bytes, but found {}", body.len());
         return Err(Problem::new(code::TOO_LARGE, "", text));
     }
-    json::read(body)
+    Ok(())
+}
+
+fn data_of(format: Format, body: &[u8]) -> Result<Data, Problem> {
+    at_most(body, EVENT_BYTES_MAX)?;
+    match format {
+        Format::Json => json::read(body).map(Data::Json),
+        Format::Protobuf => Ok(Data::Protobuf(body.to_vec())),
+    }
 }
 
 fn envelope(field: &Field<'_>, notes: &mut Notes) -> Option<CloudEvent> {
@@ -156,41 +231,82 @@ fn envelope(field: &Field<'_>, notes: &mut Notes) -> Option<CloudEvent> {
     let id = need(&mut fields, "id", "the event's id at its source");
     let subject = fields.get("subject").and_then(|field| field.text(notes)).map(str::to_owned);
     let traceparent = fields.get("traceparent").and_then(|field| field.text(notes)).map(str::to_owned);
-    if let Some(content_type) = fields.get("datacontenttype") {
-        json_only(content_type.text(notes), &content_type.path, notes);
-    }
-    if let Some(field) = fields.get("data_base64") {
-        let text = "expected `data` as JSON, but `data_base64` is not available in this version";
-        notes.problem(field.problem(code::NOT_AVAILABLE, text));
-        return None;
-    }
-    let data = fields.need("data", "what was trained", notes)?;
-    Some(CloudEvent {
-        source: source?,
-        id: id?,
-        kind: kind?,
-        subject,
-        traceparent,
-        data: data.node.clone(),
-        data_path: data.path,
-    })
+    let content_type = fields.get("datacontenttype");
+    let format = match &content_type {
+        Some(field) => field.text(notes).and_then(|text| format_of(Some(text), &field.path, notes)),
+        None => Some(Format::Json),
+    };
+    let (data, data_path) = enveloped(&mut fields, format, notes)?;
+    Some(CloudEvent { source: source?, id: id?, kind: kind?, subject, traceparent, data, data_path })
 }
 
-fn json_only(content_type: Option<&str>, field: &str, notes: &mut Notes) {
-    let Some(content_type) = content_type else { return };
+/// The data inside of an event: as JSON in it, or any bytes as Base64; and its path.
+fn enveloped(fields: &mut Fields<'_>, format: Option<Format>, notes: &mut Notes) -> Option<(Data, String)> {
+    let Some(base64) = fields.get("data_base64") else {
+        let data = fields.need("data", "what was trained", notes)?;
+        return match format? {
+            Format::Json => Some((Data::Json(data.node.clone()), data.path)),
+            Format::Protobuf => {
+                let text = format!("expected `data_base64` for `{PROTOBUF}`, but found `data`");
+                notes.problem(data.problem(code::CONFLICT, text));
+                None
+            }
+        };
+    };
+    if let Some(data) = fields.get("data") {
+        let text = "expected one of `data` and `data_base64`, but found both";
+        notes.problem(data.problem(code::CONFLICT, text));
+        return None;
+    }
+    let Value::Text(text) = &base64.node.value else {
+        base64.wrong(code::WRONG_TYPE, "bytes as Base64", notes);
+        return None;
+    };
+    let Ok(bytes) = STANDARD.decode(text) else {
+        base64.wrong(code::MALFORMED, "bytes as Base64", notes);
+        return None;
+    };
+    let path = base64.path.trim_end_matches("_base64").to_owned();
+    match data_of(format?, &bytes) {
+        Ok(data) => Some((data, path)),
+        Err(problem) => {
+            // Its line and column are those of the data, not of the event.
+            notes.problem(Problem { field: base64.path, ..problem });
+            None
+        }
+    }
+}
+
+/// In what data may come.
+#[derive(Debug, Clone, Copy)]
+enum Format {
+    Json,
+    Protobuf,
+}
+
+/// JSON where nothing is said.
+fn format_of(content_type: Option<&str>, field: &str, notes: &mut Notes) -> Option<Format> {
+    let Some(content_type) = content_type else { return Some(Format::Json) };
+    let media = media_type(content_type);
+    if media == PROTOBUF {
+        return Some(Format::Protobuf);
+    }
+    if media != "application/json" && !media.ends_with("+json") {
+        let found = crate::tree::shortened(&media);
+        let text = format!("expected `application/json` or `{PROTOBUF}`, but found `{found}`");
+        notes.problem(Problem::new(code::NOT_AVAILABLE, field, text));
+        return None;
+    }
     let charset = content_type.split(';').skip(1).find_map(|part| {
         let (name, value) = part.split_once('=')?;
         (name.trim().eq_ignore_ascii_case("charset"))
             .then(|| value.trim().trim_matches('"').to_ascii_lowercase())
     });
-    let media = media_type(content_type);
-    if media != "application/json" && !media.ends_with("+json") {
-        let text = format!("expected `application/json`, but found `{}`", crate::tree::shortened(&media));
-        notes.problem(Problem::new(code::NOT_AVAILABLE, field, text));
-    }
     if charset.is_some_and(|charset| charset != "utf-8" && charset != "us-ascii") {
         notes.problem(Problem::new(code::NOT_AVAILABLE, field, "expected UTF-8, but found another charset"));
+        return None;
     }
+    Some(Format::Json)
 }
 
 /// The type without its parameters, in lower case.

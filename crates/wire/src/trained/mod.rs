@@ -8,6 +8,7 @@ pub mod cloudevent;
 mod json;
 mod lineage;
 mod matching;
+mod protobuf;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use domain::model::{Artifact, Claim, Signature, Tensor, TestFile, Trained};
 use domain::name::{Digest, ModelName, Subject, TargetId, Version, WorkflowName};
 
 pub use cloudevent::CloudEvent;
+use cloudevent::Data;
 pub use json::DEPTH_MAX;
 pub use matching::{Nearest, matching, nearest_trigger};
 
@@ -62,7 +64,15 @@ pub fn read(event: &CloudEvent) -> Result<(Announced, Vec<Warning>), Problems> {
         return Err(Problem::new(code::UNKNOWN_TYPE, "type", text).suggest(&event.kind, [TYPE]).into());
     }
     let mut notes = Notes::default();
-    let field = Field { path: event.data_path.clone(), node: &event.data };
+    let decoded;
+    let node = match &event.data {
+        Data::Json(node) => node,
+        Data::Protobuf(bytes) => {
+            decoded = protobuf::read(bytes, &event.data_path)?;
+            &decoded
+        }
+    };
+    let field = Field { path: event.data_path.clone(), node };
     let announced = field.map(&mut notes).and_then(|fields| announced(event, fields, &mut notes));
     notes.conclude(announced)
 }

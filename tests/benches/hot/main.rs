@@ -87,7 +87,8 @@ fn writes(criterion: &mut Criterion) {
         bencher.iter(|| {
             number += 1;
             let attempt = AttemptId { owner: StreamId::Run(RunId([7; 16])), number };
-            let entry = Entry { attempt, state: State::Answered(vec![1; 200]), at: world::START };
+            let (state, order) = (State::Answered(vec![1; 200]), vec![2; 1_000]);
+            let entry = Entry { attempt, state, order, at: world::START };
             database.put(&[entry], &[]).expect("there is room");
         });
     });

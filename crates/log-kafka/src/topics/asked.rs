@@ -1,0 +1,178 @@
+//! What the brokers say of the topics: counts and copies, ids, settings.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, OwnedResourceSpecifier, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::{Metadata, MetadataTopic};
+use rdkafka::producer::Producer as _;
+
+use super::topic_id::topic_ids;
+use super::{Error, Known};
+use crate::reach::{Reached, reach};
+use crate::{NotReached, Settings, Topic};
+
+/// How long brokers may take to answer a question about topics.
+pub(super) const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+/// Beyond the deadline that the client library keeps itself: it has answered by then.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
+
+/// What there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// A cluster that was made anew has another one.
+    pub cluster: String,
+    pub brokers: usize,
+    pub topics: BTreeMap<Topic, State>,
+}
+
+impl Found {
+    /// How many partitions a topic has, if it is there.
+    pub fn partitions(&self, topic: Topic) -> Option<u32> {
+        self.there(topic).map(|there| there.partitions)
+    }
+
+    /// The topic ids of all that is there.
+    pub fn ids(&self) -> Known {
+        let ids = self.topics.keys().filter_map(|topic| Some((*topic, self.there(*topic)?.id.clone())));
+        ids.collect()
+    }
+
+    pub fn there(&self, topic: Topic) -> Option<&There> {
+        match self.topics.get(&topic)? {
+            State::There(there) => Some(there),
+            State::Missing | State::NotEntitled => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    Missing,
+    /// We may not know whether it is there.
+    NotEntitled,
+    There(There),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct There {
+    pub id: String,
+    pub partitions: u32,
+    /// Of the partition that has the fewest.
+    pub replicas: u32,
+    /// Its settings in force; empty where we may not read them.
+    pub settings: BTreeMap<String, String>,
+}
+
+pub(super) fn ask(settings: &Settings) -> Result<Found, Error> {
+    let Reached { client, metadata } = reach(settings)?;
+    let names: BTreeMap<Topic, String> =
+        Topic::all().into_iter().map(|topic| (topic, topic.name(&settings.prefix))).collect();
+    let all: Vec<&str> = names.values().map(String::as_str).collect();
+    let cluster = client.client().fetch_cluster_id(ANSWERED_WITHIN).ok_or_else(|| Error::Refused {
+        what: "ask for the cluster's id",
+        why: "no answer in time".into(),
+    })?;
+    let mut ids = topic_ids(client.client().native_client(), &all, ANSWERED_WITHIN)
+        .map_err(|code| Error::Refused { what: "ask for the topics' ids", why: code.to_string() })?;
+    let there: Vec<&str> = all.iter().copied().filter(|name| matches!(ids.get(*name), Some(Ok(_)))).collect();
+    let mut configured = if there.is_empty() { BTreeMap::new() } else { configured(settings, &there)? };
+    let mut topics = BTreeMap::new();
+    for (topic, name) in &names {
+        let state = match ids.remove(name.as_str()) {
+            Some(Ok(id)) => {
+                let (partitions, replicas) = counts(&client, &metadata, name)?;
+                let settings = configured.remove(name.as_str()).unwrap_or_default();
+                State::There(There { id, partitions, replicas, settings })
+            }
+            None | Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition)) => State::Missing,
+            Some(Err(RDKafkaErrorCode::TopicAuthorizationFailed)) => State::NotEntitled,
+            Some(Err(code)) => {
+                return Err(Error::Refused { what: "ask for a topic's id", why: format!("{name}: {code}") });
+            }
+        };
+        topics.insert(*topic, state);
+    }
+    Ok(Found { cluster, brokers: metadata.brokers().len(), topics })
+}
+
+/// Partitions, and the copies of the one that has the fewest. A topic that is new may not be in what one broker knew
+/// a moment ago: it is asked for by its name then.
+fn counts(
+    client: &rdkafka::producer::BaseProducer<crate::reach::Heard>,
+    metadata: &Metadata,
+    name: &str,
+) -> Result<(u32, u32), Error> {
+    let of = |topic: &MetadataTopic| {
+        let replicas = topic.partitions().iter().map(|partition| partition.replicas().len());
+        (topic.partitions().len() as u32, replicas.min().unwrap_or(0) as u32)
+    };
+    if let Some(topic) =
+        metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none())
+    {
+        return Ok(of(topic));
+    }
+    let refused =
+        |why: String| Error::Refused { what: "ask for a topic's partitions", why: format!("{name}: {why}") };
+    let asked = client
+        .client()
+        .fetch_metadata(Some(name), ANSWERED_WITHIN)
+        .map_err(|error| refused(error.to_string()))?;
+    match asked.topics().first() {
+        Some(topic) if topic.error().is_none() => Ok(of(topic)),
+        Some(topic) => Err(refused(format!("{:?}", topic.error()))),
+        None => Err(refused("it is not in the answer".into())),
+    }
+}
+
+fn configured(
+    settings: &Settings,
+    names: &[&str],
+) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
+    let admin = admin(settings)?;
+    let asked: Vec<ResourceSpecifier<'_>> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+    let what = "ask for the topics' settings";
+    let answered = wait(admin.describe_configs(&asked, &options()))
+        .ok_or_else(|| Error::Refused { what, why: "no answer in time".into() })?
+        .map_err(|error| Error::Refused { what, why: error.to_string() })?;
+    let mut configured = BTreeMap::new();
+    for resource in answered.into_iter().flatten() {
+        let OwnedResourceSpecifier::Topic(name) = resource.specifier else { continue };
+        let entries = resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?)));
+        configured.insert(name, entries.collect());
+    }
+    Ok(configured)
+}
+
+pub(super) fn admin(settings: &Settings) -> Result<AdminClient<DefaultClientContext>, NotReached> {
+    settings.client().create().map_err(|error: KafkaError| NotReached::of_creation(settings, &error))
+}
+
+pub(super) fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ANSWERED_WITHIN)).operation_timeout(Some(ANSWERED_WITHIN))
+}
+
+/// Waits for an answer of the admin client, which a thread of its own makes; none if it does not come at all.
+pub(super) fn wait<F: Future>(answer: F) -> Option<F::Output> {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut answer = pin!(answer);
+    let until = Instant::now() + ANSWERED_WITHIN + GIVEN_UP_AFTER;
+    loop {
+        if let Poll::Ready(output) = answer.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(output);
+        }
+        std::thread::park_timeout(until.checked_duration_since(Instant::now())?);
+    }
+}

@@ -106,6 +106,9 @@ pub enum Command {
     /// Adds, lists and revokes users.
     #[command(subcommand)]
     User(UserCommand),
+    /// Makes and checks the topics of distributed mode.
+    #[command(subcommand)]
+    Topics(TopicsCommand),
     /// Shows the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -387,6 +390,14 @@ pub enum UserCommand {
     List,
     /// Takes the token and all roles from a user.
     Revoke { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TopicsCommand {
+    /// Makes the topics that are missing. What is there is left as it is.
+    Create,
+    /// Names every topic that is not as it should be, with the command that mends it.
+    Check,
 }
 
 #[derive(Debug, Subcommand)]

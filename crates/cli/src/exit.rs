@@ -179,6 +179,19 @@ impl Failure {
         }
     }
 
+    pub fn of_topics(error: &log_kafka::topics::Error) -> Self {
+        use log_kafka::{Cause, topics::Error};
+        let exit = match error {
+            Error::NotReached(error) => match error.cause {
+                Cause::Silent | Cause::HungUp | Cause::Untrusted => Exit::NotReachable,
+                Cause::NoIdentity | Cause::Password => Exit::NotEntitled,
+                Cause::Settings => Exit::Usage,
+            },
+            Error::Refused { .. } => Exit::Failed,
+        };
+        Self::new(exit, error.code(), error.to_string()).hint(error.hint())
+    }
+
     pub fn of_folder(error: &rocks::Error) -> Self {
         let exit = match error.kind() {
             rocks::Kind::Mend => Exit::Usage,

@@ -38,6 +38,8 @@ fn what_is_promised_can_be_typed() {
         "modelrail unfreeze t@p --reason r",
         "modelrail kill t@p v2 --reason r",
         "modelrail adopt t@p --version v1 --bundle ab --reason r",
+        "modelrail topics create",
+        "modelrail topics check --output json",
         "modelrail targets",
         "modelrail target show t@p --at 41",
         "modelrail target history t@p",

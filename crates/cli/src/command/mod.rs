@@ -20,6 +20,7 @@ mod backup;
 mod bench;
 mod configured;
 mod doctor;
+mod topics;
 mod user;
 mod workflow;
 
@@ -87,6 +88,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Restore(restore) => backup::restore(&global, &restore, output),
         Command::Workflow(command) => workflow::workflow(&global, command, output).await,
         Command::User(command) => user::user(&server()?, command, output).await,
+        Command::Topics(command) => topics::topics(&global, &command, output),
         Command::Config(command) => configured::config(&global, &command, output),
         Command::Bench(command) => bench::bench(&command, output),
         Command::Doctor => doctor::doctor(&global, output).await,

@@ -94,7 +94,11 @@ impl Effective {
                 self.problems.push(Problem { key: key_name, text, origin });
             }
             Some((known, _)) if known.type_str() != value.type_str() => {
-                let text = format!("expected {}, but found {} `{value}`", known.type_str(), value.type_str());
+                let (expected, found) = (known.type_str(), value.type_str());
+                let text = match key {
+                    super::kafka::PASSWORD => format!("expected {expected}, but found {found}"),
+                    _ => format!("expected {expected}, but found {found} `{value}`"),
+                };
                 self.problems.push(Problem { key: key_name, text, origin });
             }
             Some(known) => *known = (value, origin),
@@ -144,7 +148,9 @@ impl Effective {
             at_least(key, least);
         }
         at_least("server.drain_seconds", 0);
+        at_least("kafka.command_partitions", 1);
         self.check_addresses(&mut problems);
+        super::kafka::check(&self.values, &mut problems);
         match config {
             Ok(config) if problems.is_empty() => Ok(config),
             Ok(_) => Err(Error::Problems(problems)),

@@ -3,14 +3,17 @@
 //!
 //! Every problem is named at once, with the key, what was expected and the nearest key that exists.
 
+mod kafka;
 mod limits;
 mod merge;
+mod secret;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use kafka::Kafka;
 pub use limits::Limits;
 pub use merge::{Effective, Origin, Problem};
 
@@ -22,6 +25,7 @@ pub const DEFAULTS: &str = include_str!("../../../../deploy/modelrail.toml");
 pub struct Config {
     pub server: Server,
     pub store: Store,
+    pub kafka: Kafka,
     pub workflows: Workflows,
     pub artifacts: Artifacts,
     pub gateway: Listen,
@@ -109,6 +113,8 @@ pub enum Error {
     Parse { path: PathBuf, why: String },
     #[error("{}", list(.0))]
     Problems(Vec<Problem>),
+    #[error("failed to read the secret that `{key}` names")]
+    Secret { key: &'static str, source: secret::Error },
 }
 
 fn list(problems: &[Problem]) -> String {

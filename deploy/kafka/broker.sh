@@ -161,10 +161,11 @@ format() {
     addresses 0 >"$folder/brokers"
 }
 
+command_line() { cat "/proc/$1/cmdline" 2>/dev/null | tr '\0' ' '; }
+
 # Whether the process of node $2 runs; one of another program that has its number by now is not it.
 runs() {
-    [ -f "$1/$2/pid" ] && tr '\0' ' ' <"/proc/$(cat "$1/$2/pid")/cmdline" 2>/dev/null |
-        grep -qF "$1/$2/server.properties"
+    [ -f "$1/$2/pid" ] && command_line "$(cat "$1/$2/pid")" | grep -qF "$1/$2/server.properties"
 }
 
 launch() {
@@ -181,7 +182,7 @@ await() {
     until=$(($(date +%s) + READY_SECONDS_MAX))
     until grep -qF 'Kafka Server started' "$folder/$node/out"; do
         # Not `runs`: it may still be the shell that becomes java. One that ended has no command line.
-        if [ -z "$(tr -d '\0' <"/proc/$(cat "$folder/$node/pid")/cmdline" 2>/dev/null)" ]; then
+        if [ -z "$(command_line "$(cat "$folder/$node/pid")")" ]; then
             tail -n 30 "$folder/$node/out" >&2
             fail "node $node ended while it started" "see the lines above, and $folder/$node/out"
         fi

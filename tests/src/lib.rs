@@ -1,5 +1,5 @@
 //! Tests of the whole: `house` holds the repository to what its documents say, `process` runs the real binary,
-//! `corpus` replays what fuzzing kept.
+//! `kafka` starts brokers, `corpus` replays what fuzzing kept.
 
 #[cfg(test)]
 #[path = "../../crates/cli/src/config/mod.rs"]
@@ -9,5 +9,7 @@ mod config;
 mod corpus;
 #[cfg(test)]
 mod house;
+#[cfg(test)]
+mod kafka;
 #[cfg(test)]
 mod process;

@@ -1,0 +1,10 @@
+//! Distributed mode against a real Apache Kafka: topics, security, faults of brokers.
+//!
+//! **Invariant:** nothing here waits by sleeping a fixed time and hoping: it waits for a condition, with a deadline.
+
+pub(crate) mod cluster;
+
+mod nodes;
+mod security;
+mod topics;
+mod vandal;

@@ -1,0 +1,51 @@
+//! What only a person does to topics: by the client library itself, which the product does not use so.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+
+const DONE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Somebody with all rights.
+pub(crate) struct Vandal {
+    admin: AdminClient<DefaultClientContext>,
+}
+
+impl Vandal {
+    pub(crate) fn at(brokers: &str) -> Self {
+        Self { admin: ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap() }
+    }
+
+    /// Makes a topic of one copy.
+    pub(crate) fn create(&self, name: &str, partitions: u32, settings: &[(&str, &str)]) {
+        let mut new = NewTopic::new(name, partitions as i32, TopicReplication::Fixed(1));
+        new.config.extend(settings);
+        let said = wait(self.admin.create_topics([&new], &options())).unwrap();
+        assert_eq!(said, [Ok(name.to_owned())]);
+    }
+
+    pub(crate) fn delete(&self, name: &str) {
+        let said = wait(self.admin.delete_topics(&[name], &options())).unwrap();
+        assert_eq!(said, [Ok(name.to_owned())]);
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(DONE_WITHIN)).request_timeout(Some(DONE_WITHIN))
+}
+
+fn wait<F: Future>(answer: F) -> F::Output {
+    let mut answer = pin!(answer);
+    let began = Instant::now();
+    loop {
+        if let Poll::Ready(output) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return output;
+        }
+        assert!(began.elapsed() < 2 * DONE_WITHIN, "the brokers do not answer");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -136,6 +136,27 @@ pub struct ServeArguments {
     /// Where the API listens, such as 127.0.0.1:7400.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<std::net::SocketAddr>,
+    /// What this process is, with `kafka.brokers` set; without it one process is everything.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "engine,api")]
+    pub roles: Vec<Role>,
+}
+
+/// What a process of distributed mode can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Decides, as one of the engines' group.
+    Engine,
+    /// Answers people and tools, and takes events over HTTP.
+    Api,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Engine => "engine",
+            Self::Api => "api",
+        }
+    }
 }
 
 #[derive(Debug, Args)]

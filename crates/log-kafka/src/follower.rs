@@ -8,6 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::client::{Health, Plain};
+use crate::patience::patiently;
 use crate::record::Read;
 use crate::{Bell, Error, Settings};
 
@@ -70,7 +71,8 @@ impl Follower {
             assignment.add_partition_offset(topic, *partition, offset).map_err(asking)?;
         }
         if let Begin::Time(_) = from {
-            assignment = consumer.offsets_for_times(assignment, within).map_err(asking)?;
+            let ask = |within: Duration| consumer.offsets_for_times(assignment.clone(), within);
+            assignment = patiently(within, ask).map_err(asking)?;
         }
         consumer.assign(&assignment).map_err(Error::Client)?;
         let behind = std::cell::RefCell::new(Some(partitions.into_iter().collect()));
@@ -121,7 +123,7 @@ fn partitions(
     within: Duration,
 ) -> Result<Vec<i32>, Error> {
     let not_reached = |why: String| Error::NotReached { brokers: settings.brokers.clone(), why };
-    let found = consumer.fetch_metadata(Some(topic), within);
+    let found = patiently(within, |within: Duration| consumer.fetch_metadata(Some(topic), within));
     let metadata = found.map_err(|error| {
         not_reached(consumer.context().health.trouble().unwrap_or_else(|| error.to_string()))
     })?;

@@ -8,6 +8,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use wire::record::{Lane, Positions};
 
 use crate::client::{Health, Plain};
+use crate::patience::patiently;
 use crate::record::Read;
 use crate::{Bell, Error, Settings, Topic};
 
@@ -106,7 +107,8 @@ impl LaneReader {
         let mut bounds = [(0, 0); 3];
         for lane in Lane::ALL {
             let topic = &self.topics[lane.index()];
-            let found = self.consumer.fetch_watermarks(topic, partition as i32, within);
+            let ask = |within: Duration| self.consumer.fetch_watermarks(topic, partition as i32, within);
+            let found = patiently(within, ask);
             let (low, high) = found.map_err(|source| Error::Asking { what: "the ends of lanes", source })?;
             bounds[lane.index()] = (low as u64, high as u64);
         }

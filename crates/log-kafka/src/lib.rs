@@ -7,6 +7,7 @@
 //!  LaneReader   the inputs of the partitions owned                           (engines)
 //!  Follower     a whole topic: signs of life, cancels, routes, predictions   (whoever needs all of it)
 //!  Publisher    to any other topic, with an acknowledgement                  (all)
+//!  KafkaLog     the log as a port, to copy a partition or read it once       (tools)
 //! ```
 //!
 //! Liveness and balance come from Kafka's consumer groups, safety comes from the log's acceptance rule
@@ -20,6 +21,8 @@ mod error;
 mod follower;
 pub mod group;
 mod lanes;
+mod log;
+mod patience;
 mod publisher;
 mod reach;
 mod reader;
@@ -35,6 +38,7 @@ pub use error::Error;
 pub use follower::{Begin, Follower, Seen as Followed};
 pub use group::{Joining, Member};
 pub use lanes::LaneReader;
+pub use log::KafkaLog;
 pub use publisher::{Publisher, Write, Written};
 pub use reach::{Cause, NotReached, REACHED_WITHIN};
 pub use reader::{LogReader, Seen};

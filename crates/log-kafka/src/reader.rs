@@ -9,6 +9,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::client::{Health, Plain};
+use crate::patience::patiently;
 use crate::{Bell, Error, Settings, Topic};
 
 /// How long the broker waits with an answer when it has nothing: bounds how late the end of a partition is noticed.
@@ -49,20 +50,34 @@ impl std::fmt::Debug for Consumer {
 impl LogReader {
     /// Reads each partition from the offset at its place. The bell is rung when there is something.
     pub fn open(settings: &Settings, from: &[u64], bell: &Bell) -> Result<Self, Error> {
+        Self::assigned(settings, (0..).zip(from.iter().copied()), from.len() as u32, bell)
+    }
+
+    /// Reads one partition alone.
+    pub fn of_one(settings: &Settings, partition: u32, from: u64, bell: &Bell) -> Result<Self, Error> {
+        Self::assigned(settings, [(partition, from)], partition + 1, bell)
+    }
+
+    fn assigned(
+        settings: &Settings,
+        from: impl IntoIterator<Item = (u32, u64)>,
+        partitions: u32,
+        bell: &Bell,
+    ) -> Result<Self, Error> {
         let topic = Topic::Events.name(&settings.prefix);
         let mut consumer: BaseConsumer<Plain> =
             config(settings).create_with_context(Plain::default()).map_err(Error::Client)?;
         let bell = bell.clone();
         consumer.set_nonempty_callback(move || bell.ring());
-        let mut assignment = TopicPartitionList::with_capacity(from.len());
-        for (partition, offset) in (0..).zip(from) {
+        let mut assignment = TopicPartitionList::new();
+        for (partition, offset) in from {
             assignment
-                .add_partition_offset(&topic, partition, Offset::Offset(*offset as i64))
+                .add_partition_offset(&topic, partition as i32, Offset::Offset(offset as i64))
                 .map_err(Error::Client)?;
         }
         consumer.assign(&assignment).map_err(Error::Client)?;
         let brokers = settings.brokers.clone();
-        Ok(Self { consumer: Consumer(consumer), topic, partitions: from.len() as u32, brokers })
+        Ok(Self { consumer: Consumer(consumer), topic, partitions, brokers })
     }
 
     pub fn health(&self) -> &Health {
@@ -108,8 +123,10 @@ impl LogReader {
     }
 
     pub fn bounds_of(&self, partition: u32, within: Duration) -> Result<(u64, u64), Error> {
-        let bounds = self.consumer.0.fetch_watermarks(&self.topic, partition as i32, within);
+        let ask = |within: Duration| self.consumer.0.fetch_watermarks(&self.topic, partition as i32, within);
+        let bounds = patiently(within, ask);
         let (low, high) = bounds.map_err(|source| self.asking("the ends of the log", source))?;
+        self.health().went_well();
         Ok((low as u64, high as u64))
     }
 
@@ -143,11 +160,6 @@ impl LogReader {
             }
         }
         Ok(found)
-    }
-
-    /// What the brokers call their cluster.
-    pub fn cluster_id(&self, within: Duration) -> Option<String> {
-        self.consumer.0.client().fetch_cluster_id(within)
     }
 
     fn asking(&self, what: &'static str, source: KafkaError) -> Error {

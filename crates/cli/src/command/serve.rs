@@ -10,6 +10,8 @@
 //! After a write that failed nobody knows what landed, so the folder is closed and opened again inside of this
 //! process: the normal start, which reads it.
 
+mod apart;
+
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -53,6 +55,9 @@ pub(super) async fn serve(global: &Global, serve: &ServeArguments, output: Outpu
         .map_err(|error| Failure::usage("TELEMETRY", error.to_string()).field("telemetry"))?;
     // Before anybody is told that it runs: whoever is told may interrupt it at once.
     let mut signals = Signals::new()?;
+    if !config.kafka.is_embedded() {
+        return apart::serve(&config, &serve.roles, &mut signals, output).await;
+    }
     let mut node = Node::start(&config).await.map_err(|error| not_started(&error))?;
     tell(&node, &config, output)?;
     // Callers find it where it was.

@@ -49,6 +49,7 @@ pub struct Server {
 #[serde(deny_unknown_fields)]
 pub struct Store {
     pub data: PathBuf,
+    pub secrets: PathBuf,
     pub partitions: u32,
     pub predictions_days: u64,
 }
@@ -102,6 +103,13 @@ pub struct Telemetry {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+impl Config {
+    /// Where keys and users are.
+    pub fn secrets(&self) -> &Path {
+        if self.store.secrets.as_os_str().is_empty() { &self.store.data } else { &self.store.secrets }
+    }
 }
 
 /// Why there is no configuration.

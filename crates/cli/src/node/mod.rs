@@ -22,6 +22,7 @@ mod counts;
 mod desks;
 mod disk;
 mod engine_thread;
+pub mod kafka;
 mod observe;
 mod routers;
 mod secrets;
@@ -101,6 +102,8 @@ pub enum StartError {
     Listening(#[from] api::ListenRefused),
     #[error("failed to record the roles: {0}")]
     Roles(String),
+    #[error("failed to begin with Kafka")]
+    Kafka(#[source] Box<kafka::OpeningError>),
 }
 
 /// How long callers wait after a start for their target to be routed again.

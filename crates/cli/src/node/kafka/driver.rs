@@ -1,0 +1,530 @@
+//! The thread that reads the log and, in an engine, decides what is said to the partitions that this process owns.
+//!
+//! ```text
+//!   group: assigned, revoked --+
+//!   the log: records ----------+--> Partition::step --> appends, commits, commands, answers
+//!   lanes, signs of life ------+          ^                  |
+//!   the clock -----------------+          +-- doubt, acknowledged, committed
+//! ```
+//!
+//! One turn takes what there is of everything, with a bound, commits it to the mirror with one write, and lets the
+//! partitions decide. While an append is under way the inputs that come are gathered; the next append takes them all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+
+use domain::time::Timestamp;
+use engine::code::{Code, Stopped};
+use engine::message;
+use engine::partition::{Action, Hindrance, LaneFound, LaneInput, Role, Signal, WorkOrder};
+use engine::port::clock::{self, Clock as _};
+use engine::port::store::{Commit, Store};
+use log_kafka::group::Event;
+use log_kafka::{
+    Appender, Bell, Followed, Follower, LaneReader, LogReader, Member, Publisher, Read, Seen, Topic, Write,
+};
+use tokio::sync::watch;
+use wire::codec::Parsers;
+use wire::record::Lane;
+
+use super::outside::{self, Acknowledged};
+use super::seat::Seat;
+use super::shown::Shown;
+use super::waiting::Waiting;
+use crate::node::clock::SystemClock;
+
+/// How many records of the log one turn takes.
+const RECORDS_PER_TURN: usize = 4_096;
+/// How many inputs one turn takes.
+const INPUTS_PER_TURN: usize = 4_096;
+/// How long inputs gather at most behind an append of another partition that does not come back.
+const GATHER_MAX: Duration = Duration::from_millis(20);
+/// The longest sleep, so that a stop and the clients' own events are noticed.
+const SLEEP_MAX: Duration = Duration::from_millis(100);
+/// How often to look for what an append that is under way has become, while more waits behind it.
+const GATHER_LOOK: Duration = Duration::from_millis(1);
+/// How often to ask brokers that are away, and how long each time.
+const AWAY_ASK_EVERY: Duration = Duration::from_secs(1);
+const AWAY_ASK_MAX: Duration = Duration::from_millis(300);
+/// How long the broker may take to say where lanes begin.
+const ASK_MAX: Duration = Duration::from_secs(5);
+
+/// What an engine has, and a mere reader has not.
+#[derive(Debug)]
+pub(super) struct Owner {
+    pub appender: Appender,
+    pub member: Member,
+    pub lanes: LaneReader,
+    pub heartbeats: Follower,
+    pub publisher: Publisher,
+    /// The topics of the lanes, by their ids.
+    pub lane_topics: [String; 3],
+    pub acknowledged: (Sender<Acknowledged>, Receiver<Acknowledged>),
+}
+
+#[derive(Debug)]
+pub(super) struct Driver {
+    pub seats: Vec<Seat>,
+    pub store: Arc<dyn Store>,
+    pub reader: LogReader,
+    pub owner: Option<Owner>,
+    pub prefix: String,
+    pub parsers: Parsers,
+    pub bell: Bell,
+    pub clock: Arc<SystemClock>,
+    pub waiting: Arc<Waiting>,
+    pub shown: Arc<Shown>,
+    pub changed: watch::Sender<u64>,
+    /// What the turn commits, by partition, and what comes after.
+    pub commits: BTreeMap<u32, Commit>,
+    pub after_commit: Vec<(u32, Action)>,
+    /// Since when inputs gather.
+    pub gathering_since: Option<u64>,
+    /// No broker answers, and when to ask again.
+    pub is_away: bool,
+    pub asks_at: u64,
+}
+
+/// Why a driver ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    #[error("failed to work with Kafka")]
+    Kafka(#[from] log_kafka::Error),
+    #[error("failed to write the mirror")]
+    Store(#[from] engine::port::store::Error),
+}
+
+impl Driver {
+    /// One turn: what there is of everything.
+    pub fn turn(&mut self) -> Result<(), Ended> {
+        self.watch_brokers()?;
+        self.take_membership()?;
+        self.read_log()?;
+        self.commit()?;
+        self.take_outside()?;
+        self.take_inputs()?;
+        self.tick()?;
+        self.commit()?;
+        self.shown.show(&self.seats, self.reader.health());
+        Ok(())
+    }
+
+    /// Until there is something to do, or the longest sleep is over.
+    pub fn rest(&self) {
+        let now = clock::read(&*self.clock);
+        let mut sleep = SLEEP_MAX;
+        let (mut waits, mut in_flight) = (false, 0);
+        for seat in self.seats.iter().filter(|seat| seat.stopped.is_none()) {
+            let by = seat.machine.tick_by().map(|at| at.0.saturating_sub(now.monotonic.0));
+            let wake = seat.machine.wake_at().filter(|_| seat.machine.role() == Role::Owning);
+            let wake = wake.map(|at: Timestamp| (at - now.wall).0);
+            if let Some(sooner) = by.into_iter().chain(wake).min() {
+                sleep = sleep.min(Duration::from_millis(sooner.max(1)));
+            }
+            waits |= seat.machine.is_waiting() && seat.machine.role() == Role::Owning;
+            in_flight += seat.machine.in_flight();
+        }
+        match (waits, in_flight > 0) {
+            (true, false) => {}
+            (true, true) => self.bell.wait(GATHER_LOOK.min(sleep)),
+            (false, _) => self.bell.wait(sleep),
+        }
+    }
+
+    /// Nothing is decided while no broker answers. Whether one does again is asked, for where nothing is written
+    /// nothing is read either.
+    fn watch_brokers(&mut self) -> Result<(), Ended> {
+        if self.reader.health().is_away() {
+            let now = self.clock.monotonic().0;
+            if now >= self.asks_at {
+                self.asks_at = now + AWAY_ASK_EVERY.as_millis() as u64;
+                if let Err(error) = self.reader.bounds_of(0, AWAY_ASK_MAX) {
+                    tracing::debug!(%error, "the brokers are away");
+                }
+            }
+        }
+        let is_away = self.reader.health().is_away();
+        if is_away != std::mem::replace(&mut self.is_away, is_away) {
+            for partition in 0..self.seats.len() as u32 {
+                let signal = if is_away { Signal::Hindered } else { Signal::Cleared };
+                self.tell(partition, signal(Hindrance::LogAway))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the group says of who should own what.
+    fn take_membership(&mut self) -> Result<(), Ended> {
+        let mut changes = vec![];
+        if let Some(owner) = &self.owner {
+            while let Some(event) = owner.member.next(Duration::ZERO)? {
+                changes.push(event);
+            }
+        }
+        for event in changes {
+            match event {
+                Event::Assigned(places) => {
+                    for (_, partition) in places {
+                        tracing::info!(partition, "this engine is to own a partition");
+                        self.seats[partition as usize].is_wanted = true;
+                    }
+                }
+                Event::Revoked(places) => {
+                    for (_, partition) in places {
+                        tracing::info!(partition, "a partition is taken from this engine");
+                        let seat = &mut self.seats[partition as usize];
+                        seat.is_wanted = false;
+                        if std::mem::take(&mut seat.is_told) {
+                            self.tell(partition, Signal::Revoked)?;
+                        }
+                        if let Some(owner) = &self.owner {
+                            owner.lanes.end(partition)?;
+                        }
+                    }
+                }
+                // Its partitions are paused: only who owns what is asked of this member.
+                Event::Record(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn read_log(&mut self) -> Result<(), Ended> {
+        for _ in 0..RECORDS_PER_TURN {
+            match self.reader.next()? {
+                None => break,
+                Some(Seen::Record { partition, landed }) => {
+                    self.seats[partition as usize].at_end = false;
+                    self.tell(partition, Signal::RecordRead(landed))?;
+                }
+                Some(Seen::End { partition }) => {
+                    let seat = &mut self.seats[partition as usize];
+                    (seat.at_end, seat.caught_up) = (true, true);
+                }
+                Some(Seen::Gone) => self.look_for_gaps()?,
+            }
+        }
+        for partition in 0..self.seats.len() as u32 {
+            self.begin_to_own(partition)?;
+        }
+        Ok(())
+    }
+
+    /// Has a partition claimed that the group gave to this process, once it was read to its end.
+    fn begin_to_own(&mut self, partition: u32) -> Result<(), Ended> {
+        let seat = &mut self.seats[partition as usize];
+        let Some(owner) = &self.owner else { return Ok(()) };
+        if !seat.is_wanted || seat.is_told || !seat.at_end || seat.stopped.is_some() {
+            return Ok(());
+        }
+        let bounds = owner.lanes.bounds(partition, ASK_MAX)?;
+        seat.is_told = true;
+        let found = Lane::ALL.map(|lane| LaneFound {
+            topic: owner.lane_topics[lane.index()].clone(),
+            begins_at: bounds[lane.index()].0,
+        });
+        self.tell(partition, Signal::LanesFound(found))?;
+        let nonce = uuid::Uuid::new_v4().into_bytes();
+        self.tell(partition, Signal::Assigned { nonce })
+    }
+
+    /// Some partition does not have the records that come next.
+    fn look_for_gaps(&mut self) -> Result<(), Ended> {
+        let bounds = self.reader.bounds(ASK_MAX)?;
+        for (partition, (low, high)) in (0..).zip(bounds) {
+            let next = self.seats[partition as usize].machine.head().next_offset;
+            if next < low || next > high {
+                let text =
+                    format!("expected the record at offset {next} of the log, but it holds {low} to {high}");
+                self.stop(partition, Stopped::new(Code::HistoryGap, text))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, partition: u32, stopped: Stopped) -> Result<(), Ended> {
+        let seat = &mut self.seats[partition as usize];
+        if seat.stopped.is_some() {
+            return Ok(());
+        }
+        tracing::error!(partition, code = %stopped.code, text = stopped.text, hint = stopped.code.hint(), "a partition stopped");
+        seat.stopped = Some(stopped);
+        seat.leave();
+        if let Some(owner) = &self.owner {
+            owner.lanes.end(partition)?;
+        }
+        Ok(())
+    }
+
+    /// What came from outside the log and the lanes: signs of life, acknowledgements, failed appends.
+    fn take_outside(&mut self) -> Result<(), Ended> {
+        let Some(owner) = &mut self.owner else { return Ok(()) };
+        let mut heard = vec![];
+        while let Some(followed) = owner.heartbeats.next(Duration::ZERO)? {
+            if let Followed::Record(read) = followed {
+                heard.push(read);
+            }
+        }
+        let acknowledged: Vec<Acknowledged> = owner.acknowledged.1.try_iter().collect();
+        let failed = owner.appender.poll();
+        for read in heard {
+            self.hear(&read)?;
+        }
+        for it in acknowledged {
+            self.take_acknowledged(it)?;
+        }
+        for (partition, error) in failed {
+            tracing::warn!(partition, %error, "an append failed: whether it landed is known by reading");
+            self.tell(partition, Signal::InDoubt)?;
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, read: &Read) -> Result<(), Ended> {
+        let Ok(beat) = message::decode_heartbeat(read.value.as_deref().unwrap_or_default()) else {
+            tracing::warn!(topic = read.topic, offset = read.offset, "a sign of life that cannot be read");
+            return Ok(());
+        };
+        for partition in 0..self.seats.len() as u32 {
+            if self.seats[partition as usize].machine.role() == Role::Owning {
+                self.tell(partition, Signal::Heard { attempt: beat.attempt.clone(), at: beat.at })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_acknowledged(&mut self, it: Acknowledged) -> Result<(), Ended> {
+        let seat = &mut self.seats[it.partition as usize];
+        if seat.term != it.term {
+            return Ok(());
+        }
+        match it.failed {
+            None => seat.acknowledged(it.seq),
+            Some((write, error)) => {
+                tracing::warn!(partition = it.partition, %error, "a command did not reach its topic: it is sent again");
+                self.send_command(it.partition, it.seq, write);
+            }
+        }
+        let seat = &mut self.seats[it.partition as usize];
+        if let Some(seq) = seat.dispatched() {
+            self.tell(it.partition, Signal::Dispatched { seq })?;
+        }
+        Ok(())
+    }
+
+    fn take_inputs(&mut self) -> Result<(), Ended> {
+        if self.owner.is_none() {
+            return Ok(());
+        }
+        for _ in 0..INPUTS_PER_TURN {
+            let Some(owner) = &self.owner else { break };
+            let Some((lane, read)) = owner.lanes.next()? else { break };
+            self.take_input(lane, read)?;
+        }
+        for partition in 0..self.seats.len() as u32 {
+            if self.seats[partition as usize].machine.role() != Role::Owning {
+                continue;
+            }
+            for lane in Lane::ALL {
+                while let Some(input) = self.seats[partition as usize].next_input(lane) {
+                    self.tell(partition, Signal::Input(Box::new(input)))?;
+                }
+            }
+            if let Some(owner) = &self.owner {
+                for lane in self.seats[partition as usize].resumed() {
+                    owner.lanes.resume(partition, lane)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_input(&mut self, lane: Lane, read: Read) -> Result<(), Ended> {
+        let Some(owner) = &self.owner else { return Ok(()) };
+        let partition = read.partition;
+        let said = match message::decode_said(read.value.as_deref().unwrap_or_default(), &self.parsers) {
+            Ok(said) => said,
+            Err(error) => {
+                outside::bury(&owner.publisher, &self.prefix, &read, &error.to_string());
+                return Ok(());
+            }
+        };
+        let input = LaneInput {
+            lane,
+            offset: read.offset,
+            input_id: read.header("ce_id").map(str::to_owned),
+            traceparent: read.header("traceparent").map(str::to_owned),
+            said,
+        };
+        if self.seats[partition as usize].keep(input) {
+            owner.lanes.pause(partition, lane)?;
+        }
+        Ok(())
+    }
+
+    /// Lets every partition decide, unless what waits should gather behind an append that is under way.
+    fn tick(&mut self) -> Result<(), Ended> {
+        let now = clock::read(&*self.clock);
+        let in_flight: usize = self.seats.iter().map(|seat| seat.machine.in_flight()).sum();
+        if in_flight == 0 {
+            self.gathering_since = None;
+        } else {
+            let since = *self.gathering_since.get_or_insert(now.monotonic.0);
+            if now.monotonic.0.saturating_sub(since) < GATHER_MAX.as_millis() as u64 {
+                return Ok(());
+            }
+            self.gathering_since = Some(now.monotonic.0);
+        }
+        for partition in 0..self.seats.len() as u32 {
+            self.tell(partition, Signal::Tick(now))?;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, partition: u32, signal: Signal) -> Result<(), Ended> {
+        let seat = &mut self.seats[partition as usize];
+        if seat.stopped.is_some() {
+            return Ok(());
+        }
+        for action in seat.machine.step(signal) {
+            self.carry_out(partition, action)?;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, partition: u32, action: Action) -> Result<(), Ended> {
+        match action {
+            Action::Append(records) => {
+                let Some(owner) = &mut self.owner else { return Ok(()) };
+                if let Err(error) = owner.appender.append(partition, &records) {
+                    tracing::warn!(partition, %error, "an append was not sent whole");
+                    self.tell(partition, Signal::InDoubt)?;
+                }
+            }
+            Action::DropProducer => {
+                let seat = &mut self.seats[partition as usize];
+                seat.leave();
+                let Some(owner) = &mut self.owner else { return Ok(()) };
+                owner.lanes.end(partition)?;
+                for other in owner.appender.give_up(partition)? {
+                    self.tell(other, Signal::InDoubt)?;
+                }
+            }
+            Action::ReadLanes(positions) => {
+                let Some(owner) = &self.owner else { return Ok(()) };
+                self.seats[partition as usize].clear_inputs();
+                owner.lanes.begin(partition, &positions)?;
+                tracing::info!(
+                    partition,
+                    epoch = self.seats[partition as usize].machine.head().epoch,
+                    "owns a partition"
+                );
+            }
+            Action::Commit(commit) => match self.commits.remove(&partition) {
+                Some(former) => {
+                    self.commits.insert(partition, former.followed_by(*commit));
+                }
+                None => {
+                    self.commits.insert(partition, *commit);
+                }
+            },
+            // In their order, once what they rest on can be read here.
+            action @ (Action::Dispatch { .. } | Action::Reply(_)) => {
+                self.after_commit.push((partition, action))
+            }
+            Action::Alarm(alarm) => {
+                tracing::error!(code = alarm.code, stream = %alarm.stream, text = alarm.text, "look at this");
+            }
+            Action::Suspend { code, text } => {
+                tracing::warn!(partition, code, text, "a partition is suspended");
+                self.seats[partition as usize].suspended = Some((code, text));
+            }
+            Action::Resume => self.seats[partition as usize].suspended = None,
+            Action::Stop(stopped) => self.stop(partition, stopped)?,
+        }
+        Ok(())
+    }
+
+    /// Writes what was accepted to the mirror, and releases what rests on it.
+    fn commit(&mut self) -> Result<(), Ended> {
+        let commits = std::mem::take(&mut self.commits);
+        if !commits.is_empty() {
+            let mut written = Vec::with_capacity(commits.len());
+            for (partition, mut commit) in commits {
+                let seat = &mut self.seats[partition as usize];
+                if let Err(stopped) = seat.machine.add_rows(&mut commit) {
+                    self.stop(partition, stopped)?;
+                    continue;
+                }
+                written.push(commit);
+            }
+            self.store.commit(&written)?;
+            for commit in &written {
+                self.tell(commit.partition, Signal::Committed { seq: commit.head.seq })?;
+            }
+            self.changed.send_modify(|count| *count += 1);
+        }
+        for (partition, action) in std::mem::take(&mut self.after_commit) {
+            match action {
+                Action::Dispatch { seq, orders, cancels } => {
+                    self.dispatch(partition, seq, orders, &cancels)?
+                }
+                Action::Reply(reply) => self.waiting.tell(partition, reply),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn dispatch(
+        &mut self,
+        partition: u32,
+        seq: u64,
+        orders: Vec<WorkOrder>,
+        cancels: &[domain::name::AttemptId],
+    ) -> Result<(), Ended> {
+        let Some(owner) = &self.owner else { return Ok(()) };
+        // Given up meanwhile: whoever owns it next sends them again.
+        if self.seats[partition as usize].machine.role() != Role::Owning {
+            return Ok(());
+        }
+        for attempt in cancels {
+            outside::cancel(&owner.publisher, &self.prefix, attempt);
+        }
+        self.seats[partition as usize].dispatches(seq, orders.len());
+        for order in orders {
+            let write = outside::command(&self.prefix, &order);
+            self.send_command(partition, seq, write);
+        }
+        if let Some(seq) = self.seats[partition as usize].dispatched() {
+            self.tell(partition, Signal::Dispatched { seq })?;
+        }
+        Ok(())
+    }
+
+    fn send_command(&self, partition: u32, seq: u64, write: Write) {
+        let Some(owner) = &self.owner else { return };
+        let term = self.seats[partition as usize].term;
+        let (told, bell) = (owner.acknowledged.0.clone(), self.bell.clone());
+        let again = write.clone();
+        let sent = owner.publisher.publish(&write, {
+            let told = told.clone();
+            move |result| {
+                let failed = result.err().map(|error| (again, error));
+                // A driver that has ended hears nothing more; the next owner sends them again.
+                drop(told.send(Acknowledged { partition, term, seq, failed }));
+                bell.ring();
+            }
+        });
+        if let Err(error) = sent {
+            drop(told.send(Acknowledged { partition, term, seq, failed: Some((write, error)) }));
+        }
+    }
+}
+
+/// Whether the topic is one of commands: for the eyes of those who read the log of this process.
+pub(super) fn lane_topic(prefix: &str, lane: Lane) -> String {
+    Topic::Lane(lane).name(prefix)
+}

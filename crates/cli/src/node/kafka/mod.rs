@@ -1,0 +1,25 @@
+//! Distributed mode: each role a process of its own, over Kafka.
+//!
+//! ```text
+//!   api ---- requests, triggers ----> lanes ----> [ driver: Partition ] ----> the log
+//!    ^                                               |   ^                       |
+//!    +---- mirror (rocks) <--- every process reads --+   +--- reads back --------+
+//!                                                    v
+//!                                     commands ----> workers ----> outcomes ----> lanes
+//! ```
+//!
+//! **Invariant:** an engine acts on what it has read back from the log, and on nothing else; the group says who
+//! should own a partition, the log says who does.
+
+mod driver;
+mod handle;
+mod node;
+mod outside;
+mod running;
+mod seat;
+mod shown;
+mod waiting;
+
+use handle::Handle;
+pub use node::KafkaNode;
+pub use running::OpeningError;

@@ -1,0 +1,196 @@
+//! A process of distributed mode: reads the whole log into its mirror, and is an engine, an API, or both.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::auth::Users;
+use api::view::BackupView;
+use api::{Engine as _, NotTaken, Origin, Submitted};
+use engine::partition::{Answer, Bounds};
+use engine::request::{Request, Said};
+use engine::token::Key;
+use log_kafka::{Settings, Topic, topics};
+use tokio::sync::watch;
+use wire::record::Lane;
+
+use super::running::{Membership, Opening, Running};
+use crate::argv::Role;
+use crate::config::Config;
+use crate::node::clock::SystemClock;
+use crate::node::{Secrets, StartError, backups, bind, load_workflows, wait_for};
+
+/// How long an API waits at its start until the engines have taken the roles.
+const ROLES_WAIT: Duration = Duration::from_secs(5);
+/// And how long it rests until it says them again.
+const ROLES_AGAIN: Duration = Duration::from_secs(1);
+
+/// A running process of distributed mode.
+#[derive(Debug)]
+pub struct KafkaNode {
+    /// Where the API listens, when this process has it.
+    pub api: Option<SocketAddr>,
+    running: Running,
+    http: Option<Arc<api::Api>>,
+    closing: watch::Sender<bool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl KafkaNode {
+    /// Opens the mirror, joins what its roles join, and listens.
+    pub async fn start(
+        config: &Config,
+        settings: Settings,
+        found: topics::Found,
+        roles: &[Role],
+    ) -> Result<Self, StartError> {
+        let listen = api::Listen { exposed: config.server.exposed.clone() };
+        if roles.contains(&Role::Api) {
+            api::check_listen(config.server.listen, &listen)?;
+        }
+        let path = config.store.data.as_path();
+        for folder in [path, config.secrets()] {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| StartError::Secret { path: folder.to_owned(), source })?;
+        }
+        let secrets = Secrets::open(config.secrets())?;
+        let clock = Arc::new(SystemClock::default());
+        let running = {
+            let (config, clock, settings) = (config.clone(), Arc::clone(&clock), settings.clone());
+            let id = |topic| found.there(topic).map(|there| there.id.clone()).unwrap_or_default();
+            let instance = (!config.kafka.instance.is_empty()).then(|| config.kafka.instance.clone());
+            let lane_topics = Lane::ALL.map(|lane| id(Topic::Lane(lane)));
+            let owns = roles.contains(&Role::Engine).then_some(Membership { instance, lane_topics });
+            let new_log = format!("{} {}", found.cluster, id(Topic::Events));
+            // Waits for the brokers.
+            tokio::task::spawn_blocking(move || {
+                Running::open(Opening {
+                    settings: &settings,
+                    partitions: config.store.partitions,
+                    data: &config.store.data,
+                    bounds: Bounds {
+                        lane_waiting_max: config.limits.lane_waiting_max,
+                        streams_cached_max: config.limits.streams_cached_max,
+                        request_memory_records: config.limits.request_memory_records,
+                        ..Bounds::default()
+                    },
+                    key: Key(secrets.engine),
+                    binary: backups::binary(),
+                    owns,
+                    new_log: &new_log,
+                    clock,
+                })
+            })
+        };
+        let running = match running.await {
+            Ok(opened) => opened.map_err(|error| StartError::Kafka(Box::new(error)))?,
+            Err(panicked) => return Err(StartError::Thread(std::io::Error::other(panicked))),
+        };
+        let (closing, closed) = watch::channel(false);
+        let mut node = Self { api: None, running, http: None, closing, tasks: vec![] };
+        if roles.contains(&Role::Api) {
+            node.serve_api(config, clock, closed).await?;
+        }
+        Ok(node)
+    }
+
+    async fn serve_api(
+        &mut self,
+        config: &Config,
+        clock: Arc<SystemClock>,
+        closed: watch::Receiver<bool>,
+    ) -> Result<(), StartError> {
+        let users = Arc::new(Users::open(config.secrets())?);
+        users.create_admin_if_absent()?;
+        let workflows = Arc::new(load_workflows(&config.workflows.folder).map_err(StartError::Workflows)?);
+        let folder = self.running.folder();
+        let listener = bind(config.server.listen).await?;
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let handle = Arc::new(self.running.handle(&format!("/modelrail/api/{address}")));
+        let ports = api::Ports {
+            engine: Arc::clone(&handle) as Arc<dyn api::Engine>,
+            store: folder.database(),
+            log: folder.database(),
+            blobs: folder.blobs(),
+            clock,
+            users: Arc::clone(&users),
+            workflows,
+            backups: Arc::new(NoBackups),
+            parsers: wire::definitions::parsers(),
+        };
+        let wait_default = Duration::from_secs(config.server.wait_seconds);
+        let http = api::Api::new(ports, api::Config { wait_default, ..config.limits.api() });
+        self.tasks.push(tokio::spawn(record_roles(handle, users, closed.clone())));
+        self.tasks.push(tokio::spawn({
+            let http = Arc::clone(&http);
+            async move {
+                if let Err(error) = api::serve(http, listener, wait_for(closed)).await {
+                    tracing::error!(%error, "the API stopped");
+                }
+            }
+        }));
+        (self.api, self.http) = (Some(address), Some(http));
+        Ok(())
+    }
+
+    /// Whether it goes on; it ends by itself when its folder or the brokers refuse it.
+    pub fn is_running(&self) -> bool {
+        self.running.is_running()
+    }
+
+    /// Ends: connections are drained, the group is left.
+    pub async fn stop(self) {
+        if let Some(http) = &self.http {
+            http.close();
+        }
+        self.closing.send_replace(true);
+        for task in self.tasks {
+            // A task that panicked has said so; there is nothing left to drain of it.
+            let _ended = task.await;
+        }
+        let running = self.running;
+        match tokio::task::spawn_blocking(move || running.stop()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the mirror was not closed cleanly; the next start reads a little more")
+            }
+            Err(error) => tracing::error!(%error, "a thread did not end as it should"),
+        }
+    }
+}
+
+/// Has the roles recorded that this instance knows, as soon as somebody decides.
+async fn record_roles(handle: Arc<super::Handle>, users: Arc<Users>, mut closed: watch::Receiver<bool>) {
+    let origin = Origin { input_id: uuid::Uuid::new_v4().to_string(), traceparent: None };
+    loop {
+        let said = Said::Request(Box::new(Request::Define(users.define())));
+        match handle.submit(said, origin.clone(), ROLES_WAIT).await {
+            Ok(Submitted::Decided(Answer::Recorded { refused: None, .. } | Answer::Repeat { .. })) => return,
+            Ok(Submitted::Decided(answer)) => {
+                tracing::error!(?answer, "the roles were not taken");
+                return;
+            }
+            // Nobody decides yet, or what was said before is on its way: under the same id it is decided once.
+            Ok(Submitted::Pending) | Err(_) => {}
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ROLES_AGAIN) => {}
+            _ = closed.wait_for(|closed| *closed) => return,
+        }
+    }
+}
+
+/// What is in Kafka is kept there: a mirror is no copy of it.
+#[derive(Debug)]
+struct NoBackups;
+
+impl api::Backups for NoBackups {
+    fn take(&self, _: &std::path::Path) -> Result<BackupView, NotTaken> {
+        Err(NotTaken {
+            code: "IN_KAFKA",
+            text: "expected a data folder that holds the log, but the log is in Kafka".to_owned(),
+            hint: Some("keep a copy of the topics, and of the blobs and secrets"),
+            is_askers: true,
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! What an engine writes to topics that are not the log: commands, cancels, and inputs that nobody can read.
+
+use domain::name::AttemptId;
+use engine::message;
+use engine::partition::WorkOrder;
+use log_kafka::{Error, Publisher, Read, Topic, Write};
+
+/// What became of a command.
+#[derive(Debug)]
+pub(super) struct Acknowledged {
+    pub partition: u32,
+    /// As the seat counted when it was sent.
+    pub term: u64,
+    pub seq: u64,
+    /// To be sent again.
+    pub failed: Option<(Write, Error)>,
+}
+
+pub(super) fn command(prefix: &str, order: &WorkOrder) -> Write {
+    let attempt = order.command.attempt.to_string();
+    let mut headers = vec![
+        ("ce_specversion".to_owned(), b"1.0".to_vec()),
+        ("ce_id".to_owned(), attempt.clone().into_bytes()),
+        ("ce_type".to_owned(), b"io.modelrail.command.v1".to_vec()),
+        ("ce_source".to_owned(), b"/modelrail/engine".to_vec()),
+        ("content-type".to_owned(), b"application/protobuf".to_vec()),
+    ];
+    if let Some(trace) = &order.command.traceparent {
+        headers.push(("traceparent".to_owned(), trace.as_bytes().to_vec()));
+    }
+    Write {
+        topic: Topic::Commands(order.command.stage()).name(prefix),
+        partition: None,
+        key: attempt.into_bytes(),
+        value: Some(message::encode_order(order)),
+        headers,
+    }
+}
+
+/// A lost cancel costs work that nobody waits for.
+pub(super) fn cancel(publisher: &Publisher, prefix: &str, attempt: &AttemptId) {
+    let write = Write {
+        topic: Topic::Cancels.name(prefix),
+        key: attempt.to_string().into_bytes(),
+        value: Some(message::encode_cancel(attempt)),
+        ..Write::default()
+    };
+    let text = attempt.to_string();
+    let sent = publisher.publish(&write, move |result| {
+        if let Err(error) = result {
+            tracing::warn!(attempt = text, %error, "a cancel was not delivered");
+        }
+    });
+    if let Err(error) = sent {
+        tracing::warn!(%attempt, %error, "a cancel was not sent");
+    }
+}
+
+/// Puts what cannot be read where people find it, with the reason and where it came from.
+pub(super) fn bury(publisher: &Publisher, prefix: &str, read: &Read, why: &str) {
+    tracing::error!(
+        topic = read.topic,
+        partition = read.partition,
+        offset = read.offset,
+        why,
+        "an input that cannot be read"
+    );
+    let mut headers = read.headers.clone();
+    headers.push(("modelrail_reason".to_owned(), why.as_bytes().to_vec()));
+    headers.push(("modelrail_topic".to_owned(), read.topic.clone().into_bytes()));
+    headers.push(("modelrail_partition".to_owned(), read.partition.to_string().into_bytes()));
+    headers.push(("modelrail_offset".to_owned(), read.offset.to_string().into_bytes()));
+    let write = Write {
+        topic: Topic::DeadLetters.name(prefix),
+        partition: None,
+        key: read.key.clone().unwrap_or_default(),
+        value: read.value.clone(),
+        headers,
+    };
+    let sent = publisher.publish(&write, |result| {
+        if let Err(error) = result {
+            tracing::error!(%error, "a dead letter was not kept; the input stays in its lane");
+        }
+    });
+    if let Err(error) = sent {
+        tracing::error!(%error, "a dead letter was not sent; the input stays in its lane");
+    }
+}

@@ -1,0 +1,116 @@
+//! A process's part in one partition: the machine, and what of its wishes is under way.
+
+use std::collections::VecDeque;
+
+use engine::code::Stopped;
+use engine::partition::{LaneInput, Partition};
+use wire::record::Lane;
+
+/// How many inputs of a lane wait here before the lane is paused.
+const BUFFERED_MAX: usize = 2_048;
+/// And how many are left when it goes on.
+const BUFFERED_LOW: usize = 512;
+
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub machine: Partition,
+    /// It was read to its end, and nothing came since.
+    pub at_end: bool,
+    /// It was read to its end once: what is shown is what was there when this process began.
+    pub caught_up: bool,
+    /// The group says that this process should own it.
+    pub is_wanted: bool,
+    /// And the machine knows.
+    pub is_told: bool,
+    pub stopped: Option<Stopped>,
+    pub suspended: Option<(&'static str, String)>,
+    /// Inputs that were read and found no room yet, by lane, and whether the lane is paused for that.
+    buffered: [(VecDeque<LaneInput>, bool); 3],
+    /// Records whose commands are on their way, oldest first, with how many are not acknowledged.
+    dispatching: VecDeque<(u64, usize)>,
+    /// Counts how often this process began to own: acknowledgements of former times are nobody's.
+    pub term: u64,
+}
+
+impl Seat {
+    pub fn new(machine: Partition) -> Self {
+        Self {
+            machine,
+            at_end: false,
+            caught_up: false,
+            is_wanted: false,
+            is_told: false,
+            stopped: None,
+            suspended: None,
+            buffered: Default::default(),
+            dispatching: VecDeque::new(),
+            term: 0,
+        }
+    }
+
+    /// Owning ended: what was under way for it is nobody's.
+    pub fn leave(&mut self) {
+        self.term += 1;
+        self.dispatching.clear();
+        self.clear_inputs();
+    }
+
+    /// The lanes are read again from where the log says.
+    pub fn clear_inputs(&mut self) {
+        self.buffered = Default::default();
+    }
+
+    /// Keeps an input until the machine has room. True when its lane is to be paused.
+    pub fn keep(&mut self, input: LaneInput) -> bool {
+        let (inputs, is_paused) = &mut self.buffered[input.lane.index()];
+        inputs.push_back(input);
+        let pauses = !*is_paused && inputs.len() >= BUFFERED_MAX;
+        *is_paused |= pauses;
+        pauses
+    }
+
+    /// The next kept input of a lane for which the machine has room.
+    pub fn next_input(&mut self, lane: Lane) -> Option<LaneInput> {
+        if self.machine.room(lane) == 0 {
+            return None;
+        }
+        self.buffered[lane.index()].0.pop_front()
+    }
+
+    /// Lanes that go on now.
+    pub fn resumed(&mut self) -> Vec<Lane> {
+        let mut lanes = vec![];
+        for lane in Lane::ALL {
+            let (inputs, is_paused) = &mut self.buffered[lane.index()];
+            if *is_paused && inputs.len() <= BUFFERED_LOW {
+                *is_paused = false;
+                lanes.push(lane);
+            }
+        }
+        lanes
+    }
+
+    pub fn dispatches(&mut self, seq: u64, commands: usize) {
+        self.dispatching.push_back((seq, commands));
+    }
+
+    /// One command of the record is where it cannot get lost.
+    pub fn acknowledged(&mut self, seq: u64) {
+        if let Some((_, left)) = self.dispatching.iter_mut().find(|(of, _)| *of == seq) {
+            *left = left.saturating_sub(1);
+        }
+    }
+
+    /// Up to which record all commands are where they cannot get lost, when that is news.
+    pub fn dispatched(&mut self) -> Option<u64> {
+        let mut upto = None;
+        while self.dispatching.front().is_some_and(|(_, left)| *left == 0) {
+            upto = self.dispatching.pop_front().map(|(seq, _)| seq);
+        }
+        upto
+    }
+
+    pub fn is_dispatching(&self) -> bool {
+        !self.dispatching.is_empty()
+    }
+}

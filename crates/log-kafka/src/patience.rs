@@ -1,0 +1,62 @@
+//! Questions that brokers cannot answer for a moment are asked again: while a leader is chosen, or metadata is old.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// How long to rest between two times.
+const REST: Duration = Duration::from_millis(50);
+
+/// Asks until there is an answer that will not change by waiting, or the time is over.
+pub(crate) fn patiently<T>(
+    within: Duration,
+    ask: impl Fn(Duration) -> Result<T, KafkaError>,
+) -> Result<T, KafkaError> {
+    let deadline = Instant::now() + within;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match ask(left.max(REST)) {
+            Err(error) if is_passing(&error) && left > REST => std::thread::sleep(REST),
+            answer => return answer,
+        }
+    }
+}
+
+fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::ReplicaNotAvailable
+                | RDKafkaErrorCode::UnknownLeaderEpoch
+                | RDKafkaErrorCode::FencedLeaderEpoch
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OffsetNotAvailable
+        )
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn what_passes_is_asked_again_and_what_does_not_is_told_at_once() {
+        for (code, times) in [
+            (RDKafkaErrorCode::NotLeaderForPartition, 3),
+            (RDKafkaErrorCode::TopicAuthorizationFailed, 1),
+            (RDKafkaErrorCode::UnknownTopicOrPartition, 1),
+        ] {
+            let asked = Cell::new(0);
+            let answer = patiently(Duration::from_secs(30), |_| {
+                asked.set(asked.get() + 1);
+                if asked.get() < 3 { Err(KafkaError::MetadataFetch(code)) } else { Ok(()) }
+            });
+            assert_eq!((asked.get(), answer.is_ok()), (times, times == 3), "{code:?}");
+        }
+    }
+}

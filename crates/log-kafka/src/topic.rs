@@ -15,6 +15,7 @@ pub enum Topic {
     Commands(StageKind),
     Cancels,
     Heartbeats,
+    Answers,
     Routes,
     Gateways,
     Predictions,
@@ -30,6 +31,7 @@ impl Topic {
         let rest = [
             Self::Cancels,
             Self::Heartbeats,
+            Self::Answers,
             Self::Routes,
             Self::Gateways,
             Self::Predictions,
@@ -49,6 +51,7 @@ impl Topic {
             Self::Commands(stage) => return format!("{prefix}commands.{}", stage.as_str()),
             Self::Cancels => "cancels",
             Self::Heartbeats => "heartbeats",
+            Self::Answers => "answers",
             Self::Routes => "routes",
             Self::Gateways => "gateways",
             Self::Predictions => "predictions",

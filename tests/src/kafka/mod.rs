@@ -4,6 +4,8 @@
 
 pub(crate) mod cluster;
 
+mod engines;
+mod fleet;
 mod nodes;
 mod security;
 mod topics;

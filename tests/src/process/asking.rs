@@ -15,18 +15,18 @@ use serde_json::{Value, json};
 use super::place::Addresses;
 
 /// How long a client is patient with one request.
-pub(super) const ANSWER_MAX: Duration = Duration::from_mins(1);
+pub(crate) const ANSWER_MAX: Duration = Duration::from_mins(1);
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
-pub(super) const GATE: &str = "release-board";
+pub(crate) const GATE: &str = "release-board";
 
 /// Where the server is now; it moves with every restart.
-pub(super) type Current = Arc<Mutex<Addresses>>;
+pub(crate) type Current = Arc<Mutex<Addresses>>;
 
-pub(super) fn now(current: &Current) -> Addresses {
+pub(crate) fn now(current: &Current) -> Addresses {
     current.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-pub(super) fn http() -> Http {
+pub(crate) fn http() -> Http {
     // Another test of this process may have installed the same.
     let _present = rustls::crypto::ring::default_provider().install_default();
     Http::builder().timeout(Duration::from_secs(20)).no_proxy().build().unwrap()
@@ -34,26 +34,26 @@ pub(super) fn http() -> Http {
 
 /// Somebody with a token.
 #[derive(Clone)]
-pub(super) struct Person {
-    pub(super) name: &'static str,
-    pub(super) role: &'static str,
-    pub(super) token: String,
+pub(crate) struct Person {
+    pub(crate) name: &'static str,
+    pub(crate) role: &'static str,
+    pub(crate) token: String,
 }
 
 #[derive(Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     http: Http,
     current: Current,
     admin: String,
 }
 
 impl Client {
-    pub(super) fn new(current: Current, data: &Path) -> Self {
+    pub(crate) fn new(current: Current, data: &Path) -> Self {
         let admin = std::fs::read_to_string(data.join(api::auth::ADMIN_TOKEN_FILE)).unwrap();
         Self { http: http(), current, admin: admin.trim().to_owned() }
     }
 
-    pub(super) fn token(&self) -> &str {
+    pub(crate) fn token(&self) -> &str {
         &self.admin
     }
 
@@ -93,12 +93,12 @@ impl Client {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error} in {text}"))
     }
 
-    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> T {
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> T {
         Self::good(path, self.ask(&Method::GET, path, &self.admin, "", None))
     }
 
     /// Adds somebody, who votes in the first of the roles.
-    pub(super) fn add(&self, name: &'static str, roles: &[&'static str]) -> Person {
+    pub(crate) fn add(&self, name: &'static str, roles: &[&'static str]) -> Person {
         let body = ("application/json", json!({ "name": name, "roles": roles }).to_string());
         let made: TokenView =
             Self::good("/v1/users", self.ask(&Method::POST, "/v1/users", &self.admin, name, Some(&body)));
@@ -106,7 +106,7 @@ impl Client {
     }
 
     /// Publishes until it is accepted or refused.
-    pub(super) fn publish(&self, event: &Value) -> Result<EventAnswer, Box<ProblemBody>> {
+    pub(crate) fn publish(&self, event: &Value) -> Result<EventAnswer, Box<ProblemBody>> {
         let body = ("application/cloudevents+json", event.to_string());
         let began = Instant::now();
         loop {
@@ -124,7 +124,7 @@ impl Client {
     }
 
     /// Asks something of a run, under a key of its own, until it is decided.
-    pub(super) fn request(
+    pub(crate) fn request(
         &self,
         run: &str,
         token: &str,
@@ -147,7 +147,7 @@ impl Client {
         }
     }
 
-    pub(super) fn approve(
+    pub(crate) fn approve(
         &self,
         run: &RunView,
         person: &Person,
@@ -164,12 +164,12 @@ impl Client {
         Some(self.request(&run.run, &person.token, key, &body))
     }
 
-    pub(super) fn run(&self, run: &str) -> RunView {
+    pub(crate) fn run(&self, run: &str) -> RunView {
         self.get(&format!("/v1/runs/{run}"))
     }
 
     /// Waits until a run is as it should be.
-    pub(super) fn until(&self, run: &str, what: &str, is: impl Fn(&RunView) -> bool) -> RunView {
+    pub(crate) fn until(&self, run: &str, what: &str, is: impl Fn(&RunView) -> bool) -> RunView {
         let began = Instant::now();
         loop {
             let view = self.run(run);
@@ -182,7 +182,7 @@ impl Client {
         }
     }
 
-    pub(super) fn runs(&self) -> Vec<api::view::RunLine> {
+    pub(crate) fn runs(&self) -> Vec<api::view::RunLine> {
         let (mut all, mut cursor) = (vec![], String::new());
         loop {
             let page: RunList = self.get(&format!("/v1/runs?limit=100{cursor}"));
@@ -192,7 +192,7 @@ impl Client {
         }
     }
 
-    pub(super) fn transitions(&self, run: &str) -> Vec<TransitionView> {
+    pub(crate) fn transitions(&self, run: &str) -> Vec<TransitionView> {
         let (mut all, mut cursor) = (vec![], String::new());
         loop {
             let page: TransitionList = self.get(&format!("/v1/runs/{run}/transitions?limit=500{cursor}"));
@@ -202,13 +202,13 @@ impl Client {
         }
     }
 
-    pub(super) fn verify(&self) -> VerifyView {
+    pub(crate) fn verify(&self) -> VerifyView {
         Self::good("/v1/verify", self.ask(&Method::POST, "/v1/verify", &self.admin, "", None))
     }
 }
 
 /// The digest of the evidence that the gate asks people about, while it does.
-pub(super) fn asked(run: &RunView) -> Option<String> {
+pub(crate) fn asked(run: &RunView) -> Option<String> {
     let gate = run.stages.iter().find(|stage| stage.name == GATE && stage.state == "waiting")?;
     gate.gate.as_ref()?.asked.clone()
 }

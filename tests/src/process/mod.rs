@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** nothing here waits by sleeping a fixed time and hoping: it waits for a condition, with a deadline.
 
-mod asking;
+pub(crate) mod asking;
 mod backups;
 mod bad_bytes;
 mod bad_input;
@@ -16,7 +16,7 @@ mod folder;
 mod kills;
 mod ledger;
 mod light;
-mod place;
+pub(crate) mod place;
 mod power;
 mod random;
 mod report;

@@ -91,7 +91,7 @@ stages:
 
 /// How long the stages of a run take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(crate) enum Pace {
     /// Seconds.
     Usual,
     /// As little as still is one: where much happens to many runs.
@@ -116,7 +116,7 @@ const START_MAX: Duration = Duration::from_secs(30);
 const SIGABRT: i32 = 6;
 
 /// The binary under test, beside the one that tests it.
-pub(super) fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let binary = own.parent().and_then(Path::parent).unwrap().join("modelrail");
     assert!(binary.is_file(), "build it first: cargo build -p cli --bin modelrail");
@@ -124,12 +124,12 @@ pub(super) fn binary() -> PathBuf {
 }
 
 /// The folder of the shipped example models.
-pub(super) fn examples() -> PathBuf {
+pub(crate) fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/flights").canonicalize().unwrap()
 }
 
 /// The shipped event of a version, under another model name and id.
-pub(super) fn event(version: &str, model: &str, id: &str) -> Value {
+pub(crate) fn event(version: &str, model: &str, id: &str) -> Value {
     let text = fs::read_to_string(examples().join(format!("{version}.json"))).unwrap();
     let mut event: Value = serde_json::from_str(&text).unwrap();
     event["id"] = id.into();
@@ -142,18 +142,18 @@ pub(super) fn event(version: &str, model: &str, id: &str) -> Value {
 
 /// Where a server lives.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(crate) struct Place {
     folder: Arc<TempDir>,
     /// What servers have in their environment besides.
     variables: Vec<(String, String)>,
 }
 
 impl Place {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of(Pace::Usual)
     }
 
-    pub(super) fn of(pace: Pace) -> Self {
+    pub(crate) fn of(pace: Pace) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         fs::create_dir_all(root.join("workflows")).unwrap();
@@ -166,7 +166,7 @@ impl Place {
     }
 
     /// Servers that are started from now on have this in their environment.
-    pub(super) fn set(&mut self, name: &str, value: String) {
+    pub(crate) fn set(&mut self, name: &str, value: String) {
         self.variables.push((name.to_owned(), value));
     }
 
@@ -183,20 +183,20 @@ impl Place {
         )
     }
 
-    pub(super) fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         self.folder.path()
     }
 
-    pub(super) fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.root().join("modelrail.toml")
     }
 
-    pub(super) fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.root().join("data")
     }
 
     /// A folder that artifacts may come from.
-    pub(super) fn artifacts(&self) -> PathBuf {
+    pub(crate) fn artifacts(&self) -> PathBuf {
         self.root().join("artifacts")
     }
 
@@ -216,31 +216,40 @@ impl Place {
     }
 
     /// Runs a command to its end.
-    pub(super) fn run(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         Said::of(self.command(arguments).output().unwrap())
     }
 
     /// Starts a server without waiting for it.
-    pub(super) fn serve(&self) -> Server {
+    pub(crate) fn serve(&self) -> Server {
         self.serve_on(&self.data())
     }
 
     /// Starts a server on another data folder.
-    pub(super) fn serve_on(&self, data: &Path) -> Server {
+    pub(crate) fn serve_on(&self, data: &Path) -> Server {
         self.start(data, &[])
     }
 
     /// Starts a server with these variables in its environment.
-    pub(super) fn serve_with(&self, variables: &[(&str, String)]) -> Server {
+    pub(crate) fn serve_with(&self, variables: &[(&str, String)]) -> Server {
         self.start(&self.data(), variables)
     }
 
+    /// Starts a process of distributed mode with these roles.
+    pub(crate) fn serve_as(&self, roles: &str, data: &Path) -> Server {
+        self.start_as(data, &[], &["--roles", roles])
+    }
+
     fn start(&self, data: &Path, variables: &[(&str, String)]) -> Server {
+        self.start_as(data, variables, &[])
+    }
+
+    fn start_as(&self, data: &Path, variables: &[(&str, String)], arguments: &[&str]) -> Server {
         let path = self.root().join("stderr.txt");
         let errors = fs::File::options().create(true).append(true).open(path).unwrap();
         let errors_from = errors.metadata().unwrap().len() as usize;
         let mut command = self.command(&["serve", "--output", "jsonl"]);
-        command.arg("--data").arg(data);
+        command.args(arguments).arg("--data").arg(data);
         command.envs(self.variables.clone()).envs(variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let line = Arc::new(Mutex::new(None));
@@ -258,25 +267,25 @@ impl Place {
     }
 
     /// What a server logged.
-    pub(super) fn errors_of(&self, server: &Server) -> String {
+    pub(crate) fn errors_of(&self, server: &Server) -> String {
         self.errors().split_off(server.errors_from)
     }
 
     /// What servers logged so far.
-    pub(super) fn errors(&self) -> String {
+    pub(crate) fn errors(&self) -> String {
         fs::read_to_string(self.root().join("stderr.txt")).unwrap_or_default()
     }
 }
 
 /// Where a server listens.
 #[derive(Debug, Clone)]
-pub(super) struct Addresses {
-    pub(super) api: String,
-    pub(super) gateway: String,
+pub(crate) struct Addresses {
+    pub(crate) api: String,
+    pub(crate) gateway: String,
 }
 
 /// A running server. It is killed when this is dropped.
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
     addresses: Arc<Mutex<Option<Addresses>>>,
     /// Where its own lines begin among those of all servers.
@@ -285,12 +294,12 @@ pub(super) struct Server {
 
 impl Server {
     /// Once it listens.
-    pub(super) fn addresses(&self) -> Option<Addresses> {
+    pub(crate) fn addresses(&self) -> Option<Addresses> {
         self.addresses.lock().unwrap().clone()
     }
 
     /// Waits until it listens.
-    pub(super) fn listening(&mut self, place: &Place) -> Addresses {
+    pub(crate) fn listening(&mut self, place: &Place) -> Addresses {
         let began = Instant::now();
         loop {
             if let Some(addresses) = self.addresses() {
@@ -304,46 +313,46 @@ impl Server {
     }
 
     /// Its process, for what the system says of it.
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Whether it ended by itself.
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         self.ended().is_some()
     }
 
     /// How it ended, if it did.
-    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
     /// Whether it ended by itself, at once.
-    pub(super) fn was_aborted(&mut self) -> bool {
+    pub(crate) fn was_aborted(&mut self) -> bool {
         self.ended().is_some_and(|status| status.signal() == Some(SIGABRT))
     }
 
     /// `kill -9`.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         // It may have ended already.
         let _gone = self.child.kill();
         self.child.wait().unwrap();
     }
 
     /// Sends a signal, such as `TERM`.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let signal = format!("-{name}");
         let sent = Command::new("kill").args([&signal, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
     /// Waits for its end, and gives its exit code.
-    pub(super) fn wait(mut self) -> Option<i32> {
+    pub(crate) fn wait(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 
     /// Asks it to end, and gives its exit code.
-    pub(super) fn stop(self) -> Option<i32> {
+    pub(crate) fn stop(self) -> Option<i32> {
         self.signal("TERM");
         self.wait()
     }
@@ -359,10 +368,10 @@ impl Drop for Server {
 
 /// What a command said.
 #[derive(Debug)]
-pub(super) struct Said {
-    pub(super) code: Option<i32>,
-    pub(super) out: String,
-    pub(super) errors: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) errors: String,
 }
 
 impl Said {
@@ -371,7 +380,7 @@ impl Said {
         Self { code: output.status.code(), out: text(&output.stdout), errors: text(&output.stderr) }
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 }

@@ -64,38 +64,56 @@ fn key(path: &Path, checked: Check) -> Result<[u8; 32], StartError> {
         failed(std::io::Error::new(std::io::ErrorKind::InvalidData, text))
     };
     match fs::read_to_string(path) {
-        Ok(text) => parse(&text).ok_or_else(invalid),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let drawn: [u8; 32] = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()]
-                .concat()
-                .try_into()
-                .expect("two ids are 32 bytes");
-            // Hashed, so that the fixed bits of the ids are spread.
-            let drawn = domain::name::Digest::of(&drawn).0;
-            let part = path.with_extension("part");
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&part)
-                .map_err(failed)?;
-            let text = match checked {
-                Check::Beside => format!("{}\n{}\n", hex::encode(drawn), check(drawn)),
-                Check::None => hex::encode(drawn),
-            };
-            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-            fs::rename(&part, path).map_err(failed)?;
-            path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all()).map_err(failed)?;
-            Ok(drawn)
-        }
-        Err(error) => Err(failed(error)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => draw(path, checked).map_err(failed)?,
+        Err(error) => return Err(failed(error)),
+        Ok(_) => {}
     }
+    // Of several processes that drew one, the first one's counts.
+    let text = fs::read_to_string(path).map_err(failed)?;
+    parse(&text).ok_or_else(invalid)
+}
+
+/// Writes a key that was drawn by chance, unless somebody else did meanwhile.
+fn draw(path: &Path, checked: Check) -> std::io::Result<()> {
+    let ids = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
+    // Hashed, so that the fixed bits of the ids are spread.
+    let drawn = domain::name::Digest::of_parts(ids.each_ref().map(|id| id.as_bytes().as_slice())).0;
+    let part = path.with_extension(format!("{}.part", ids[0]));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+    let text = match checked {
+        Check::Beside => format!("{}\n{}\n", hex::encode(drawn), check(drawn)),
+        Check::None => hex::encode(drawn),
+    };
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    // A link, unlike a rename, replaces nothing.
+    let linked = fs::hard_link(&part, path);
+    fs::remove_file(&part)?;
+    match linked {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processes_that_draw_at_the_same_time_have_the_same_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = std::thread::scope(|scope| {
+            let open = || Secrets::open(folder.path()).unwrap();
+            let openings: Vec<_> = (0..16).map(|_| scope.spawn(open)).collect();
+            openings.into_iter().map(|opening| opening.join().unwrap()).collect::<Vec<_>>()
+        });
+        let kept = Secrets::open(folder.path()).unwrap();
+        assert!(opened.iter().all(|it| (it.engine, it.signing) == (kept.engine, kept.signing)));
+        assert!(opened.iter().all(|it| it.kill == kept.kill));
+        let files = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(files, 3, "no part stays");
+    }
 
     #[test]
     fn a_key_that_was_changed_is_refused() {

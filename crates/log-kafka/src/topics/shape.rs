@@ -69,7 +69,7 @@ pub(super) fn shape(topic: Topic, wanted: &Wanted) -> Shape {
         Topic::Commands(_) => {
             (wanted.command_partitions, AtLeast, Milliseconds(7 * DAY_MS), MESSAGE_BYTES_MAX, Passes)
         }
-        Topic::Cancels | Topic::Heartbeats | Topic::Gateways => {
+        Topic::Cancels | Topic::Heartbeats | Topic::Answers | Topic::Gateways => {
             (1, AtLeast, Milliseconds(HOUR_MS), MESSAGE_BYTES_MAX, Passes)
         }
         Topic::Routes => (1, AtLeast, Latest, MESSAGE_BYTES_MAX, Breaks),

@@ -6,7 +6,9 @@ use super::scalar::exactly;
 use super::{Error, Place, Resolve, Wire};
 use crate::generated::v1;
 use crate::message::said::{Observation, Report, Request, RunAsk, Said, TargetAsk, Trigger, WorkerAnswer};
-use crate::message::{GatewayReport, Heartbeat, Label, Prediction, TargetServed, Token, WorkOrder};
+use crate::message::{
+    Answer, GatewayReport, Heartbeat, Label, Prediction, TargetServed, Token, Unrecorded, WorkOrder,
+};
 
 oneof!(Said => Said.said as said::Said {
     Observed { target, what }
@@ -42,6 +44,11 @@ oneof!(Observation => Observation.observation as observation::Observation { ; Ro
 
 message!(WorkOrder => WorkOrder { command, token, epoch });
 message!(Heartbeat => Heartbeat { attempt, at, is_begun });
+message!(Answer => Answer { partition, input_id, unrecorded });
+oneof!(Unrecorded => Unrecorded.unrecorded as unrecorded::Unrecorded {
+    Repeat { seq, run, refused }
+    ; Refused
+});
 message!(Prediction => Prediction {
     target,
     request_id,

@@ -961,1396 +961,6 @@ pub struct GatewayObserved {
     #[prost(bytes = "vec", repeated, tag = "5")]
     pub killed: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
-/// What keeps a caller with one release.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Sticky {
-    #[prost(oneof = "sticky::Sticky", tags = "1, 2, 3")]
-    pub sticky: ::core::option::Option<sticky::Sticky>,
-}
-/// Nested message and enum types in `Sticky`.
-pub mod sticky {
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct PerRequest {}
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Sticky {
-        /// Each request is drawn by its id.
-        #[prost(message, tag = "1")]
-        PerRequest(PerRequest),
-        /// The value of this request header.
-        #[prost(string, tag = "2")]
-        Header(::prost::alloc::string::String),
-        /// The value of this request parameter.
-        #[prost(string, tag = "3")]
-        Parameter(::prost::alloc::string::String),
-    }
-}
-/// A release and its share.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Route {
-    #[prost(message, optional, tag = "1")]
-    pub release: ::core::option::Option<Release>,
-    /// Basis points, 0 to 10,000.
-    #[prost(uint32, tag = "2")]
-    pub weight: u32,
-}
-/// Who answers at a target from this generation on.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct RouteTable {
-    #[prost(string, tag = "1")]
-    pub target: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "2")]
-    pub generation: u64,
-    /// The stable release first.
-    #[prost(message, repeated, tag = "3")]
-    pub routes: ::prost::alloc::vec::Vec<Route>,
-    /// What a kill switch turns to.
-    #[prost(message, optional, tag = "4")]
-    pub stable: ::core::option::Option<Release>,
-    #[prost(message, optional, tag = "5")]
-    pub sticky: ::core::option::Option<Sticky>,
-}
-/// Something said to a target. `roles` is the SHA-256 of the role map in force.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct TargetInput {
-    #[prost(
-        oneof = "target_input::Input",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24"
-    )]
-    pub input: ::core::option::Option<target_input::Input>,
-}
-/// Nested message and enum types in `TargetInput`.
-pub mod target_input {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Enter {
-        #[prost(string, tag = "1")]
-        pub target: ::prost::alloc::string::String,
-        #[prost(bytes = "vec", tag = "2")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-        #[prost(string, tag = "3")]
-        pub version: ::prost::alloc::string::String,
-        /// SHA-256 of the model's own bytes.
-        #[prost(bytes = "vec", tag = "4")]
-        pub artifact: ::prost::alloc::vec::Vec<u8>,
-        #[prost(enumeration = "super::WhileRunning", tag = "5")]
-        pub while_running: i32,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct AskSlot {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct LeaveSlot {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Leave {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct PrepareRelease {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-        #[prost(message, optional, tag = "2")]
-        pub release: ::core::option::Option<super::Release>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct ShiftWeights {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-        #[prost(message, optional, tag = "2")]
-        pub release: ::core::option::Option<super::Release>,
-        /// Basis points.
-        #[prost(uint32, tag = "3")]
-        pub weight: u32,
-        #[prost(message, optional, tag = "4")]
-        pub sticky: ::core::option::Option<super::Sticky>,
-        #[prost(string, tag = "5")]
-        pub cause: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct TakeLive {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-        #[prost(message, optional, tag = "2")]
-        pub release: ::core::option::Option<super::Release>,
-        /// How long the former release stays loaded, milliseconds.
-        #[prost(uint64, tag = "3")]
-        pub keep_warm: u64,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct LeaveLive {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-        #[prost(string, tag = "2")]
-        pub cause: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct RollBack {
-        #[prost(message, optional, tag = "1")]
-        pub actor: ::core::option::Option<super::Actor>,
-        #[prost(bytes = "vec", tag = "2")]
-        pub roles: ::prost::alloc::vec::Vec<u8>,
-        /// The bundle to go back to; absent for the last good one.
-        #[prost(bytes = "vec", optional, tag = "3")]
-        pub to: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
-        #[prost(string, tag = "4")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Kill {
-        #[prost(message, optional, tag = "1")]
-        pub actor: ::core::option::Option<super::Actor>,
-        #[prost(bytes = "vec", tag = "2")]
-        pub roles: ::prost::alloc::vec::Vec<u8>,
-        #[prost(bytes = "vec", tag = "3")]
-        pub bundle: ::prost::alloc::vec::Vec<u8>,
-        #[prost(string, tag = "4")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Freeze {
-        #[prost(message, optional, tag = "1")]
-        pub actor: ::core::option::Option<super::Actor>,
-        #[prost(bytes = "vec", tag = "2")]
-        pub roles: ::prost::alloc::vec::Vec<u8>,
-        /// Milliseconds since 1970; absent for without end.
-        #[prost(uint64, optional, tag = "3")]
-        pub until: ::core::option::Option<u64>,
-        #[prost(string, tag = "4")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Unfreeze {
-        #[prost(message, optional, tag = "1")]
-        pub actor: ::core::option::Option<super::Actor>,
-        #[prost(bytes = "vec", tag = "2")]
-        pub roles: ::prost::alloc::vec::Vec<u8>,
-        #[prost(string, tag = "3")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Adopt {
-        #[prost(message, optional, tag = "1")]
-        pub actor: ::core::option::Option<super::Actor>,
-        #[prost(bytes = "vec", tag = "2")]
-        pub roles: ::prost::alloc::vec::Vec<u8>,
-        #[prost(string, tag = "3")]
-        pub target: ::prost::alloc::string::String,
-        #[prost(message, optional, tag = "4")]
-        pub release: ::core::option::Option<super::Release>,
-        #[prost(string, tag = "5")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, ::prost::Message)]
-    pub struct Report {
-        #[prost(message, optional, tag = "1")]
-        pub attempt: ::core::option::Option<super::AttemptId>,
-        #[prost(message, optional, tag = "2")]
-        pub outcome: ::core::option::Option<super::Outcome>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Decline {
-        #[prost(message, optional, tag = "1")]
-        pub attempt: ::core::option::Option<super::AttemptId>,
-        #[prost(string, tag = "2")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, ::prost::Message)]
-    pub struct ReportRoutes {
-        #[prost(message, repeated, tag = "1")]
-        pub gateways: ::prost::alloc::vec::Vec<super::GatewayObserved>,
-    }
-    #[derive(Clone, PartialEq, ::prost::Message)]
-    pub struct ReportLoaded {
-        #[prost(message, repeated, tag = "1")]
-        pub servers: ::prost::alloc::vec::Vec<super::ServerLoaded>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct LeaseEnded {
-        #[prost(message, optional, tag = "1")]
-        pub attempt: ::core::option::Option<super::AttemptId>,
-        /// The attempt's last sign of life, milliseconds since 1970.
-        #[prost(uint64, optional, tag = "2")]
-        pub heard_at: ::core::option::Option<u64>,
-    }
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct BackoffOver {
-        #[prost(enumeration = "super::Errand", tag = "1")]
-        pub what: i32,
-    }
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct FreezeOver {}
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct WarmOver {}
-    /// Lifts a quarantine.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Resolve {
-        #[prost(message, optional, tag = "1")]
-        pub actor: ::core::option::Option<super::Actor>,
-        #[prost(bytes = "vec", tag = "2")]
-        pub roles: ::prost::alloc::vec::Vec<u8>,
-        /// The input that failed is not decided again.
-        #[prost(bool, tag = "3")]
-        pub drop: bool,
-        #[prost(string, tag = "4")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    /// The next held input is to be decided.
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct HeldDue {
-        #[prost(uint64, tag = "1")]
-        pub number: u64,
-    }
-    /// The run is quarantined, or no longer.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct NoteQuarantine {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-        #[prost(bool, tag = "2")]
-        pub quarantined: bool,
-    }
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Input {
-        #[prost(message, tag = "1")]
-        Enter(Enter),
-        #[prost(message, tag = "2")]
-        AskSlot(AskSlot),
-        #[prost(message, tag = "3")]
-        LeaveSlot(LeaveSlot),
-        #[prost(message, tag = "4")]
-        Leave(Leave),
-        #[prost(message, tag = "5")]
-        PrepareRelease(PrepareRelease),
-        #[prost(message, tag = "6")]
-        ShiftWeights(ShiftWeights),
-        #[prost(message, tag = "7")]
-        TakeLive(TakeLive),
-        #[prost(message, tag = "8")]
-        LeaveLive(LeaveLive),
-        #[prost(message, tag = "9")]
-        RollBack(RollBack),
-        #[prost(message, tag = "10")]
-        Kill(Kill),
-        #[prost(message, tag = "11")]
-        Freeze(Freeze),
-        #[prost(message, tag = "12")]
-        Unfreeze(Unfreeze),
-        #[prost(message, tag = "13")]
-        Adopt(Adopt),
-        #[prost(message, tag = "14")]
-        Report(Report),
-        #[prost(message, tag = "15")]
-        Decline(Decline),
-        #[prost(message, tag = "16")]
-        ReportRoutes(ReportRoutes),
-        #[prost(message, tag = "17")]
-        ReportLoaded(ReportLoaded),
-        #[prost(message, tag = "18")]
-        LeaseEnded(LeaseEnded),
-        #[prost(message, tag = "19")]
-        BackoffOver(BackoffOver),
-        #[prost(message, tag = "20")]
-        FreezeOver(FreezeOver),
-        #[prost(message, tag = "21")]
-        WarmOver(WarmOver),
-        #[prost(message, tag = "22")]
-        Resolve(Resolve),
-        #[prost(message, tag = "23")]
-        HeldDue(HeldDue),
-        #[prost(message, tag = "24")]
-        NoteQuarantine(NoteQuarantine),
-    }
-}
-/// Something that happened at a target. Written for good. `at` and other moments are milliseconds since 1970.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct TargetEvent {
-    #[prost(
-        oneof = "target_event::Event",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29"
-    )]
-    pub event: ::core::option::Option<target_event::Event>,
-}
-/// Nested message and enum types in `TargetEvent`.
-pub mod target_event {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct RunEntered {
-        #[prost(string, tag = "1")]
-        pub target: ::prost::alloc::string::String,
-        #[prost(bytes = "vec", tag = "2")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-        #[prost(string, tag = "3")]
-        pub version: ::prost::alloc::string::String,
-        /// SHA-256 of the model's own bytes.
-        #[prost(bytes = "vec", tag = "4")]
-        pub artifact: ::prost::alloc::vec::Vec<u8>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct RunSuperseded {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-        #[prost(bytes = "vec", tag = "2")]
-        pub by: ::prost::alloc::vec::Vec<u8>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct RunLeft {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct SlotGranted {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct RunQueued {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-        /// From 1.
-        #[prost(uint32, tag = "2")]
-        pub position: u32,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct SlotLeft {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct ReleaseWanted {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-        #[prost(message, optional, tag = "2")]
-        pub release: ::core::option::Option<super::Release>,
-    }
-    #[derive(Clone, PartialEq, ::prost::Message)]
-    pub struct ReleaseLoaded {
-        #[prost(message, repeated, tag = "1")]
-        pub servers: ::prost::alloc::vec::Vec<super::ServerLoaded>,
-        #[prost(uint32, optional, tag = "2")]
-        pub attempt: ::core::option::Option<u32>,
-        /// `servers` are left out here, because they are those of the step's input.
-        #[prost(bool, tag = "3")]
-        pub same_as_input: bool,
-    }
-    #[derive(Clone, PartialEq, ::prost::Message)]
-    pub struct GenerationRaised {
-        #[prost(message, optional, tag = "1")]
-        pub table: ::core::option::Option<super::RouteTable>,
-        #[prost(string, tag = "2")]
-        pub cause: ::prost::alloc::string::String,
-        #[prost(bytes = "vec", optional, tag = "3")]
-        pub run: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
-        #[prost(uint64, tag = "4")]
-        pub at: u64,
-    }
-    #[derive(Clone, PartialEq, ::prost::Message)]
-    pub struct RoutesObserved {
-        #[prost(message, repeated, tag = "1")]
-        pub gateways: ::prost::alloc::vec::Vec<super::GatewayObserved>,
-        #[prost(uint32, optional, tag = "2")]
-        pub attempt: ::core::option::Option<u32>,
-        /// `gateways` are left out here, because they are those of the step's input.
-        #[prost(bool, tag = "3")]
-        pub same_as_input: bool,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct LiveChanged {
-        #[prost(message, optional, tag = "1")]
-        pub from: ::core::option::Option<super::Release>,
-        #[prost(message, optional, tag = "2")]
-        pub to: ::core::option::Option<super::Release>,
-        #[prost(uint64, tag = "3")]
-        pub generation: u64,
-        /// Until when the former release stays loaded.
-        #[prost(uint64, optional, tag = "4")]
-        pub warm_until: ::core::option::Option<u64>,
-        #[prost(uint64, tag = "5")]
-        pub at: u64,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct ReleaseRolledBack {
-        #[prost(message, optional, tag = "1")]
-        pub release: ::core::option::Option<super::Release>,
-        #[prost(message, optional, tag = "2")]
-        pub to: ::core::option::Option<super::Release>,
-        #[prost(string, tag = "3")]
-        pub cause: ::prost::alloc::string::String,
-        /// Absent when its workflow's own rule said so.
-        #[prost(string, optional, tag = "4")]
-        pub by: ::core::option::Option<::prost::alloc::string::String>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct ReleaseKilled {
-        #[prost(message, optional, tag = "1")]
-        pub release: ::core::option::Option<super::Release>,
-        #[prost(string, tag = "2")]
-        pub by: ::prost::alloc::string::String,
-        #[prost(string, tag = "3")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct ReleaseAdopted {
-        #[prost(string, tag = "1")]
-        pub target: ::prost::alloc::string::String,
-        #[prost(message, optional, tag = "2")]
-        pub release: ::core::option::Option<super::Release>,
-        #[prost(string, tag = "3")]
-        pub by: ::prost::alloc::string::String,
-        #[prost(string, tag = "4")]
-        pub reason: ::prost::alloc::string::String,
-        #[prost(uint64, tag = "5")]
-        pub at: u64,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct ReleaseCooled {
-        #[prost(message, optional, tag = "1")]
-        pub release: ::core::option::Option<super::Release>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct OverrideObserved {
-        #[prost(string, tag = "1")]
-        pub gateway: ::prost::alloc::string::String,
-        /// What answers instead; absent when the kill switch is off again.
-        #[prost(message, optional, tag = "2")]
-        pub release: ::core::option::Option<super::Release>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct TargetFrozen {
-        #[prost(uint64, optional, tag = "1")]
-        pub until: ::core::option::Option<u64>,
-        #[prost(string, optional, tag = "2")]
-        pub by: ::core::option::Option<::prost::alloc::string::String>,
-        #[prost(string, tag = "3")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct TargetUnfrozen {
-        #[prost(string, optional, tag = "1")]
-        pub by: ::core::option::Option<::prost::alloc::string::String>,
-        #[prost(string, tag = "2")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct AttemptIssued {
-        #[prost(uint32, tag = "1")]
-        pub attempt: u32,
-        #[prost(enumeration = "super::Errand", tag = "2")]
-        pub what: i32,
-        #[prost(uint64, tag = "3")]
-        pub at: u64,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct AttemptFailed {
-        #[prost(uint32, tag = "1")]
-        pub attempt: u32,
-        #[prost(enumeration = "super::Errand", tag = "2")]
-        pub what: i32,
-        #[prost(string, tag = "3")]
-        pub code: ::prost::alloc::string::String,
-        #[prost(string, tag = "4")]
-        pub reason: ::prost::alloc::string::String,
-        #[prost(uint64, tag = "5")]
-        pub retry_at: u64,
-    }
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct AttemptExpired {
-        #[prost(uint32, tag = "1")]
-        pub attempt: u32,
-        #[prost(enumeration = "super::Errand", tag = "2")]
-        pub what: i32,
-        #[prost(uint64, optional, tag = "3")]
-        pub heard_at: ::core::option::Option<u64>,
-        #[prost(uint64, tag = "4")]
-        pub retry_at: u64,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct AttemptDeclined {
-        #[prost(uint32, tag = "1")]
-        pub attempt: u32,
-        #[prost(enumeration = "super::Errand", tag = "2")]
-        pub what: i32,
-        #[prost(string, tag = "3")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct AttemptCancelled {
-        #[prost(uint32, tag = "1")]
-        pub attempt: u32,
-        #[prost(enumeration = "super::Errand", tag = "2")]
-        pub what: i32,
-    }
-    /// Nothing is decided on the stream until it is resolved.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct StreamQuarantined {
-        #[prost(string, tag = "1")]
-        pub why: ::prost::alloc::string::String,
-        /// The first input held is the one that failed.
-        #[prost(bool, tag = "2")]
-        pub holds_cause: bool,
-        #[prost(uint64, tag = "3")]
-        pub at: u64,
-    }
-    /// Kept, to be decided when the quarantine is resolved.
-    #[derive(Clone, PartialEq, ::prost::Message)]
-    pub struct InputHeld {
-        #[prost(message, optional, tag = "1")]
-        pub input: ::core::option::Option<super::TargetInput>,
-        #[prost(uint64, tag = "2")]
-        pub at: u64,
-        /// `input` is left out here, because it is the step's input.
-        #[prost(bool, tag = "3")]
-        pub same_as_input: bool,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct QuarantineResolved {
-        #[prost(string, tag = "1")]
-        pub by: ::prost::alloc::string::String,
-        #[prost(string, tag = "2")]
-        pub reason: ::prost::alloc::string::String,
-        /// The name of the input that failed, when it is not decided again.
-        #[prost(string, optional, tag = "3")]
-        pub dropped: ::core::option::Option<::prost::alloc::string::String>,
-        #[prost(uint64, tag = "4")]
-        pub at: u64,
-    }
-    /// The run is quarantined, or no longer.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct QuarantineNoted {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-        #[prost(bool, tag = "2")]
-        pub quarantined: bool,
-    }
-    /// What follows in this step was decided on the held input of this number.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct InputReleased {
-        /// From 1, since the stream began to hold.
-        #[prost(uint64, tag = "1")]
-        pub number: u64,
-        /// Its name.
-        #[prost(string, tag = "2")]
-        pub input: ::prost::alloc::string::String,
-        /// Why it was rejected.
-        #[prost(string, optional, tag = "3")]
-        pub refused: ::core::option::Option<::prost::alloc::string::String>,
-    }
-    /// A chapter begins with all that is true.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct ChapterOpened {
-        /// The canonical bytes of CarriedTarget.
-        #[prost(bytes = "vec", tag = "1")]
-        pub carried: ::prost::alloc::vec::Vec<u8>,
-        #[prost(uint64, tag = "2")]
-        pub at: u64,
-    }
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Event {
-        #[prost(message, tag = "1")]
-        RunEntered(RunEntered),
-        #[prost(message, tag = "2")]
-        RunSuperseded(RunSuperseded),
-        #[prost(message, tag = "3")]
-        RunLeft(RunLeft),
-        #[prost(message, tag = "4")]
-        SlotGranted(SlotGranted),
-        #[prost(message, tag = "5")]
-        RunQueued(RunQueued),
-        #[prost(message, tag = "6")]
-        SlotLeft(SlotLeft),
-        #[prost(message, tag = "7")]
-        ReleaseWanted(ReleaseWanted),
-        #[prost(message, tag = "8")]
-        ReleaseLoaded(ReleaseLoaded),
-        #[prost(message, tag = "9")]
-        GenerationRaised(GenerationRaised),
-        #[prost(message, tag = "10")]
-        RoutesObserved(RoutesObserved),
-        #[prost(message, tag = "11")]
-        LiveChanged(LiveChanged),
-        #[prost(message, tag = "12")]
-        ReleaseRolledBack(ReleaseRolledBack),
-        #[prost(message, tag = "13")]
-        ReleaseKilled(ReleaseKilled),
-        #[prost(message, tag = "14")]
-        ReleaseAdopted(ReleaseAdopted),
-        #[prost(message, tag = "15")]
-        ReleaseCooled(ReleaseCooled),
-        #[prost(message, tag = "16")]
-        OverrideObserved(OverrideObserved),
-        #[prost(message, tag = "17")]
-        TargetFrozen(TargetFrozen),
-        #[prost(message, tag = "18")]
-        TargetUnfrozen(TargetUnfrozen),
-        #[prost(message, tag = "19")]
-        AttemptIssued(AttemptIssued),
-        #[prost(message, tag = "20")]
-        AttemptFailed(AttemptFailed),
-        #[prost(message, tag = "21")]
-        AttemptExpired(AttemptExpired),
-        #[prost(message, tag = "22")]
-        AttemptDeclined(AttemptDeclined),
-        #[prost(message, tag = "23")]
-        AttemptCancelled(AttemptCancelled),
-        #[prost(message, tag = "24")]
-        StreamQuarantined(StreamQuarantined),
-        #[prost(message, tag = "25")]
-        InputHeld(InputHeld),
-        #[prost(message, tag = "26")]
-        QuarantineResolved(QuarantineResolved),
-        #[prost(message, tag = "27")]
-        InputReleased(InputReleased),
-        #[prost(message, tag = "28")]
-        QuarantineNoted(QuarantineNoted),
-        #[prost(message, tag = "29")]
-        ChapterOpened(ChapterOpened),
-    }
-}
-/// What a new run does about those under way at its target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum WhileRunning {
-    Unspecified = 0,
-    Supersede = 1,
-    Queue = 2,
-    Refuse = 3,
-}
-impl WhileRunning {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "WHILE_RUNNING_UNSPECIFIED",
-            Self::Supersede => "WHILE_RUNNING_SUPERSEDE",
-            Self::Queue => "WHILE_RUNNING_QUEUE",
-            Self::Refuse => "WHILE_RUNNING_REFUSE",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "WHILE_RUNNING_UNSPECIFIED" => Some(Self::Unspecified),
-            "WHILE_RUNNING_SUPERSEDE" => Some(Self::Supersede),
-            "WHILE_RUNNING_QUEUE" => Some(Self::Queue),
-            "WHILE_RUNNING_REFUSE" => Some(Self::Refuse),
-            _ => None,
-        }
-    }
-}
-/// The two things a target has done by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum Errand {
-    Unspecified = 0,
-    /// Have the wanted set of releases loaded.
-    Prepare = 1,
-    /// Have the gateways obey the table.
-    Apply = 2,
-}
-impl Errand {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "ERRAND_UNSPECIFIED",
-            Self::Prepare => "ERRAND_PREPARE",
-            Self::Apply => "ERRAND_APPLY",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "ERRAND_UNSPECIFIED" => Some(Self::Unspecified),
-            "ERRAND_PREPARE" => Some(Self::Prepare),
-            "ERRAND_APPLY" => Some(Self::Apply),
-            _ => None,
-        }
-    }
-}
-/// One attempt of one thing to do.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Command {
-    #[prost(message, optional, tag = "1")]
-    pub attempt: ::core::option::Option<AttemptId>,
-    #[prost(string, tag = "2")]
-    pub target: ::prost::alloc::string::String,
-    /// SHA-256, the same for all attempts at the same thing: the idempotency key of everything done outside.
-    #[prost(bytes = "vec", tag = "3")]
-    pub effect_key: ::prost::alloc::vec::Vec<u8>,
-    #[prost(message, optional, tag = "4")]
-    pub order: ::core::option::Option<Order>,
-    /// When the attempt was issued, milliseconds since 1970.
-    #[prost(uint64, tag = "5")]
-    pub issued_at: u64,
-    /// Without a sign of life for this long (milliseconds) the attempt is given up and the next one issued.
-    #[prost(uint64, tag = "6")]
-    pub lease: u64,
-    /// W3C trace context.
-    #[prost(string, optional, tag = "7")]
-    pub traceparent: ::core::option::Option<::prost::alloc::string::String>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Order {
-    #[prost(oneof = "order::Order", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
-    pub order: ::core::option::Option<order::Order>,
-}
-/// Nested message and enum types in `Order`.
-pub mod order {
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Order {
-        #[prost(message, tag = "1")]
-        Package(super::Package),
-        #[prost(message, tag = "2")]
-        Test(super::Test),
-        #[prost(message, tag = "3")]
-        Notify(super::Notify),
-        #[prost(message, tag = "4")]
-        Plan(super::Plan),
-        #[prost(message, tag = "5")]
-        Measure(super::Measure),
-        #[prost(message, tag = "6")]
-        Prepare(super::Prepare),
-        #[prost(message, tag = "7")]
-        Apply(super::Apply),
-        #[prost(message, tag = "8")]
-        Watch(super::Watch),
-    }
-}
-/// Make the bundle. Answered with `Outcome.packed`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Package {
-    #[prost(bytes = "vec", tag = "1")]
-    pub run: ::prost::alloc::vec::Vec<u8>,
-    #[prost(string, tag = "2")]
-    pub stage: ::prost::alloc::string::String,
-    #[prost(message, optional, tag = "3")]
-    pub trained: ::core::option::Option<Trained>,
-    #[prost(message, optional, tag = "4")]
-    pub with: ::core::option::Option<PackageWith>,
-    /// What serves the target, to say what changes.
-    #[prost(message, optional, tag = "5")]
-    pub live: ::core::option::Option<Release>,
-}
-/// Run checks against the bundle in a staging environment. Answered with `Outcome.measured`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Test {
-    #[prost(bytes = "vec", tag = "1")]
-    pub run: ::prost::alloc::vec::Vec<u8>,
-    #[prost(string, tag = "2")]
-    pub stage: ::prost::alloc::string::String,
-    #[prost(string, tag = "3")]
-    pub environment: ::prost::alloc::string::String,
-    #[prost(message, optional, tag = "4")]
-    pub release: ::core::option::Option<Release>,
-    #[prost(message, optional, tag = "5")]
-    pub live: ::core::option::Option<Release>,
-    #[prost(message, optional, tag = "6")]
-    pub trained: ::core::option::Option<Trained>,
-    #[prost(message, repeated, tag = "7")]
-    pub checks: ::prost::alloc::vec::Vec<Check>,
-}
-/// Tell the approvers that a gate waits for them. Answered with `Outcome.notified`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Notify {
-    #[prost(bytes = "vec", tag = "1")]
-    pub run: ::prost::alloc::vec::Vec<u8>,
-    #[prost(string, tag = "2")]
-    pub stage: ::prost::alloc::string::String,
-    #[prost(message, optional, tag = "3")]
-    pub release: ::core::option::Option<Release>,
-    #[prost(message, optional, tag = "4")]
-    pub with: ::core::option::Option<GateWith>,
-    /// The digest that a vote must name.
-    #[prost(bytes = "vec", tag = "5")]
-    pub evidence: ::prost::alloc::vec::Vec<u8>,
-    /// Milliseconds since 1970.
-    #[prost(uint64, tag = "6")]
-    pub expires_at: u64,
-}
-/// Say how long the rollout will take at today's traffic. Answered with `Outcome.planned`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Plan {
-    #[prost(bytes = "vec", tag = "1")]
-    pub run: ::prost::alloc::vec::Vec<u8>,
-    #[prost(string, tag = "2")]
-    pub stage: ::prost::alloc::string::String,
-    #[prost(message, optional, tag = "3")]
-    pub live: ::core::option::Option<Release>,
-    #[prost(message, optional, tag = "4")]
-    pub with: ::core::option::Option<RolloutWith>,
-}
-/// Measure both arms of a rollout since its last change of traffic. Answered with `Outcome.measured`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Measure {
-    #[prost(bytes = "vec", tag = "1")]
-    pub run: ::prost::alloc::vec::Vec<u8>,
-    #[prost(string, tag = "2")]
-    pub stage: ::prost::alloc::string::String,
-    #[prost(message, optional, tag = "3")]
-    pub candidate: ::core::option::Option<Release>,
-    /// The release to compare with, when it has a share.
-    #[prost(message, optional, tag = "4")]
-    pub live: ::core::option::Option<Release>,
-    /// Predictions since this moment count, milliseconds since 1970.
-    #[prost(uint64, tag = "5")]
-    pub since: u64,
-    #[prost(uint64, tag = "6")]
-    pub generation: u64,
-    /// The candidate's intended share while it was measured, 0 to 1.
-    #[prost(double, optional, tag = "7")]
-    pub share: ::core::option::Option<f64>,
-    #[prost(message, repeated, tag = "8")]
-    pub checks: ::prost::alloc::vec::Vec<Check>,
-}
-/// Have exactly these releases loaded, warmed and ready. Answered with `Outcome.prepared`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Prepare {
-    #[prost(message, repeated, tag = "1")]
-    pub releases: ::prost::alloc::vec::Vec<Release>,
-}
-/// Make the gateways obey this table. Answered with `Outcome.applied`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Apply {
-    #[prost(message, optional, tag = "1")]
-    pub table: ::core::option::Option<RouteTable>,
-}
-/// Measure one window of a live release. Answered with `Outcome.measured`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Watch {
-    #[prost(bytes = "vec", tag = "1")]
-    pub run: ::prost::alloc::vec::Vec<u8>,
-    #[prost(string, tag = "2")]
-    pub stage: ::prost::alloc::string::String,
-    #[prost(message, optional, tag = "3")]
-    pub release: ::core::option::Option<Release>,
-    #[prost(message, optional, tag = "4")]
-    pub trained: ::core::option::Option<Trained>,
-    /// Inclusive, milliseconds since 1970.
-    #[prost(uint64, tag = "5")]
-    pub from: u64,
-    /// Exclusive.
-    #[prost(uint64, tag = "6")]
-    pub to: u64,
-    #[prost(message, repeated, tag = "7")]
-    pub checks: ::prost::alloc::vec::Vec<Check>,
-}
-/// The `with` of a stage of kind `package`.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct PackageWith {
-    /// The formats that may be packed, such as `onnx`.
-    #[prost(string, repeated, tag = "1")]
-    pub formats: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(uint64, tag = "2")]
-    pub size_max_bytes: u64,
-    /// Lineage that must be present, such as `code.commit`.
-    #[prost(string, repeated, tag = "3")]
-    pub require: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(bool, tag = "4")]
-    pub sign: bool,
-}
-/// The `with` of a stage of kind `gate`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct GateWith {
-    #[prost(message, repeated, tag = "1")]
-    pub require: ::prost::alloc::vec::Vec<NamedRule>,
-    #[prost(message, repeated, tag = "2")]
-    pub approvals: ::prost::alloc::vec::Vec<Approvals>,
-    /// Neither the model's owner nor who published it may approve.
-    #[prost(bool, tag = "3")]
-    pub four_eyes: bool,
-    /// Milliseconds.
-    #[prost(uint64, tag = "4")]
-    pub expires: u64,
-}
-/// One term of a policy.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct NamedRule {
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// CEL, as it was written.
-    #[prost(string, tag = "2")]
-    pub rule: ::prost::alloc::string::String,
-    #[prost(string, optional, tag = "3")]
-    pub because: ::core::option::Option<::prost::alloc::string::String>,
-}
-/// How many people of a role must approve.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Approvals {
-    #[prost(string, tag = "1")]
-    pub role: ::prost::alloc::string::String,
-    #[prost(uint32, tag = "2")]
-    pub count: u32,
-}
-/// The `with` of a stage of kind `rollout`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct RolloutWith {
-    #[prost(enumeration = "Strategy", tag = "1")]
-    pub strategy: i32,
-    #[prost(message, optional, tag = "2")]
-    pub sticky: ::core::option::Option<Sticky>,
-    #[prost(message, repeated, tag = "3")]
-    pub steps: ::prost::alloc::vec::Vec<RolloutStep>,
-    #[prost(message, repeated, tag = "4")]
-    pub analysis: ::prost::alloc::vec::Vec<Check>,
-    /// The budget for false rollbacks over all analyses and steps, 0 to 1.
-    #[prost(double, optional, tag = "5")]
-    pub alpha: ::core::option::Option<f64>,
-    /// The most exposure before the last step, basis points.
-    #[prost(uint32, tag = "6")]
-    pub share_cap: u32,
-    /// The interval of looking, milliseconds.
-    #[prost(uint64, tag = "7")]
-    pub tick: u64,
-    #[prost(message, optional, tag = "8")]
-    pub on: ::core::option::Option<On>,
-    /// After this long in leaving an incident is opened, milliseconds.
-    #[prost(uint64, tag = "9")]
-    pub leave_deadline: u64,
-    /// How long the former release stays loaded, milliseconds.
-    #[prost(uint64, tag = "10")]
-    pub keep_warm: u64,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RolloutStep {
-    /// Basis points.
-    #[prost(uint32, tag = "1")]
-    pub weight: u32,
-    /// The least candidate observations before it may go on.
-    #[prost(uint64, tag = "2")]
-    pub samples: u64,
-    /// Milliseconds.
-    #[prost(uint64, tag = "3")]
-    pub bake: u64,
-    /// Milliseconds.
-    #[prost(uint64, optional, tag = "4")]
-    pub deadline: ::core::option::Option<u64>,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum Strategy {
-    Unspecified = 0,
-    /// One step of 100 %.
-    BlueGreen = 1,
-    /// Step by step.
-    Canary = 2,
-}
-impl Strategy {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "STRATEGY_UNSPECIFIED",
-            Self::BlueGreen => "STRATEGY_BLUE_GREEN",
-            Self::Canary => "STRATEGY_CANARY",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "STRATEGY_UNSPECIFIED" => Some(Self::Unspecified),
-            "STRATEGY_BLUE_GREEN" => Some(Self::BlueGreen),
-            "STRATEGY_CANARY" => Some(Self::Canary),
-            _ => None,
-        }
-    }
-}
-/// Anything said to an engine, in one of the lanes: `modelrail.triggers`, `modelrail.requests`, `modelrail.outcomes`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Said {
-    #[prost(oneof = "said::Said", tags = "1, 2, 3, 4")]
-    pub said: ::core::option::Option<said::Said>,
-}
-/// Nested message and enum types in `Said`.
-pub mod said {
-    /// What gateways and servers say of themselves, unasked.
-    #[derive(Clone, PartialEq, ::prost::Message)]
-    pub struct Observed {
-        #[prost(string, tag = "1")]
-        pub target: ::prost::alloc::string::String,
-        #[prost(message, optional, tag = "2")]
-        pub what: ::core::option::Option<super::Observation>,
-    }
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Said {
-        #[prost(message, tag = "1")]
-        Trigger(super::Trigger),
-        #[prost(message, tag = "2")]
-        Request(super::Request),
-        #[prost(message, tag = "3")]
-        Report(super::Report),
-        #[prost(message, tag = "4")]
-        Observed(Observed),
-    }
-}
-/// A model was trained, and a workflow matched it.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Trigger {
-    #[prost(string, tag = "1")]
-    pub target: ::prost::alloc::string::String,
-    #[prost(message, optional, tag = "2")]
-    pub trained: ::core::option::Option<Trained>,
-    /// SHA-256 of `workflow_text`.
-    #[prost(bytes = "vec", tag = "3")]
-    pub workflow: ::prost::alloc::vec::Vec<u8>,
-    /// The workflow as it was written (YAML), at most 64 KiB.
-    #[prost(string, tag = "4")]
-    pub workflow_text: ::prost::alloc::string::String,
-}
-/// A person or tool asks. The engine adds the role map in force.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Request {
-    #[prost(oneof = "request::Request", tags = "1, 2, 3")]
-    pub request: ::core::option::Option<request::Request>,
-}
-/// Nested message and enum types in `Request`.
-pub mod request {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Run {
-        #[prost(bytes = "vec", tag = "1")]
-        pub run: ::prost::alloc::vec::Vec<u8>,
-        #[prost(message, optional, tag = "2")]
-        pub actor: ::core::option::Option<super::Actor>,
-        #[prost(message, optional, tag = "3")]
-        pub ask: ::core::option::Option<super::RunAsk>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Target {
-        #[prost(string, tag = "1")]
-        pub target: ::prost::alloc::string::String,
-        #[prost(message, optional, tag = "2")]
-        pub actor: ::core::option::Option<super::Actor>,
-        #[prost(message, optional, tag = "3")]
-        pub ask: ::core::option::Option<super::TargetAsk>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Request {
-        /// Record a text. For a role map `roles` is the digest of the text too.
-        #[prost(message, tag = "1")]
-        Define(super::Define),
-        #[prost(message, tag = "2")]
-        Run(Run),
-        #[prost(message, tag = "3")]
-        Target(Target),
-    }
-}
-/// What is asked of a run.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RunAsk {
-    #[prost(oneof = "run_ask::Ask", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
-    pub ask: ::core::option::Option<run_ask::Ask>,
-}
-/// Nested message and enum types in `RunAsk`.
-pub mod run_ask {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Approve {
-        #[prost(string, tag = "1")]
-        pub stage: ::prost::alloc::string::String,
-        #[prost(string, tag = "2")]
-        pub role: ::prost::alloc::string::String,
-        #[prost(string, tag = "3")]
-        pub rationale: ::prost::alloc::string::String,
-        /// The digest that the gate asks for.
-        #[prost(bytes = "vec", tag = "4")]
-        pub evidence: ::prost::alloc::vec::Vec<u8>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Reject {
-        #[prost(string, tag = "1")]
-        pub stage: ::prost::alloc::string::String,
-        #[prost(string, tag = "2")]
-        pub role: ::prost::alloc::string::String,
-        #[prost(string, tag = "3")]
-        pub rationale: ::prost::alloc::string::String,
-        #[prost(bytes = "vec", tag = "4")]
-        pub evidence: ::prost::alloc::vec::Vec<u8>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Pause {
-        #[prost(string, tag = "1")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Resume {
-        #[prost(string, tag = "1")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Abort {
-        #[prost(string, tag = "1")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Promote {
-        /// As far as this weight, basis points; absent for the next step.
-        #[prost(uint32, optional, tag = "1")]
-        pub to: ::core::option::Option<u32>,
-        #[prost(string, tag = "2")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Resolve {
-        /// The input that failed is not decided again.
-        #[prost(bool, tag = "1")]
-        pub drop: bool,
-        #[prost(string, tag = "2")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Retry {
-        #[prost(string, tag = "1")]
-        pub stage: ::prost::alloc::string::String,
-        #[prost(string, tag = "2")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Ask {
-        #[prost(message, tag = "1")]
-        Approve(Approve),
-        #[prost(message, tag = "2")]
-        Reject(Reject),
-        #[prost(message, tag = "3")]
-        Pause(Pause),
-        #[prost(message, tag = "4")]
-        Resume(Resume),
-        #[prost(message, tag = "5")]
-        Abort(Abort),
-        #[prost(message, tag = "6")]
-        Promote(Promote),
-        #[prost(message, tag = "7")]
-        Resolve(Resolve),
-        #[prost(message, tag = "8")]
-        Retry(Retry),
-    }
-}
-/// What is asked of a target.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct TargetAsk {
-    #[prost(oneof = "target_ask::Ask", tags = "1, 2, 3, 4, 5, 6")]
-    pub ask: ::core::option::Option<target_ask::Ask>,
-}
-/// Nested message and enum types in `TargetAsk`.
-pub mod target_ask {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct RollBack {
-        /// The bundle to go back to; absent for the last good one.
-        #[prost(bytes = "vec", optional, tag = "1")]
-        pub to: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
-        #[prost(string, tag = "2")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Kill {
-        #[prost(bytes = "vec", tag = "1")]
-        pub bundle: ::prost::alloc::vec::Vec<u8>,
-        #[prost(string, tag = "2")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Freeze {
-        #[prost(uint64, optional, tag = "1")]
-        pub until: ::core::option::Option<u64>,
-        #[prost(string, tag = "2")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Unfreeze {
-        #[prost(string, tag = "1")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Adopt {
-        #[prost(message, optional, tag = "1")]
-        pub release: ::core::option::Option<super::Release>,
-        #[prost(string, tag = "2")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Resolve {
-        #[prost(bool, tag = "1")]
-        pub drop: bool,
-        #[prost(string, tag = "2")]
-        pub reason: ::prost::alloc::string::String,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Ask {
-        #[prost(message, tag = "1")]
-        RollBack(RollBack),
-        #[prost(message, tag = "2")]
-        Kill(Kill),
-        #[prost(message, tag = "3")]
-        Freeze(Freeze),
-        #[prost(message, tag = "4")]
-        Unfreeze(Unfreeze),
-        #[prost(message, tag = "5")]
-        Adopt(Adopt),
-        #[prost(message, tag = "6")]
-        Resolve(Resolve),
-    }
-}
-/// A worker answers a work order.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Report {
-    #[prost(message, optional, tag = "1")]
-    pub attempt: ::core::option::Option<AttemptId>,
-    /// As it came with the work order.
-    #[prost(bytes = "vec", tag = "2")]
-    pub token: ::prost::alloc::vec::Vec<u8>,
-    #[prost(message, optional, tag = "3")]
-    pub answer: ::core::option::Option<WorkerAnswer>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct WorkerAnswer {
-    #[prost(oneof = "worker_answer::Answer", tags = "1, 2")]
-    pub answer: ::core::option::Option<worker_answer::Answer>,
-}
-/// Nested message and enum types in `WorkerAnswer`.
-pub mod worker_answer {
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Answer {
-        #[prost(message, tag = "1")]
-        Done(super::Outcome),
-        /// Not begun and handed back, with the reason: no failure, the next attempt goes elsewhere.
-        #[prost(string, tag = "2")]
-        Declined(::prost::alloc::string::String),
-    }
-}
-/// What gateways or servers say of themselves; it replaces what was known of those it names.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Observation {
-    #[prost(oneof = "observation::Observation", tags = "1, 2")]
-    pub observation: ::core::option::Option<observation::Observation>,
-}
-/// Nested message and enum types in `Observation`.
-pub mod observation {
-    #[derive(Clone, PartialEq, ::prost::Message)]
-    pub struct Routes {
-        #[prost(message, repeated, tag = "1")]
-        pub gateways: ::prost::alloc::vec::Vec<super::GatewayObserved>,
-    }
-    #[derive(Clone, PartialEq, ::prost::Message)]
-    pub struct Loaded {
-        #[prost(message, repeated, tag = "1")]
-        pub servers: ::prost::alloc::vec::Vec<super::ServerLoaded>,
-    }
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Observation {
-        #[prost(message, tag = "1")]
-        Routes(Routes),
-        #[prost(message, tag = "2")]
-        Loaded(Loaded),
-    }
-}
-/// A command as it is sent out, in `modelrail.commands.<stage>`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct WorkOrder {
-    #[prost(message, optional, tag = "1")]
-    pub command: ::core::option::Option<Command>,
-    /// To be returned with the answer.
-    #[prost(bytes = "vec", tag = "2")]
-    pub token: ::prost::alloc::vec::Vec<u8>,
-    /// The claim under which it is sent: the `seq` of its record.
-    #[prost(uint64, tag = "3")]
-    pub epoch: u64,
-}
-/// The attempt is waited for or under way, in `modelrail.heartbeats`. Without one for the command's lease the attempt
-/// is given up.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Heartbeat {
-    #[prost(message, optional, tag = "1")]
-    pub attempt: ::core::option::Option<AttemptId>,
-    #[prost(uint64, tag = "2")]
-    pub at: u64,
-    /// Whether it is begun, or still waits.
-    #[prost(bool, tag = "3")]
-    pub is_begun: bool,
-}
-/// The attempt is no longer wanted, in `modelrail.cancels`. Looked at before each step outside.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Cancel {
-    #[prost(message, optional, tag = "1")]
-    pub attempt: ::core::option::Option<AttemptId>,
-}
-/// One request that a gateway answered, in `modelrail.predictions`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Prediction {
-    #[prost(string, tag = "1")]
-    pub target: ::prost::alloc::string::String,
-    /// The join key of prediction and label, 1 to 256 bytes.
-    #[prost(string, tag = "2")]
-    pub request_id: ::prost::alloc::string::String,
-    /// When the answer was given.
-    #[prost(uint64, tag = "3")]
-    pub at: u64,
-    /// The release that answered, by its bundle.
-    #[prost(bytes = "vec", tag = "4")]
-    pub bundle: ::prost::alloc::vec::Vec<u8>,
-    #[prost(uint64, tag = "5")]
-    pub generation: u64,
-    /// A hash of the sticky key, to count distinct units without keeping who they are.
-    #[prost(fixed64, tag = "6")]
-    pub unit: u64,
-    /// Microseconds.
-    #[prost(uint32, tag = "7")]
-    pub latency_us: u32,
-    /// The answer was an error of the release; not of the caller.
-    #[prost(bool, tag = "8")]
-    pub error: bool,
-    /// The numeric inputs, in the order of the signature, when the workflow keeps them.
-    #[prost(float, repeated, tag = "9")]
-    pub features: ::prost::alloc::vec::Vec<f32>,
-    /// The first value of the output that is the prediction: a class or a number.
-    #[prost(double, optional, tag = "10")]
-    pub output: ::core::option::Option<f64>,
-    /// The score behind it, when the model gives one.
-    #[prost(double, optional, tag = "11")]
-    pub score: ::core::option::Option<f64>,
-}
-/// What the truth turned out to be, in `modelrail.labels`. The latest one for a request counts.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Label {
-    #[prost(string, tag = "1")]
-    pub target: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub request_id: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "3")]
-    pub at: u64,
-    /// A class or a number; present even when it is zero.
-    #[prost(double, optional, tag = "4")]
-    pub value: ::core::option::Option<f64>,
-}
-/// What one gateway serves, in `modelrail.gateways`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct GatewayReport {
-    #[prost(string, tag = "1")]
-    pub gateway: ::prost::alloc::string::String,
-    /// When it said so.
-    #[prost(uint64, tag = "2")]
-    pub heard_at: u64,
-    #[prost(message, repeated, tag = "3")]
-    pub targets: ::prost::alloc::vec::Vec<TargetServed>,
-}
-/// One target of a gateway.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct TargetServed {
-    #[prost(string, tag = "1")]
-    pub target: ::prost::alloc::string::String,
-    /// The generation that it obeys.
-    #[prost(uint64, tag = "2")]
-    pub generation: u64,
-    /// What answers instead while its kill switch is on; absent when nobody does.
-    #[prost(message, optional, tag = "3")]
-    pub override_to: ::core::option::Option<Release>,
-    /// The bundles that its kill switch keeps everybody away from; empty while the switch is off.
-    #[prost(bytes = "vec", repeated, tag = "4")]
-    pub killed: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
-}
 /// All that a run starts from.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Start {
@@ -3473,6 +2083,717 @@ impl ShiftRefusal {
         }
     }
 }
+/// What keeps a caller with one release.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Sticky {
+    #[prost(oneof = "sticky::Sticky", tags = "1, 2, 3")]
+    pub sticky: ::core::option::Option<sticky::Sticky>,
+}
+/// Nested message and enum types in `Sticky`.
+pub mod sticky {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct PerRequest {}
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Sticky {
+        /// Each request is drawn by its id.
+        #[prost(message, tag = "1")]
+        PerRequest(PerRequest),
+        /// The value of this request header.
+        #[prost(string, tag = "2")]
+        Header(::prost::alloc::string::String),
+        /// The value of this request parameter.
+        #[prost(string, tag = "3")]
+        Parameter(::prost::alloc::string::String),
+    }
+}
+/// A release and its share.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Route {
+    #[prost(message, optional, tag = "1")]
+    pub release: ::core::option::Option<Release>,
+    /// Basis points, 0 to 10,000.
+    #[prost(uint32, tag = "2")]
+    pub weight: u32,
+}
+/// Who answers at a target from this generation on.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RouteTable {
+    #[prost(string, tag = "1")]
+    pub target: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub generation: u64,
+    /// The stable release first.
+    #[prost(message, repeated, tag = "3")]
+    pub routes: ::prost::alloc::vec::Vec<Route>,
+    /// What a kill switch turns to.
+    #[prost(message, optional, tag = "4")]
+    pub stable: ::core::option::Option<Release>,
+    #[prost(message, optional, tag = "5")]
+    pub sticky: ::core::option::Option<Sticky>,
+}
+/// Something said to a target. `roles` is the SHA-256 of the role map in force.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TargetInput {
+    #[prost(
+        oneof = "target_input::Input",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24"
+    )]
+    pub input: ::core::option::Option<target_input::Input>,
+}
+/// Nested message and enum types in `TargetInput`.
+pub mod target_input {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Enter {
+        #[prost(string, tag = "1")]
+        pub target: ::prost::alloc::string::String,
+        #[prost(bytes = "vec", tag = "2")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+        #[prost(string, tag = "3")]
+        pub version: ::prost::alloc::string::String,
+        /// SHA-256 of the model's own bytes.
+        #[prost(bytes = "vec", tag = "4")]
+        pub artifact: ::prost::alloc::vec::Vec<u8>,
+        #[prost(enumeration = "super::WhileRunning", tag = "5")]
+        pub while_running: i32,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct AskSlot {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct LeaveSlot {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Leave {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct PrepareRelease {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+        #[prost(message, optional, tag = "2")]
+        pub release: ::core::option::Option<super::Release>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ShiftWeights {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+        #[prost(message, optional, tag = "2")]
+        pub release: ::core::option::Option<super::Release>,
+        /// Basis points.
+        #[prost(uint32, tag = "3")]
+        pub weight: u32,
+        #[prost(message, optional, tag = "4")]
+        pub sticky: ::core::option::Option<super::Sticky>,
+        #[prost(string, tag = "5")]
+        pub cause: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct TakeLive {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+        #[prost(message, optional, tag = "2")]
+        pub release: ::core::option::Option<super::Release>,
+        /// How long the former release stays loaded, milliseconds.
+        #[prost(uint64, tag = "3")]
+        pub keep_warm: u64,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct LeaveLive {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+        #[prost(string, tag = "2")]
+        pub cause: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct RollBack {
+        #[prost(message, optional, tag = "1")]
+        pub actor: ::core::option::Option<super::Actor>,
+        #[prost(bytes = "vec", tag = "2")]
+        pub roles: ::prost::alloc::vec::Vec<u8>,
+        /// The bundle to go back to; absent for the last good one.
+        #[prost(bytes = "vec", optional, tag = "3")]
+        pub to: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+        #[prost(string, tag = "4")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Kill {
+        #[prost(message, optional, tag = "1")]
+        pub actor: ::core::option::Option<super::Actor>,
+        #[prost(bytes = "vec", tag = "2")]
+        pub roles: ::prost::alloc::vec::Vec<u8>,
+        #[prost(bytes = "vec", tag = "3")]
+        pub bundle: ::prost::alloc::vec::Vec<u8>,
+        #[prost(string, tag = "4")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Freeze {
+        #[prost(message, optional, tag = "1")]
+        pub actor: ::core::option::Option<super::Actor>,
+        #[prost(bytes = "vec", tag = "2")]
+        pub roles: ::prost::alloc::vec::Vec<u8>,
+        /// Milliseconds since 1970; absent for without end.
+        #[prost(uint64, optional, tag = "3")]
+        pub until: ::core::option::Option<u64>,
+        #[prost(string, tag = "4")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Unfreeze {
+        #[prost(message, optional, tag = "1")]
+        pub actor: ::core::option::Option<super::Actor>,
+        #[prost(bytes = "vec", tag = "2")]
+        pub roles: ::prost::alloc::vec::Vec<u8>,
+        #[prost(string, tag = "3")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Adopt {
+        #[prost(message, optional, tag = "1")]
+        pub actor: ::core::option::Option<super::Actor>,
+        #[prost(bytes = "vec", tag = "2")]
+        pub roles: ::prost::alloc::vec::Vec<u8>,
+        #[prost(string, tag = "3")]
+        pub target: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "4")]
+        pub release: ::core::option::Option<super::Release>,
+        #[prost(string, tag = "5")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Report {
+        #[prost(message, optional, tag = "1")]
+        pub attempt: ::core::option::Option<super::AttemptId>,
+        #[prost(message, optional, tag = "2")]
+        pub outcome: ::core::option::Option<super::Outcome>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Decline {
+        #[prost(message, optional, tag = "1")]
+        pub attempt: ::core::option::Option<super::AttemptId>,
+        #[prost(string, tag = "2")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct ReportRoutes {
+        #[prost(message, repeated, tag = "1")]
+        pub gateways: ::prost::alloc::vec::Vec<super::GatewayObserved>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct ReportLoaded {
+        #[prost(message, repeated, tag = "1")]
+        pub servers: ::prost::alloc::vec::Vec<super::ServerLoaded>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct LeaseEnded {
+        #[prost(message, optional, tag = "1")]
+        pub attempt: ::core::option::Option<super::AttemptId>,
+        /// The attempt's last sign of life, milliseconds since 1970.
+        #[prost(uint64, optional, tag = "2")]
+        pub heard_at: ::core::option::Option<u64>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct BackoffOver {
+        #[prost(enumeration = "super::Errand", tag = "1")]
+        pub what: i32,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct FreezeOver {}
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct WarmOver {}
+    /// Lifts a quarantine.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Resolve {
+        #[prost(message, optional, tag = "1")]
+        pub actor: ::core::option::Option<super::Actor>,
+        #[prost(bytes = "vec", tag = "2")]
+        pub roles: ::prost::alloc::vec::Vec<u8>,
+        /// The input that failed is not decided again.
+        #[prost(bool, tag = "3")]
+        pub drop: bool,
+        #[prost(string, tag = "4")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    /// The next held input is to be decided.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct HeldDue {
+        #[prost(uint64, tag = "1")]
+        pub number: u64,
+    }
+    /// The run is quarantined, or no longer.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct NoteQuarantine {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+        #[prost(bool, tag = "2")]
+        pub quarantined: bool,
+    }
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Input {
+        #[prost(message, tag = "1")]
+        Enter(Enter),
+        #[prost(message, tag = "2")]
+        AskSlot(AskSlot),
+        #[prost(message, tag = "3")]
+        LeaveSlot(LeaveSlot),
+        #[prost(message, tag = "4")]
+        Leave(Leave),
+        #[prost(message, tag = "5")]
+        PrepareRelease(PrepareRelease),
+        #[prost(message, tag = "6")]
+        ShiftWeights(ShiftWeights),
+        #[prost(message, tag = "7")]
+        TakeLive(TakeLive),
+        #[prost(message, tag = "8")]
+        LeaveLive(LeaveLive),
+        #[prost(message, tag = "9")]
+        RollBack(RollBack),
+        #[prost(message, tag = "10")]
+        Kill(Kill),
+        #[prost(message, tag = "11")]
+        Freeze(Freeze),
+        #[prost(message, tag = "12")]
+        Unfreeze(Unfreeze),
+        #[prost(message, tag = "13")]
+        Adopt(Adopt),
+        #[prost(message, tag = "14")]
+        Report(Report),
+        #[prost(message, tag = "15")]
+        Decline(Decline),
+        #[prost(message, tag = "16")]
+        ReportRoutes(ReportRoutes),
+        #[prost(message, tag = "17")]
+        ReportLoaded(ReportLoaded),
+        #[prost(message, tag = "18")]
+        LeaseEnded(LeaseEnded),
+        #[prost(message, tag = "19")]
+        BackoffOver(BackoffOver),
+        #[prost(message, tag = "20")]
+        FreezeOver(FreezeOver),
+        #[prost(message, tag = "21")]
+        WarmOver(WarmOver),
+        #[prost(message, tag = "22")]
+        Resolve(Resolve),
+        #[prost(message, tag = "23")]
+        HeldDue(HeldDue),
+        #[prost(message, tag = "24")]
+        NoteQuarantine(NoteQuarantine),
+    }
+}
+/// Something that happened at a target. Written for good. `at` and other moments are milliseconds since 1970.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TargetEvent {
+    #[prost(
+        oneof = "target_event::Event",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29"
+    )]
+    pub event: ::core::option::Option<target_event::Event>,
+}
+/// Nested message and enum types in `TargetEvent`.
+pub mod target_event {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct RunEntered {
+        #[prost(string, tag = "1")]
+        pub target: ::prost::alloc::string::String,
+        #[prost(bytes = "vec", tag = "2")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+        #[prost(string, tag = "3")]
+        pub version: ::prost::alloc::string::String,
+        /// SHA-256 of the model's own bytes.
+        #[prost(bytes = "vec", tag = "4")]
+        pub artifact: ::prost::alloc::vec::Vec<u8>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct RunSuperseded {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+        #[prost(bytes = "vec", tag = "2")]
+        pub by: ::prost::alloc::vec::Vec<u8>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct RunLeft {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct SlotGranted {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct RunQueued {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+        /// From 1.
+        #[prost(uint32, tag = "2")]
+        pub position: u32,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct SlotLeft {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ReleaseWanted {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+        #[prost(message, optional, tag = "2")]
+        pub release: ::core::option::Option<super::Release>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct ReleaseLoaded {
+        #[prost(message, repeated, tag = "1")]
+        pub servers: ::prost::alloc::vec::Vec<super::ServerLoaded>,
+        #[prost(uint32, optional, tag = "2")]
+        pub attempt: ::core::option::Option<u32>,
+        /// `servers` are left out here, because they are those of the step's input.
+        #[prost(bool, tag = "3")]
+        pub same_as_input: bool,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct GenerationRaised {
+        #[prost(message, optional, tag = "1")]
+        pub table: ::core::option::Option<super::RouteTable>,
+        #[prost(string, tag = "2")]
+        pub cause: ::prost::alloc::string::String,
+        #[prost(bytes = "vec", optional, tag = "3")]
+        pub run: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+        #[prost(uint64, tag = "4")]
+        pub at: u64,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct RoutesObserved {
+        #[prost(message, repeated, tag = "1")]
+        pub gateways: ::prost::alloc::vec::Vec<super::GatewayObserved>,
+        #[prost(uint32, optional, tag = "2")]
+        pub attempt: ::core::option::Option<u32>,
+        /// `gateways` are left out here, because they are those of the step's input.
+        #[prost(bool, tag = "3")]
+        pub same_as_input: bool,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct LiveChanged {
+        #[prost(message, optional, tag = "1")]
+        pub from: ::core::option::Option<super::Release>,
+        #[prost(message, optional, tag = "2")]
+        pub to: ::core::option::Option<super::Release>,
+        #[prost(uint64, tag = "3")]
+        pub generation: u64,
+        /// Until when the former release stays loaded.
+        #[prost(uint64, optional, tag = "4")]
+        pub warm_until: ::core::option::Option<u64>,
+        #[prost(uint64, tag = "5")]
+        pub at: u64,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ReleaseRolledBack {
+        #[prost(message, optional, tag = "1")]
+        pub release: ::core::option::Option<super::Release>,
+        #[prost(message, optional, tag = "2")]
+        pub to: ::core::option::Option<super::Release>,
+        #[prost(string, tag = "3")]
+        pub cause: ::prost::alloc::string::String,
+        /// Absent when its workflow's own rule said so.
+        #[prost(string, optional, tag = "4")]
+        pub by: ::core::option::Option<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ReleaseKilled {
+        #[prost(message, optional, tag = "1")]
+        pub release: ::core::option::Option<super::Release>,
+        #[prost(string, tag = "2")]
+        pub by: ::prost::alloc::string::String,
+        #[prost(string, tag = "3")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ReleaseAdopted {
+        #[prost(string, tag = "1")]
+        pub target: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "2")]
+        pub release: ::core::option::Option<super::Release>,
+        #[prost(string, tag = "3")]
+        pub by: ::prost::alloc::string::String,
+        #[prost(string, tag = "4")]
+        pub reason: ::prost::alloc::string::String,
+        #[prost(uint64, tag = "5")]
+        pub at: u64,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ReleaseCooled {
+        #[prost(message, optional, tag = "1")]
+        pub release: ::core::option::Option<super::Release>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct OverrideObserved {
+        #[prost(string, tag = "1")]
+        pub gateway: ::prost::alloc::string::String,
+        /// What answers instead; absent when the kill switch is off again.
+        #[prost(message, optional, tag = "2")]
+        pub release: ::core::option::Option<super::Release>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct TargetFrozen {
+        #[prost(uint64, optional, tag = "1")]
+        pub until: ::core::option::Option<u64>,
+        #[prost(string, optional, tag = "2")]
+        pub by: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(string, tag = "3")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct TargetUnfrozen {
+        #[prost(string, optional, tag = "1")]
+        pub by: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(string, tag = "2")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct AttemptIssued {
+        #[prost(uint32, tag = "1")]
+        pub attempt: u32,
+        #[prost(enumeration = "super::Errand", tag = "2")]
+        pub what: i32,
+        #[prost(uint64, tag = "3")]
+        pub at: u64,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct AttemptFailed {
+        #[prost(uint32, tag = "1")]
+        pub attempt: u32,
+        #[prost(enumeration = "super::Errand", tag = "2")]
+        pub what: i32,
+        #[prost(string, tag = "3")]
+        pub code: ::prost::alloc::string::String,
+        #[prost(string, tag = "4")]
+        pub reason: ::prost::alloc::string::String,
+        #[prost(uint64, tag = "5")]
+        pub retry_at: u64,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct AttemptExpired {
+        #[prost(uint32, tag = "1")]
+        pub attempt: u32,
+        #[prost(enumeration = "super::Errand", tag = "2")]
+        pub what: i32,
+        #[prost(uint64, optional, tag = "3")]
+        pub heard_at: ::core::option::Option<u64>,
+        #[prost(uint64, tag = "4")]
+        pub retry_at: u64,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct AttemptDeclined {
+        #[prost(uint32, tag = "1")]
+        pub attempt: u32,
+        #[prost(enumeration = "super::Errand", tag = "2")]
+        pub what: i32,
+        #[prost(string, tag = "3")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct AttemptCancelled {
+        #[prost(uint32, tag = "1")]
+        pub attempt: u32,
+        #[prost(enumeration = "super::Errand", tag = "2")]
+        pub what: i32,
+    }
+    /// Nothing is decided on the stream until it is resolved.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct StreamQuarantined {
+        #[prost(string, tag = "1")]
+        pub why: ::prost::alloc::string::String,
+        /// The first input held is the one that failed.
+        #[prost(bool, tag = "2")]
+        pub holds_cause: bool,
+        #[prost(uint64, tag = "3")]
+        pub at: u64,
+    }
+    /// Kept, to be decided when the quarantine is resolved.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct InputHeld {
+        #[prost(message, optional, tag = "1")]
+        pub input: ::core::option::Option<super::TargetInput>,
+        #[prost(uint64, tag = "2")]
+        pub at: u64,
+        /// `input` is left out here, because it is the step's input.
+        #[prost(bool, tag = "3")]
+        pub same_as_input: bool,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct QuarantineResolved {
+        #[prost(string, tag = "1")]
+        pub by: ::prost::alloc::string::String,
+        #[prost(string, tag = "2")]
+        pub reason: ::prost::alloc::string::String,
+        /// The name of the input that failed, when it is not decided again.
+        #[prost(string, optional, tag = "3")]
+        pub dropped: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(uint64, tag = "4")]
+        pub at: u64,
+    }
+    /// The run is quarantined, or no longer.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct QuarantineNoted {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+        #[prost(bool, tag = "2")]
+        pub quarantined: bool,
+    }
+    /// What follows in this step was decided on the held input of this number.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct InputReleased {
+        /// From 1, since the stream began to hold.
+        #[prost(uint64, tag = "1")]
+        pub number: u64,
+        /// Its name.
+        #[prost(string, tag = "2")]
+        pub input: ::prost::alloc::string::String,
+        /// Why it was rejected.
+        #[prost(string, optional, tag = "3")]
+        pub refused: ::core::option::Option<::prost::alloc::string::String>,
+    }
+    /// A chapter begins with all that is true.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ChapterOpened {
+        /// The canonical bytes of CarriedTarget.
+        #[prost(bytes = "vec", tag = "1")]
+        pub carried: ::prost::alloc::vec::Vec<u8>,
+        #[prost(uint64, tag = "2")]
+        pub at: u64,
+    }
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Event {
+        #[prost(message, tag = "1")]
+        RunEntered(RunEntered),
+        #[prost(message, tag = "2")]
+        RunSuperseded(RunSuperseded),
+        #[prost(message, tag = "3")]
+        RunLeft(RunLeft),
+        #[prost(message, tag = "4")]
+        SlotGranted(SlotGranted),
+        #[prost(message, tag = "5")]
+        RunQueued(RunQueued),
+        #[prost(message, tag = "6")]
+        SlotLeft(SlotLeft),
+        #[prost(message, tag = "7")]
+        ReleaseWanted(ReleaseWanted),
+        #[prost(message, tag = "8")]
+        ReleaseLoaded(ReleaseLoaded),
+        #[prost(message, tag = "9")]
+        GenerationRaised(GenerationRaised),
+        #[prost(message, tag = "10")]
+        RoutesObserved(RoutesObserved),
+        #[prost(message, tag = "11")]
+        LiveChanged(LiveChanged),
+        #[prost(message, tag = "12")]
+        ReleaseRolledBack(ReleaseRolledBack),
+        #[prost(message, tag = "13")]
+        ReleaseKilled(ReleaseKilled),
+        #[prost(message, tag = "14")]
+        ReleaseAdopted(ReleaseAdopted),
+        #[prost(message, tag = "15")]
+        ReleaseCooled(ReleaseCooled),
+        #[prost(message, tag = "16")]
+        OverrideObserved(OverrideObserved),
+        #[prost(message, tag = "17")]
+        TargetFrozen(TargetFrozen),
+        #[prost(message, tag = "18")]
+        TargetUnfrozen(TargetUnfrozen),
+        #[prost(message, tag = "19")]
+        AttemptIssued(AttemptIssued),
+        #[prost(message, tag = "20")]
+        AttemptFailed(AttemptFailed),
+        #[prost(message, tag = "21")]
+        AttemptExpired(AttemptExpired),
+        #[prost(message, tag = "22")]
+        AttemptDeclined(AttemptDeclined),
+        #[prost(message, tag = "23")]
+        AttemptCancelled(AttemptCancelled),
+        #[prost(message, tag = "24")]
+        StreamQuarantined(StreamQuarantined),
+        #[prost(message, tag = "25")]
+        InputHeld(InputHeld),
+        #[prost(message, tag = "26")]
+        QuarantineResolved(QuarantineResolved),
+        #[prost(message, tag = "27")]
+        InputReleased(InputReleased),
+        #[prost(message, tag = "28")]
+        QuarantineNoted(QuarantineNoted),
+        #[prost(message, tag = "29")]
+        ChapterOpened(ChapterOpened),
+    }
+}
+/// What a new run does about those under way at its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum WhileRunning {
+    Unspecified = 0,
+    Supersede = 1,
+    Queue = 2,
+    Refuse = 3,
+}
+impl WhileRunning {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "WHILE_RUNNING_UNSPECIFIED",
+            Self::Supersede => "WHILE_RUNNING_SUPERSEDE",
+            Self::Queue => "WHILE_RUNNING_QUEUE",
+            Self::Refuse => "WHILE_RUNNING_REFUSE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "WHILE_RUNNING_UNSPECIFIED" => Some(Self::Unspecified),
+            "WHILE_RUNNING_SUPERSEDE" => Some(Self::Supersede),
+            "WHILE_RUNNING_QUEUE" => Some(Self::Queue),
+            "WHILE_RUNNING_REFUSE" => Some(Self::Refuse),
+            _ => None,
+        }
+    }
+}
+/// The two things a target has done by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Errand {
+    Unspecified = 0,
+    /// Have the wanted set of releases loaded.
+    Prepare = 1,
+    /// Have the gateways obey the table.
+    Apply = 2,
+}
+impl Errand {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ERRAND_UNSPECIFIED",
+            Self::Prepare => "ERRAND_PREPARE",
+            Self::Apply => "ERRAND_APPLY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ERRAND_UNSPECIFIED" => Some(Self::Unspecified),
+            "ERRAND_PREPARE" => Some(Self::Prepare),
+            "ERRAND_APPLY" => Some(Self::Apply),
+            _ => None,
+        }
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Record {
     /// Accepted records are counted densely from 1.
@@ -3747,6 +3068,724 @@ impl RefusalKind {
             _ => None,
         }
     }
+}
+/// One attempt of one thing to do.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Command {
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<AttemptId>,
+    #[prost(string, tag = "2")]
+    pub target: ::prost::alloc::string::String,
+    /// SHA-256, the same for all attempts at the same thing: the idempotency key of everything done outside.
+    #[prost(bytes = "vec", tag = "3")]
+    pub effect_key: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, optional, tag = "4")]
+    pub order: ::core::option::Option<Order>,
+    /// When the attempt was issued, milliseconds since 1970.
+    #[prost(uint64, tag = "5")]
+    pub issued_at: u64,
+    /// Without a sign of life for this long (milliseconds) the attempt is given up and the next one issued.
+    #[prost(uint64, tag = "6")]
+    pub lease: u64,
+    /// W3C trace context.
+    #[prost(string, optional, tag = "7")]
+    pub traceparent: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Order {
+    #[prost(oneof = "order::Order", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    pub order: ::core::option::Option<order::Order>,
+}
+/// Nested message and enum types in `Order`.
+pub mod order {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Order {
+        #[prost(message, tag = "1")]
+        Package(super::Package),
+        #[prost(message, tag = "2")]
+        Test(super::Test),
+        #[prost(message, tag = "3")]
+        Notify(super::Notify),
+        #[prost(message, tag = "4")]
+        Plan(super::Plan),
+        #[prost(message, tag = "5")]
+        Measure(super::Measure),
+        #[prost(message, tag = "6")]
+        Prepare(super::Prepare),
+        #[prost(message, tag = "7")]
+        Apply(super::Apply),
+        #[prost(message, tag = "8")]
+        Watch(super::Watch),
+    }
+}
+/// Make the bundle. Answered with `Outcome.packed`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Package {
+    #[prost(bytes = "vec", tag = "1")]
+    pub run: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub stage: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub trained: ::core::option::Option<Trained>,
+    #[prost(message, optional, tag = "4")]
+    pub with: ::core::option::Option<PackageWith>,
+    /// What serves the target, to say what changes.
+    #[prost(message, optional, tag = "5")]
+    pub live: ::core::option::Option<Release>,
+}
+/// Run checks against the bundle in a staging environment. Answered with `Outcome.measured`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Test {
+    #[prost(bytes = "vec", tag = "1")]
+    pub run: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub stage: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub environment: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub release: ::core::option::Option<Release>,
+    #[prost(message, optional, tag = "5")]
+    pub live: ::core::option::Option<Release>,
+    #[prost(message, optional, tag = "6")]
+    pub trained: ::core::option::Option<Trained>,
+    #[prost(message, repeated, tag = "7")]
+    pub checks: ::prost::alloc::vec::Vec<Check>,
+}
+/// Tell the approvers that a gate waits for them. Answered with `Outcome.notified`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Notify {
+    #[prost(bytes = "vec", tag = "1")]
+    pub run: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub stage: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub release: ::core::option::Option<Release>,
+    #[prost(message, optional, tag = "4")]
+    pub with: ::core::option::Option<GateWith>,
+    /// The digest that a vote must name.
+    #[prost(bytes = "vec", tag = "5")]
+    pub evidence: ::prost::alloc::vec::Vec<u8>,
+    /// Milliseconds since 1970.
+    #[prost(uint64, tag = "6")]
+    pub expires_at: u64,
+}
+/// Say how long the rollout will take at today's traffic. Answered with `Outcome.planned`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Plan {
+    #[prost(bytes = "vec", tag = "1")]
+    pub run: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub stage: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub live: ::core::option::Option<Release>,
+    #[prost(message, optional, tag = "4")]
+    pub with: ::core::option::Option<RolloutWith>,
+}
+/// Measure both arms of a rollout since its last change of traffic. Answered with `Outcome.measured`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Measure {
+    #[prost(bytes = "vec", tag = "1")]
+    pub run: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub stage: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub candidate: ::core::option::Option<Release>,
+    /// The release to compare with, when it has a share.
+    #[prost(message, optional, tag = "4")]
+    pub live: ::core::option::Option<Release>,
+    /// Predictions since this moment count, milliseconds since 1970.
+    #[prost(uint64, tag = "5")]
+    pub since: u64,
+    #[prost(uint64, tag = "6")]
+    pub generation: u64,
+    /// The candidate's intended share while it was measured, 0 to 1.
+    #[prost(double, optional, tag = "7")]
+    pub share: ::core::option::Option<f64>,
+    #[prost(message, repeated, tag = "8")]
+    pub checks: ::prost::alloc::vec::Vec<Check>,
+}
+/// Have exactly these releases loaded, warmed and ready. Answered with `Outcome.prepared`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Prepare {
+    #[prost(message, repeated, tag = "1")]
+    pub releases: ::prost::alloc::vec::Vec<Release>,
+}
+/// Make the gateways obey this table. Answered with `Outcome.applied`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Apply {
+    #[prost(message, optional, tag = "1")]
+    pub table: ::core::option::Option<RouteTable>,
+}
+/// Measure one window of a live release. Answered with `Outcome.measured`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Watch {
+    #[prost(bytes = "vec", tag = "1")]
+    pub run: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub stage: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub release: ::core::option::Option<Release>,
+    #[prost(message, optional, tag = "4")]
+    pub trained: ::core::option::Option<Trained>,
+    /// Inclusive, milliseconds since 1970.
+    #[prost(uint64, tag = "5")]
+    pub from: u64,
+    /// Exclusive.
+    #[prost(uint64, tag = "6")]
+    pub to: u64,
+    #[prost(message, repeated, tag = "7")]
+    pub checks: ::prost::alloc::vec::Vec<Check>,
+}
+/// The `with` of a stage of kind `package`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PackageWith {
+    /// The formats that may be packed, such as `onnx`.
+    #[prost(string, repeated, tag = "1")]
+    pub formats: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint64, tag = "2")]
+    pub size_max_bytes: u64,
+    /// Lineage that must be present, such as `code.commit`.
+    #[prost(string, repeated, tag = "3")]
+    pub require: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "4")]
+    pub sign: bool,
+}
+/// The `with` of a stage of kind `gate`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GateWith {
+    #[prost(message, repeated, tag = "1")]
+    pub require: ::prost::alloc::vec::Vec<NamedRule>,
+    #[prost(message, repeated, tag = "2")]
+    pub approvals: ::prost::alloc::vec::Vec<Approvals>,
+    /// Neither the model's owner nor who published it may approve.
+    #[prost(bool, tag = "3")]
+    pub four_eyes: bool,
+    /// Milliseconds.
+    #[prost(uint64, tag = "4")]
+    pub expires: u64,
+}
+/// One term of a policy.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NamedRule {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// CEL, as it was written.
+    #[prost(string, tag = "2")]
+    pub rule: ::prost::alloc::string::String,
+    #[prost(string, optional, tag = "3")]
+    pub because: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// How many people of a role must approve.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Approvals {
+    #[prost(string, tag = "1")]
+    pub role: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
+}
+/// The `with` of a stage of kind `rollout`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RolloutWith {
+    #[prost(enumeration = "Strategy", tag = "1")]
+    pub strategy: i32,
+    #[prost(message, optional, tag = "2")]
+    pub sticky: ::core::option::Option<Sticky>,
+    #[prost(message, repeated, tag = "3")]
+    pub steps: ::prost::alloc::vec::Vec<RolloutStep>,
+    #[prost(message, repeated, tag = "4")]
+    pub analysis: ::prost::alloc::vec::Vec<Check>,
+    /// The budget for false rollbacks over all analyses and steps, 0 to 1.
+    #[prost(double, optional, tag = "5")]
+    pub alpha: ::core::option::Option<f64>,
+    /// The most exposure before the last step, basis points.
+    #[prost(uint32, tag = "6")]
+    pub share_cap: u32,
+    /// The interval of looking, milliseconds.
+    #[prost(uint64, tag = "7")]
+    pub tick: u64,
+    #[prost(message, optional, tag = "8")]
+    pub on: ::core::option::Option<On>,
+    /// After this long in leaving an incident is opened, milliseconds.
+    #[prost(uint64, tag = "9")]
+    pub leave_deadline: u64,
+    /// How long the former release stays loaded, milliseconds.
+    #[prost(uint64, tag = "10")]
+    pub keep_warm: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RolloutStep {
+    /// Basis points.
+    #[prost(uint32, tag = "1")]
+    pub weight: u32,
+    /// The least candidate observations before it may go on.
+    #[prost(uint64, tag = "2")]
+    pub samples: u64,
+    /// Milliseconds.
+    #[prost(uint64, tag = "3")]
+    pub bake: u64,
+    /// Milliseconds.
+    #[prost(uint64, optional, tag = "4")]
+    pub deadline: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Strategy {
+    Unspecified = 0,
+    /// One step of 100 %.
+    BlueGreen = 1,
+    /// Step by step.
+    Canary = 2,
+}
+impl Strategy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "STRATEGY_UNSPECIFIED",
+            Self::BlueGreen => "STRATEGY_BLUE_GREEN",
+            Self::Canary => "STRATEGY_CANARY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STRATEGY_UNSPECIFIED" => Some(Self::Unspecified),
+            "STRATEGY_BLUE_GREEN" => Some(Self::BlueGreen),
+            "STRATEGY_CANARY" => Some(Self::Canary),
+            _ => None,
+        }
+    }
+}
+/// Anything said to an engine, in one of the lanes: `modelrail.triggers`, `modelrail.requests`, `modelrail.outcomes`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Said {
+    #[prost(oneof = "said::Said", tags = "1, 2, 3, 4")]
+    pub said: ::core::option::Option<said::Said>,
+}
+/// Nested message and enum types in `Said`.
+pub mod said {
+    /// What gateways and servers say of themselves, unasked.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Observed {
+        #[prost(string, tag = "1")]
+        pub target: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "2")]
+        pub what: ::core::option::Option<super::Observation>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Said {
+        #[prost(message, tag = "1")]
+        Trigger(super::Trigger),
+        #[prost(message, tag = "2")]
+        Request(super::Request),
+        #[prost(message, tag = "3")]
+        Report(super::Report),
+        #[prost(message, tag = "4")]
+        Observed(Observed),
+    }
+}
+/// A model was trained, and a workflow matched it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Trigger {
+    #[prost(string, tag = "1")]
+    pub target: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub trained: ::core::option::Option<Trained>,
+    /// SHA-256 of `workflow_text`.
+    #[prost(bytes = "vec", tag = "3")]
+    pub workflow: ::prost::alloc::vec::Vec<u8>,
+    /// The workflow as it was written (YAML), at most 64 KiB.
+    #[prost(string, tag = "4")]
+    pub workflow_text: ::prost::alloc::string::String,
+}
+/// A person or tool asks. The engine adds the role map in force.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Request {
+    #[prost(oneof = "request::Request", tags = "1, 2, 3")]
+    pub request: ::core::option::Option<request::Request>,
+}
+/// Nested message and enum types in `Request`.
+pub mod request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Run {
+        #[prost(bytes = "vec", tag = "1")]
+        pub run: ::prost::alloc::vec::Vec<u8>,
+        #[prost(message, optional, tag = "2")]
+        pub actor: ::core::option::Option<super::Actor>,
+        #[prost(message, optional, tag = "3")]
+        pub ask: ::core::option::Option<super::RunAsk>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Target {
+        #[prost(string, tag = "1")]
+        pub target: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "2")]
+        pub actor: ::core::option::Option<super::Actor>,
+        #[prost(message, optional, tag = "3")]
+        pub ask: ::core::option::Option<super::TargetAsk>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Request {
+        /// Record a text. For a role map `roles` is the digest of the text too.
+        #[prost(message, tag = "1")]
+        Define(super::Define),
+        #[prost(message, tag = "2")]
+        Run(Run),
+        #[prost(message, tag = "3")]
+        Target(Target),
+    }
+}
+/// What is asked of a run.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunAsk {
+    #[prost(oneof = "run_ask::Ask", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    pub ask: ::core::option::Option<run_ask::Ask>,
+}
+/// Nested message and enum types in `RunAsk`.
+pub mod run_ask {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Approve {
+        #[prost(string, tag = "1")]
+        pub stage: ::prost::alloc::string::String,
+        #[prost(string, tag = "2")]
+        pub role: ::prost::alloc::string::String,
+        #[prost(string, tag = "3")]
+        pub rationale: ::prost::alloc::string::String,
+        /// The digest that the gate asks for.
+        #[prost(bytes = "vec", tag = "4")]
+        pub evidence: ::prost::alloc::vec::Vec<u8>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Reject {
+        #[prost(string, tag = "1")]
+        pub stage: ::prost::alloc::string::String,
+        #[prost(string, tag = "2")]
+        pub role: ::prost::alloc::string::String,
+        #[prost(string, tag = "3")]
+        pub rationale: ::prost::alloc::string::String,
+        #[prost(bytes = "vec", tag = "4")]
+        pub evidence: ::prost::alloc::vec::Vec<u8>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Pause {
+        #[prost(string, tag = "1")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Resume {
+        #[prost(string, tag = "1")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Abort {
+        #[prost(string, tag = "1")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Promote {
+        /// As far as this weight, basis points; absent for the next step.
+        #[prost(uint32, optional, tag = "1")]
+        pub to: ::core::option::Option<u32>,
+        #[prost(string, tag = "2")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Resolve {
+        /// The input that failed is not decided again.
+        #[prost(bool, tag = "1")]
+        pub drop: bool,
+        #[prost(string, tag = "2")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Retry {
+        #[prost(string, tag = "1")]
+        pub stage: ::prost::alloc::string::String,
+        #[prost(string, tag = "2")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Ask {
+        #[prost(message, tag = "1")]
+        Approve(Approve),
+        #[prost(message, tag = "2")]
+        Reject(Reject),
+        #[prost(message, tag = "3")]
+        Pause(Pause),
+        #[prost(message, tag = "4")]
+        Resume(Resume),
+        #[prost(message, tag = "5")]
+        Abort(Abort),
+        #[prost(message, tag = "6")]
+        Promote(Promote),
+        #[prost(message, tag = "7")]
+        Resolve(Resolve),
+        #[prost(message, tag = "8")]
+        Retry(Retry),
+    }
+}
+/// What is asked of a target.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TargetAsk {
+    #[prost(oneof = "target_ask::Ask", tags = "1, 2, 3, 4, 5, 6")]
+    pub ask: ::core::option::Option<target_ask::Ask>,
+}
+/// Nested message and enum types in `TargetAsk`.
+pub mod target_ask {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct RollBack {
+        /// The bundle to go back to; absent for the last good one.
+        #[prost(bytes = "vec", optional, tag = "1")]
+        pub to: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+        #[prost(string, tag = "2")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Kill {
+        #[prost(bytes = "vec", tag = "1")]
+        pub bundle: ::prost::alloc::vec::Vec<u8>,
+        #[prost(string, tag = "2")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Freeze {
+        #[prost(uint64, optional, tag = "1")]
+        pub until: ::core::option::Option<u64>,
+        #[prost(string, tag = "2")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Unfreeze {
+        #[prost(string, tag = "1")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Adopt {
+        #[prost(message, optional, tag = "1")]
+        pub release: ::core::option::Option<super::Release>,
+        #[prost(string, tag = "2")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Resolve {
+        #[prost(bool, tag = "1")]
+        pub drop: bool,
+        #[prost(string, tag = "2")]
+        pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Ask {
+        #[prost(message, tag = "1")]
+        RollBack(RollBack),
+        #[prost(message, tag = "2")]
+        Kill(Kill),
+        #[prost(message, tag = "3")]
+        Freeze(Freeze),
+        #[prost(message, tag = "4")]
+        Unfreeze(Unfreeze),
+        #[prost(message, tag = "5")]
+        Adopt(Adopt),
+        #[prost(message, tag = "6")]
+        Resolve(Resolve),
+    }
+}
+/// A worker answers a work order.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Report {
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<AttemptId>,
+    /// As it came with the work order.
+    #[prost(bytes = "vec", tag = "2")]
+    pub token: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, optional, tag = "3")]
+    pub answer: ::core::option::Option<WorkerAnswer>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WorkerAnswer {
+    #[prost(oneof = "worker_answer::Answer", tags = "1, 2")]
+    pub answer: ::core::option::Option<worker_answer::Answer>,
+}
+/// Nested message and enum types in `WorkerAnswer`.
+pub mod worker_answer {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Answer {
+        #[prost(message, tag = "1")]
+        Done(super::Outcome),
+        /// Not begun and handed back, with the reason: no failure, the next attempt goes elsewhere.
+        #[prost(string, tag = "2")]
+        Declined(::prost::alloc::string::String),
+    }
+}
+/// What gateways or servers say of themselves; it replaces what was known of those it names.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Observation {
+    #[prost(oneof = "observation::Observation", tags = "1, 2")]
+    pub observation: ::core::option::Option<observation::Observation>,
+}
+/// Nested message and enum types in `Observation`.
+pub mod observation {
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Routes {
+        #[prost(message, repeated, tag = "1")]
+        pub gateways: ::prost::alloc::vec::Vec<super::GatewayObserved>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Loaded {
+        #[prost(message, repeated, tag = "1")]
+        pub servers: ::prost::alloc::vec::Vec<super::ServerLoaded>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Observation {
+        #[prost(message, tag = "1")]
+        Routes(Routes),
+        #[prost(message, tag = "2")]
+        Loaded(Loaded),
+    }
+}
+/// A command as it is sent out, in `modelrail.commands.<stage>`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WorkOrder {
+    #[prost(message, optional, tag = "1")]
+    pub command: ::core::option::Option<Command>,
+    /// To be returned with the answer.
+    #[prost(bytes = "vec", tag = "2")]
+    pub token: ::prost::alloc::vec::Vec<u8>,
+    /// The claim under which it is sent: the `seq` of its record.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+}
+/// The attempt is waited for or under way, in `modelrail.heartbeats`. Without one for the command's lease the attempt
+/// is given up.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Heartbeat {
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<AttemptId>,
+    #[prost(uint64, tag = "2")]
+    pub at: u64,
+    /// Whether it is begun, or still waits.
+    #[prost(bool, tag = "3")]
+    pub is_begun: bool,
+}
+/// What became of an input that leaves no record of its own, in `modelrail.answers`: for whoever waits for it. What is
+/// recorded is answered by its record.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Answer {
+    #[prost(uint32, tag = "1")]
+    pub partition: u32,
+    /// As the input's `ce_id` names it.
+    #[prost(string, tag = "2")]
+    pub input_id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub unrecorded: ::core::option::Option<Unrecorded>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unrecorded {
+    #[prost(oneof = "unrecorded::Unrecorded", tags = "1, 2")]
+    pub unrecorded: ::core::option::Option<unrecorded::Unrecorded>,
+}
+/// Nested message and enum types in `Unrecorded`.
+pub mod unrecorded {
+    /// It was said before.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Repeat {
+        /// The record in which it stands, where that is known.
+        #[prost(uint64, optional, tag = "1")]
+        pub seq: ::core::option::Option<u64>,
+        #[prost(bytes = "vec", optional, tag = "2")]
+        pub run: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+        #[prost(message, optional, tag = "3")]
+        pub refused: ::core::option::Option<super::Refusal>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Unrecorded {
+        #[prost(message, tag = "1")]
+        Repeat(Repeat),
+        /// The engine did not take it.
+        #[prost(message, tag = "2")]
+        Refused(super::Refusal),
+    }
+}
+/// The attempt is no longer wanted, in `modelrail.cancels`. Looked at before each step outside.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Cancel {
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<AttemptId>,
+}
+/// One request that a gateway answered, in `modelrail.predictions`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Prediction {
+    #[prost(string, tag = "1")]
+    pub target: ::prost::alloc::string::String,
+    /// The join key of prediction and label, 1 to 256 bytes.
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+    /// When the answer was given.
+    #[prost(uint64, tag = "3")]
+    pub at: u64,
+    /// The release that answered, by its bundle.
+    #[prost(bytes = "vec", tag = "4")]
+    pub bundle: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "5")]
+    pub generation: u64,
+    /// A hash of the sticky key, to count distinct units without keeping who they are.
+    #[prost(fixed64, tag = "6")]
+    pub unit: u64,
+    /// Microseconds.
+    #[prost(uint32, tag = "7")]
+    pub latency_us: u32,
+    /// The answer was an error of the release; not of the caller.
+    #[prost(bool, tag = "8")]
+    pub error: bool,
+    /// The numeric inputs, in the order of the signature, when the workflow keeps them.
+    #[prost(float, repeated, tag = "9")]
+    pub features: ::prost::alloc::vec::Vec<f32>,
+    /// The first value of the output that is the prediction: a class or a number.
+    #[prost(double, optional, tag = "10")]
+    pub output: ::core::option::Option<f64>,
+    /// The score behind it, when the model gives one.
+    #[prost(double, optional, tag = "11")]
+    pub score: ::core::option::Option<f64>,
+}
+/// What the truth turned out to be, in `modelrail.labels`. The latest one for a request counts.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Label {
+    #[prost(string, tag = "1")]
+    pub target: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub at: u64,
+    /// A class or a number; present even when it is zero.
+    #[prost(double, optional, tag = "4")]
+    pub value: ::core::option::Option<f64>,
+}
+/// What one gateway serves, in `modelrail.gateways`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GatewayReport {
+    #[prost(string, tag = "1")]
+    pub gateway: ::prost::alloc::string::String,
+    /// When it said so.
+    #[prost(uint64, tag = "2")]
+    pub heard_at: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub targets: ::prost::alloc::vec::Vec<TargetServed>,
+}
+/// One target of a gateway.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TargetServed {
+    #[prost(string, tag = "1")]
+    pub target: ::prost::alloc::string::String,
+    /// The generation that it obeys.
+    #[prost(uint64, tag = "2")]
+    pub generation: u64,
+    /// What answers instead while its kill switch is on; absent when nobody does.
+    #[prost(message, optional, tag = "3")]
+    pub override_to: ::core::option::Option<Release>,
+    /// The bundles that its kill switch keeps everybody away from; empty while the switch is off.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub killed: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// A run's state with the version of its shape: 1.
 #[derive(Clone, PartialEq, ::prost::Message)]

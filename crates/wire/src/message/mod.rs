@@ -16,7 +16,8 @@ use std::fmt;
 
 use domain::evidence::Text;
 use domain::model::Release;
-use domain::name::{AttemptId, Digest, TargetId};
+use domain::name::{AttemptId, Digest, RunId, TargetId};
+use domain::refusal::Refusal;
 use domain::routes::{Generation, RouteTable};
 use domain::time::Timestamp;
 use domain::work::{Command, GatewayObserved};
@@ -60,6 +61,23 @@ pub struct Heartbeat {
     pub at: Timestamp,
     /// Whether it is begun, or still waits.
     pub is_begun: bool,
+}
+
+/// What became of an input that leaves no record of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub partition: u32,
+    /// As the input named itself.
+    pub input_id: String,
+    pub unrecorded: Unrecorded,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unrecorded {
+    /// It was said before, in this record where that is known.
+    Repeat { seq: Option<u64>, run: Option<RunId>, refused: Option<Refusal> },
+    /// The engine did not take it.
+    Refused(Refusal),
 }
 
 /// One answered request.
@@ -165,6 +183,15 @@ pub fn encode_heartbeat(heartbeat: &Heartbeat) -> Vec<u8> {
 pub fn decode_heartbeat(bytes: &[u8]) -> Result<Heartbeat, Error> {
     let proto: v1::Heartbeat = parse(bytes, "Heartbeat", SIGN_OF_LIFE_BYTES_MAX)?;
     Wire::take(proto, &Known::nothing(), whole("Heartbeat"))
+}
+
+pub fn encode_answer(answer: &Answer) -> Vec<u8> {
+    Wire::<v1::Answer>::put(answer).encode_to_vec()
+}
+
+pub fn decode_answer(bytes: &[u8]) -> Result<Answer, Error> {
+    let proto: v1::Answer = parse(bytes, "Answer", MESSAGE_BYTES_MAX)?;
+    Wire::take(proto, &Known::nothing(), whole("Answer"))
 }
 
 /// The attempt is no longer wanted.

@@ -19,10 +19,11 @@ use crate::codec::samples::{self, BOTH, Sample, parsers};
 type Decode = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// Each kind of message: decodes bytes, and gives what it read as bytes again.
-const DECODE: [(&str, Decode); 8] = [
+const DECODE: [(&str, Decode); 9] = [
     ("said", |bytes| decode_said(bytes, &parsers()).ok().map(|read| encode_said(&read))),
     ("order", |bytes| decode_order(bytes, &parsers()).ok().map(|read| encode_order(&read))),
     ("heartbeat", |bytes| decode_heartbeat(bytes).ok().map(|read| encode_heartbeat(&read))),
+    ("answer", |bytes| decode_answer(bytes).ok().map(|read| encode_answer(&read))),
     ("cancel", |bytes| decode_cancel(bytes).ok().map(|read| encode_cancel(&read))),
     ("prediction", |bytes| decode_prediction(bytes).ok().map(|read| encode_prediction(&read))),
     ("label", |bytes| decode_label(bytes).ok().map(|read| encode_label(&read))),
@@ -37,6 +38,7 @@ fn encoded() -> Vec<(&'static str, Vec<u8>)> {
         all.extend(sample.said().iter().map(|said| ("said", encode_said(said))));
         all.extend(sample.work_orders().iter().map(|order| ("order", encode_order(order))));
         all.push(("heartbeat", encode_heartbeat(&sample.heartbeat())));
+        all.extend(sample.unrecorded().iter().map(|answer| ("answer", encode_answer(answer))));
         all.push(("cancel", encode_cancel(&sample.attempt())));
         all.push(("prediction", encode_prediction(&sample.prediction())));
         all.push(("label", encode_label(&sample.label())));

@@ -69,6 +69,7 @@ pub(super) struct Driver {
     pub seats: Vec<Seat>,
     pub store: Arc<dyn Store>,
     pub reader: LogReader,
+    pub answers: Follower,
     pub owner: Option<Owner>,
     pub prefix: String,
     pub parsers: Parsers,
@@ -103,6 +104,7 @@ impl Driver {
         self.take_membership()?;
         self.read_log()?;
         self.commit()?;
+        self.take_answers()?;
         self.take_outside()?;
         self.take_inputs()?;
         self.tick()?;
@@ -278,6 +280,18 @@ impl Driver {
         for (partition, error) in failed {
             tracing::warn!(partition, %error, "an append failed: whether it landed is known by reading");
             self.tell(partition, Signal::InDoubt)?;
+        }
+        Ok(())
+    }
+
+    /// Answers that engines gave without a record, for whoever waits here.
+    fn take_answers(&mut self) -> Result<(), Ended> {
+        while let Some(followed) = self.answers.next(Duration::ZERO)? {
+            let Followed::Record(read) = followed else { continue };
+            match message::decode_answer(read.value.as_deref().unwrap_or_default()) {
+                Ok(answer) => self.waiting.tell_unrecorded(answer),
+                Err(error) => tracing::warn!(offset = read.offset, %error, "an answer that cannot be read"),
+            }
         }
         Ok(())
     }
@@ -471,7 +485,12 @@ impl Driver {
                 Action::Dispatch { seq, orders, cancels } => {
                     self.dispatch(partition, seq, orders, &cancels)?
                 }
-                Action::Reply(reply) => self.waiting.tell(partition, reply),
+                Action::Reply(reply) => {
+                    if let Some(owner) = &self.owner {
+                        outside::answer(&owner.publisher, &self.prefix, partition, &reply);
+                    }
+                    self.waiting.tell(partition, reply);
+                }
                 _ => {}
             }
         }

@@ -1,9 +1,10 @@
 //! What an engine writes to topics that are not the log: commands, cancels, and inputs that nobody can read.
 
 use domain::name::AttemptId;
-use engine::message;
-use engine::partition::WorkOrder;
+use engine::message::{self, Unrecorded};
+use engine::partition::{Answer, Reply, WorkOrder};
 use log_kafka::{Error, Publisher, Read, Topic, Write};
+use wire::record::Lane;
 
 /// What became of a command.
 #[derive(Debug)]
@@ -34,6 +35,29 @@ pub(super) fn command(prefix: &str, order: &WorkOrder) -> Write {
         key: attempt.into_bytes(),
         value: Some(message::encode_order(order)),
         headers,
+    }
+}
+
+/// Tells whoever waits elsewhere what became of an input that left no record. One that is lost is asked again.
+pub(super) fn answer(publisher: &Publisher, prefix: &str, partition: u32, reply: &Reply) {
+    let (Lane::Requests | Lane::Triggers, Some(input_id)) = (reply.lane, reply.input_id.clone()) else {
+        return;
+    };
+    let unrecorded = match reply.answer.clone() {
+        Answer::Recorded { .. } => return,
+        Answer::Repeat { seq, run, refused } => Unrecorded::Repeat { seq, run, refused },
+        Answer::Refused(refusal) => Unrecorded::Refused(refusal),
+    };
+    let key = input_id.clone().into_bytes();
+    let value = message::encode_answer(&message::Answer { partition, input_id, unrecorded });
+    let write = Write { topic: Topic::Answers.name(prefix), key, value: Some(value), ..Write::default() };
+    let sent = publisher.publish(&write, |result| {
+        if let Err(error) = result {
+            tracing::warn!(%error, "an answer was not delivered");
+        }
+    });
+    if let Err(error) = sent {
+        tracing::warn!(%error, "an answer was not sent");
     }
 }
 

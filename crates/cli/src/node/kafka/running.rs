@@ -137,12 +137,15 @@ impl Running {
             }
             _ => None,
         };
+        let answers = Topic::Answers.name(&settings.prefix);
+        let answers = Follower::open(settings, &answers, &Begin::End, &bell, ASK_MAX)?;
         let (changed, changes) = watch::channel(0);
         let (waiting, shown) = (Arc::<Waiting>::default(), Arc::<Shown>::default());
         let mut driver = Driver {
             seats,
             store,
             reader,
+            answers,
             owner,
             prefix: settings.prefix.clone(),
             parsers: wire::definitions::parsers(),

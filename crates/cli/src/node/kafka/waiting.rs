@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use engine::message::{self, Unrecorded};
 use engine::partition::{Answer, Reply};
 use tokio::sync::oneshot;
 
@@ -38,11 +39,25 @@ impl Waiting {
     }
 
     pub fn tell(&self, partition: u32, reply: Reply) {
-        let Some(input_id) = reply.input_id else { return };
+        if let Some(input_id) = reply.input_id {
+            self.answer(partition, input_id, &reply.answer);
+        }
+    }
+
+    /// As another process said it, for what left no record.
+    pub fn tell_unrecorded(&self, told: message::Answer) {
+        let answer = match told.unrecorded {
+            Unrecorded::Repeat { seq, run, refused } => Answer::Repeat { seq, run, refused },
+            Unrecorded::Refused(refusal) => Answer::Refused(refusal),
+        };
+        self.answer(told.partition, told.input_id, &answer);
+    }
+
+    fn answer(&self, partition: u32, input_id: String, answer: &Answer) {
         let callers = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(partition, input_id));
         for caller in callers.into_iter().flatten() {
             // Whoever waits no longer asks again under the same id.
-            drop(caller.send(reply.answer.clone()));
+            drop(caller.send(answer.clone()));
         }
     }
 }

@@ -11,6 +11,7 @@ use domain::check::quality::{Metric, Quality};
 use domain::check::smoke::Smoke;
 use domain::check::{Check, Kind, Level};
 use domain::name::Environment;
+use domain::refusal::{self, Refusal};
 use domain::routes::{Generation, Sticky};
 use domain::time::Millis;
 use domain::verdict::{On, Reaction};
@@ -22,7 +23,9 @@ use super::{
     HARD, Sample, WORKFLOW, at, check, digest, pinned_workflow, role, run_id, stage, target_id, text, weight,
 };
 use crate::message::said::{Observation, Report, Request, RunAsk, Said, TargetAsk, Trigger, WorkerAnswer};
-use crate::message::{GatewayReport, Heartbeat, Label, Prediction, TargetServed, Token, WorkOrder};
+use crate::message::{
+    Answer, GatewayReport, Heartbeat, Label, Prediction, TargetServed, Token, Unrecorded, WorkOrder,
+};
 
 pub(crate) const RULES: [&str; 3] =
     ["true", "checks.staging.quality.lower >= 0.9 && change.code == \"same\"", "has(checks.staging.smoke.n)"];
@@ -251,6 +254,22 @@ impl Sample {
 
     pub(crate) fn heartbeat(self) -> Heartbeat {
         Heartbeat { attempt: self.attempt(), at: at(), is_begun: self.full }
+    }
+
+    pub(crate) fn unrecorded(self) -> Vec<Answer> {
+        let refusal = || Refusal {
+            kind: refusal::Kind::State,
+            code: "CONFLICT".to_owned(),
+            text: "it differs".to_owned(),
+            hint: self.full.then(|| "another id".to_owned()),
+        };
+        let repeat = Unrecorded::Repeat {
+            seq: self.full.then_some(7),
+            run: self.full.then(run_id),
+            refused: self.full.then(refusal),
+        };
+        let answer = |unrecorded| Answer { partition: 3, input_id: "person/1".to_owned(), unrecorded };
+        [repeat, Unrecorded::Refused(refusal())].map(answer).to_vec()
     }
 
     pub(crate) fn prediction(self) -> Prediction {

@@ -1,0 +1,123 @@
+//! Engines that are started, killed, frozen and thawed while events come: every event is one run, whoever decided it,
+//! and every process reads the same.
+
+use std::collections::BTreeSet;
+use std::thread;
+
+use api::view::EventAnswer;
+use engine::port::log::Log as _;
+use log_kafka::KafkaLog;
+use serde_json::json;
+
+use super::cluster::shared;
+use super::fleet::{Fleet, PARTITIONS};
+use super::nodes::{WANTED, settings};
+use crate::process::asking::Client;
+use crate::process::place::event;
+
+const OWNS: &str = "owns a partition";
+
+/// Publishes events of models of their own, one after the other.
+fn publish(client: &Client, from: usize, to: usize) -> Vec<EventAnswer> {
+    let one = |number: usize| {
+        let event = event("v1", &format!("flights-{number}"), &format!("event-{number}"));
+        client.publish(&event).unwrap_or_else(|problem| panic!("event {number}: {problem:?}"))
+    };
+    (from..to).map(one).collect()
+}
+
+fn all_are_there_once(client: &Client, answers: &[EventAnswer]) {
+    let published: BTreeSet<&str> = answers.iter().map(|answer| answer.run.as_str()).collect();
+    assert_eq!(published.len(), answers.len(), "two events are one run");
+    let runs = client.runs();
+    let shown: BTreeSet<&str> = runs.iter().map(|run| run.run.as_str()).collect();
+    assert_eq!((shown.len(), shown), (runs.len(), published));
+    let verified = client.verify();
+    assert!(verified.good, "{verified:?}");
+}
+
+#[test]
+fn the_log_keeps_its_contract() {
+    engine::port::suite::log(|| {
+        let settings = settings(shared());
+        log_kafka::topics::create(&settings, &WANTED).unwrap();
+        KafkaLog::open(&settings, WANTED.partitions).unwrap()
+    });
+}
+
+#[test]
+fn an_event_is_a_run_and_a_thousand_times_the_same_event_is_no_other() {
+    let mut fleet = Fleet::over(shared());
+    fleet.start("one");
+    fleet.hears("one", OWNS, PARTITIONS as usize);
+    let client = fleet.client();
+    let first = publish(&client, 0, 1);
+    let log = KafkaLog::open(&fleet.settings, PARTITIONS).unwrap();
+    let records = || (0..PARTITIONS).map(|partition| log.end(partition).unwrap()).sum::<u64>();
+    let before = records();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..250 {
+                    assert_eq!(publish(&client, 0, 1)[0].run, first[0].run);
+                }
+            });
+        }
+    });
+    all_are_there_once(&client, &first);
+    assert_eq!(records(), before, "a repeat is no record");
+    // What is asked of it is decided and shown.
+    let run = &first[0].run;
+    let body = json!({ "kind": "pause", "reason": "to see" });
+    client.request(run, client.token(), "key-1", &body).unwrap();
+    assert!(client.run(run).paused_since.is_some());
+}
+
+#[test]
+fn a_killed_engine_is_replaced_and_nothing_is_lost() {
+    let mut fleet = Fleet::over(shared());
+    fleet.start("one");
+    fleet.hears("one", OWNS, PARTITIONS as usize);
+    let client = fleet.client();
+    let mut answers = publish(&client, 0, 20);
+    fleet.start("two");
+    fleet.hears("two", OWNS, 2);
+    answers.extend(thread::scope(|scope| {
+        let publishing = scope.spawn(|| publish(&client, 20, 60));
+        fleet.kill("one");
+        publishing.join().unwrap()
+    }));
+    all_are_there_once(&client, &answers);
+    // It comes back, and takes its share again.
+    fleet.start("one");
+    fleet.hears("one", OWNS, 2);
+    answers.extend(thread::scope(|scope| {
+        let publishing = scope.spawn(|| publish(&client, 60, 80));
+        fleet.kill("two");
+        publishing.join().unwrap()
+    }));
+    all_are_there_once(&client, &answers);
+}
+
+#[test]
+fn an_engine_that_stood_still_beyond_its_session_does_no_harm() {
+    let mut fleet = Fleet::over(shared());
+    fleet.start("one");
+    fleet.start("two");
+    fleet.hears("one", OWNS, 1);
+    fleet.hears("two", OWNS, 1);
+    let client = fleet.client();
+    let mut answers = publish(&client, 0, 20);
+    let owned = fleet.said("two").matches(OWNS).count();
+    // It is stopped in the middle of what it does, and its successor decides meanwhile.
+    answers.extend(thread::scope(|scope| {
+        let publishing = scope.spawn(|| publish(&client, 20, 60));
+        fleet.signal("one", "STOP");
+        fleet.hears("two", OWNS, owned + 1);
+        publishing.join().unwrap()
+    }));
+    fleet.signal("one", "CONT");
+    fleet.hears("one", "a partition is taken from this engine", 1);
+    answers.extend(publish(&client, 60, 80));
+    all_are_there_once(&client, &answers);
+}

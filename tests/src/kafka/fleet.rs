@@ -1,0 +1,93 @@
+//! Processes of distributed mode over a cluster: engines with folders of their own, an API, what people ask of it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use log_kafka::Settings;
+use log_kafka::topics::{self, Durability, Wanted};
+
+use super::cluster::Cluster;
+use super::nodes::settings;
+use crate::process::asking::Client;
+use crate::process::place::{Place, Server};
+
+/// As the place's configuration says.
+pub(super) const PARTITIONS: u32 = 4;
+const WANTED: Wanted =
+    Wanted { partitions: PARTITIONS, command_partitions: 4, durability: Durability::SingleBroker };
+/// How long something may take on a machine that does other things too.
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+
+pub(super) struct Fleet {
+    pub(super) place: Place,
+    pub(super) settings: Settings,
+    engines: BTreeMap<String, Server>,
+    api: Option<Server>,
+}
+
+impl Fleet {
+    /// With topics that no other test has.
+    pub(super) fn over(cluster: &Cluster) -> Self {
+        let settings = settings(cluster);
+        let made = topics::create(&settings, &WANTED).unwrap();
+        assert!(made.iter().all(|made| made.outcome == topics::Outcome::Created), "{made:?}");
+        let mut place = Place::new();
+        let secrets = place.root().join("secrets").display().to_string();
+        place.set("MODELRAIL_KAFKA__BROKERS", settings.brokers.clone());
+        place.set("MODELRAIL_KAFKA__PREFIX", settings.prefix.clone());
+        place.set("MODELRAIL_KAFKA__DURABILITY", "single-broker".into());
+        place.set("MODELRAIL_KAFKA__COMMAND_PARTITIONS", "4".into());
+        place.set("MODELRAIL_STORE__SECRETS", secrets);
+        place.set("MODELRAIL_TELEMETRY__LOG", "info".into());
+        Self { place, settings, engines: BTreeMap::new(), api: None }
+    }
+
+    pub(super) fn folder(&self, name: &str) -> PathBuf {
+        self.place.root().join(name)
+    }
+
+    /// Starts an engine on the folder of its name, which stays when it ends.
+    pub(super) fn start(&mut self, engine: &str) {
+        let server = self.place.serve_as("engine", &self.folder(engine));
+        assert!(self.engines.insert(engine.to_owned(), server).is_none(), "{engine} runs");
+    }
+
+    pub(super) fn kill(&mut self, engine: &str) {
+        self.engines.remove(engine).expect("it runs").kill();
+    }
+
+    /// SIGSTOP, SIGCONT.
+    pub(super) fn signal(&self, engine: &str, name: &str) {
+        let id = self.engines[engine].id().to_string();
+        let sent = std::process::Command::new("kill").args([&format!("-{name}"), &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// What the engine said so far.
+    pub(super) fn said(&self, engine: &str) -> String {
+        self.place.errors_of(&self.engines[engine])
+    }
+
+    /// Waits until the engine has said something so often.
+    pub(super) fn hears(&self, engine: &str, what: &str, times: usize) {
+        let began = Instant::now();
+        while self.said(engine).matches(what).count() < times {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{engine} did not say `{what}` {times} times:\n{}",
+                self.said(engine)
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Starts the API, and gives a client of it once it answers.
+    pub(super) fn client(&mut self) -> Client {
+        let mut api = self.place.serve_as("api", &self.folder("api"));
+        let addresses = api.listening(&self.place);
+        self.api = Some(api);
+        Client::new(Arc::new(Mutex::new(addresses)), &self.folder("secrets"))
+    }
+}

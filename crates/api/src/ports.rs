@@ -6,10 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::definition::Pinned;
-use domain::evidence::Text;
-use domain::name::WorkflowName;
-use domain::workflow::Workflow;
 use engine::code::Stopped;
 use engine::partition::Answer;
 use engine::port::blobs::Blobs;
@@ -17,6 +13,7 @@ use engine::port::clock::Clock;
 use engine::port::log::Log;
 use engine::port::store::Store;
 use engine::request::Said;
+pub use engine::workflows::{Loaded, Workflows};
 use tokio::sync::watch;
 use wire::codec::Parsers;
 
@@ -91,20 +88,6 @@ pub struct NotTaken {
     /// Another place would do.
     pub is_askers: bool,
 }
-
-/// One workflow file.
-#[derive(Debug, Clone)]
-pub struct Loaded {
-    pub name: WorkflowName,
-    /// The file's name, for people.
-    pub file: String,
-    pub text: Text,
-    pub parsed: Pinned<Workflow>,
-}
-
-/// The workflows that new events can start, by name.
-#[derive(Debug, Clone, Default)]
-pub struct Workflows(pub Vec<Loaded>);
 
 /// All that the API is built on.
 #[derive(Debug, Clone)]

@@ -8,14 +8,12 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, StatusCode};
 use domain::model::Trained;
 use domain::name::Subject;
-use domain::workflow::Workflow;
 use engine::request::Trigger;
 use wire::problem::{Problem as Fault, code};
 use wire::trained::{self, Announced, cloudevent};
 
 use crate::api::Api;
 use crate::auth::Caller;
-use crate::ports::Loaded;
 use crate::problem::Problem;
 use crate::reader::Upto;
 use crate::take;
@@ -28,7 +26,10 @@ pub(crate) fn triggers(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Vec<Trigger>, Problem> {
-    take::bounded_depth(body)?;
+    // What is not JSON nests no deeper than its message.
+    if take::media_type(headers).is_none_or(|found| found != cloudevent::PROTOBUF) {
+        take::bounded_depth(body)?;
+    }
     // A header that is not text is none of ours.
     let texts: Vec<(&str, &str)> =
         headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
@@ -77,33 +78,11 @@ fn refused(faults: Vec<Fault>) -> Problem {
 }
 
 fn matched(api: &Api, caller: &Caller, mut announced: Announced) -> Result<Vec<Trigger>, Problem> {
-    let loaded = &api.ports.workflows.0;
-    let workflows = loaded.iter().map(|one| &*one.parsed);
-    let chosen = trained::matching(&announced, workflows).map_err(|fault| refused(vec![fault]))?;
-    let chosen: Vec<(&Loaded, _)> =
-        chosen.into_iter().filter_map(|(workflow, target)| Some((of(loaded, workflow)?, target))).collect();
+    let owner = announced.trained.owner.take();
     announced.trained.publisher = Some(caller.actor.person().clone());
-    let owner = announced.trained.owner.clone();
-    announced.trained.owner = owner.clone().map(|owner| as_subject(api, owner));
-    let trigger = |(one, target): (&Loaded, _)| -> Result<Trigger, Problem> {
-        let trigger = Trigger {
-            target,
-            trained: Arc::new(announced.trained.clone()),
-            workflow: one.parsed.clone(),
-            workflow_text: one.text.clone(),
-        };
-        as_first_said(api, trigger, owner.as_ref())
-    };
-    chosen.into_iter().map(trigger).collect()
-}
-
-fn of<'a>(loaded: &'a [Loaded], workflow: &Workflow) -> Option<&'a Loaded> {
-    loaded.iter().find(|one| one.name == workflow.name)
-}
-
-/// An event names its owner as people do; four eyes compares subjects.
-fn as_subject(api: &Api, owner: Subject) -> Subject {
-    api.ports.users.subject_of(owner.as_str()).unwrap_or(owner)
+    announced.trained.owner = owner.clone().map(|owner| api.ports.users.as_subject(owner));
+    let triggers = api.ports.workflows.triggers(&announced).map_err(|fault| refused(vec![fault]))?;
+    triggers.into_iter().map(|trigger| as_first_said(api, trigger, owner.as_ref())).collect()
 }
 
 /// With the publisher, the trace and the owner's subject of the first time, if the event came before.

@@ -18,6 +18,16 @@ pub struct Workflow {
     pub stages: Vec<Stage>,
 }
 
+impl Workflow {
+    /// Whether who answers for a model, and who published it, may not approve somewhere.
+    pub fn asks_four_eyes(&self) -> bool {
+        self.stages.iter().any(|stage| match &stage.with {
+            With::Gate(gate) => gate.four_eyes && !gate.approvals.is_empty(),
+            With::Package(_) | With::StageTest(_) | With::Rollout(_) | With::Monitor(_) => false,
+        })
+    }
+}
+
 /// Which models start a run, and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trigger {

@@ -18,6 +18,7 @@ pub mod message;
 pub mod placement;
 pub mod replay;
 pub mod token;
+pub mod workflows;
 
 pub use wire::message::said as request;
 

@@ -31,6 +31,19 @@ struct Entry {
     token_sha256: String,
 }
 
+/// What tells one list from the one that replaced it, without reading either.
+pub(super) type Stamp = (std::time::SystemTime, u64);
+
+/// Nothing where there is no list.
+pub(super) fn stamp(path: &Path) -> Result<Option<Stamp>, Error> {
+    let found = fs::metadata(path).and_then(|found| Ok((found.modified()?, found.len())));
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Read { path: path.to_owned(), source }),
+    }
+}
+
 pub(super) fn read(path: &Path) -> Result<Vec<User>, Error> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,

@@ -98,13 +98,37 @@ impl Error {
 pub struct Users {
     folder: PathBuf,
     list: Mutex<Arc<Vec<User>>>,
+    /// Of the file that was read last, to see that another process replaced it.
+    seen: Mutex<Option<file::Stamp>>,
 }
 
 impl Users {
     /// Reads the users of a data folder; none when there is no list yet.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let list = file::read(&folder.join(USERS_FILE))?;
-        Ok(Self { folder: folder.to_owned(), list: Mutex::new(Arc::new(list)) })
+        let path = folder.join(USERS_FILE);
+        // Before it is read: what replaces it meanwhile is read again.
+        let seen = file::stamp(&path)?;
+        let list = file::read(&path)?;
+        Ok(Self { folder: folder.to_owned(), list: Mutex::new(Arc::new(list)), seen: Mutex::new(seen) })
+    }
+
+    /// Reads the list again if another process replaced it. What this one changes it knows by itself.
+    pub fn refresh(&self) -> Result<(), Error> {
+        let path = self.folder.join(USERS_FILE);
+        let mut seen = self.seen.lock().expect("nothing panics while it holds this lock");
+        let now = file::stamp(&path)?;
+        if *seen == now {
+            return Ok(());
+        }
+        let mut list = self.lock();
+        *list = Arc::new(file::read(&path)?);
+        *seen = now;
+        Ok(())
+    }
+
+    /// Whether there is anybody.
+    pub fn is_empty(&self) -> bool {
+        self.all().is_empty()
     }
 
     /// Makes the administrator and the file with the token, if one of them is missing. Gives the file's path.
@@ -182,6 +206,11 @@ impl Users {
     /// The subject of a user by name.
     pub fn subject_of(&self, name: &str) -> Option<Subject> {
         self.all().iter().find(|user| user.name == name).map(|user| user.subject.clone())
+    }
+
+    /// An event names its owner as people do; four eyes compares subjects.
+    pub fn as_subject(&self, named: Subject) -> Subject {
+        self.subject_of(named.as_str()).unwrap_or(named)
     }
 
     /// Names by subject.

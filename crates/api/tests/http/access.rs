@@ -139,6 +139,23 @@ fn users_outlive_a_restart_and_tokens_are_only_hashes_on_disk() {
     );
 }
 
+#[test]
+fn users_that_another_process_added_are_known_after_another_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mine, theirs) = (Users::open(folder.path()).unwrap(), Users::open(folder.path()).unwrap());
+    assert!(mine.is_empty());
+    theirs.create_admin_if_absent().unwrap();
+    let named = domain::name::Subject::parse("mo").unwrap();
+    for name in ["lu", "mo"] {
+        assert_eq!(mine.as_subject(named.clone()), named, "nobody is called so");
+        theirs.add(name, &[], false).unwrap();
+        mine.refresh().unwrap();
+    }
+    assert_eq!(Some(mine.as_subject(named)), theirs.subject_of("mo"));
+    std::fs::write(folder.path().join("users.json"), "{}").unwrap();
+    assert!(mine.refresh().is_err() && !mine.is_empty(), "what was read last still counts");
+}
+
 #[tokio::test]
 async fn the_description_names_every_view_it_refers_to() {
     let description = api::openapi();

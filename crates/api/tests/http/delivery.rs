@@ -135,6 +135,14 @@ async fn binary_and_batch_mode_start_runs_too() {
     ];
     let binary = world.post(&world.admin, "/v1/events", &headers, &whole["data"].to_string()).await;
     assert_eq!(binary.status, 202, "{}", binary.text());
+    // A message with model, version, artifact and a tier that would nest too deep if it were JSON.
+    let (sha256, tier) = ("a".repeat(32), "[".repeat(65));
+    let message = format!("\x0a\x05fraud\x12\x02v9\x1a\x2f\x0a\x0bfile:m.onnx\x12\x20{sha256}\x72\x41{tier}");
+    let mut headers = headers;
+    (headers[0].1, headers[4].1) = ("application/protobuf", "v9");
+    let protobuf = world.post(&world.admin, "/v1/events", &headers, &message).await;
+    assert_eq!(protobuf.status, 202, "{}", protobuf.text());
+
     let batch = format!("[{},{}]", event("fraud", "v1"), event("churn-eu", "v2"));
     let headers = [("content-type", "application/cloudevents-batch+json")];
     let batch = world.post(&world.admin, "/v1/events", &headers, &batch).await;

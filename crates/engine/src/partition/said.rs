@@ -2,6 +2,7 @@
 //! map in force, outcomes show their token, and a trigger brings its workflow.
 
 use domain::definition::{Define, Kind as DefinitionKind};
+use domain::model::Trained;
 use domain::name::{RunId, StreamId};
 use domain::refusal::{Kind, Refusal};
 use domain::time::Timestamp;
@@ -96,7 +97,7 @@ impl Partition {
             Err(error) => return Err(stopped(error)),
         };
         let Some(start) = &state.start else { return Ok(None) };
-        if start.trained == trigger.trained {
+        if says_the_same(&start.trained, &trigger.trained) {
             return Ok(Some(Answer::Repeat { seq: None, run: Some(run), refused: None }));
         }
         let text = format!(
@@ -197,6 +198,12 @@ impl Decided {
             (None, None) => Answer::Repeat { seq: None, run, refused: None },
         }
     }
+}
+
+/// Who published, and in which trace, is taken from the first time: the same event comes by other ways too.
+fn says_the_same(before: &Trained, again: &Trained) -> bool {
+    let Trained { publisher, traceparent, .. } = before.clone();
+    *before == Trained { publisher, traceparent, ..again.clone() }
 }
 
 fn conflict(text: String, hint: &str) -> Refusal {

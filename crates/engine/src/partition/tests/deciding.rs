@@ -65,6 +65,22 @@ fn the_same_trigger_again_is_answered_and_not_recorded() {
     assert_eq!(world.records(), records + 1, "nothing but the claim");
 }
 
+/// By HTTP somebody is known who published; by a topic nobody is, and a client that says it again is in another trace.
+#[test]
+fn the_same_trigger_by_another_way_says_the_same() {
+    let mut world = World::new();
+    world.say(Lane::Triggers, trained("flights", "v1"));
+    let mut again = trigger("flights", "v1");
+    let trained = Arc::make_mut(&mut again.trained);
+    trained.publisher = Some(domain::name::Subject::parse("ci").unwrap());
+    trained.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
+    let run = again.run();
+    world.say(Lane::Triggers, Said::Trigger(Box::new(again)));
+    world.turn().unwrap();
+    assert_eq!(world.answers()[1], Answer::Repeat { seq: None, run: Some(run), refused: None });
+    assert_eq!(world.run(run).start.as_ref().unwrap().trained.publisher, None, "as it came first");
+}
+
 #[test]
 fn the_same_identity_with_other_content_is_a_conflict() {
     let mut world = World::new();

@@ -1,6 +1,6 @@
 //! What can go wrong with Kafka, as people can act on it.
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -25,4 +25,19 @@ pub enum Error {
     /// The topic does not have what is to be read.
     #[error("expected offset {offset} of partition {partition} of {topic}, but it holds {low} to {high}")]
     Gone { topic: String, partition: u32, offset: u64, low: u64, high: u64 },
+}
+
+impl Error {
+    /// The record has more bytes than its topic, or this process, takes.
+    pub fn is_too_large(&self) -> bool {
+        let code = match self {
+            Self::Write(error) => error.rdkafka_error_code(),
+            Self::Client(_)
+            | Self::NotReached { .. }
+            | Self::Asking { .. }
+            | Self::Full
+            | Self::Gone { .. } => None,
+        };
+        code == Some(RDKafkaErrorCode::MessageSizeTooLarge)
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::client::{Health, Plain};
@@ -17,6 +18,8 @@ use crate::{Bell, Error, Settings};
 pub enum Begin {
     Beginning,
     End,
+    /// So many before the end of each partition.
+    Last(u32),
     /// The first record stamped at this time or later, by milliseconds since the epoch.
     Time(u64),
     /// By partition; others from the beginning.
@@ -63,6 +66,7 @@ impl Follower {
             let offset = match from {
                 Begin::Beginning => Offset::Beginning,
                 Begin::End => Offset::End,
+                Begin::Last(records) => Offset::OffsetTail(i64::from(*records)),
                 Begin::Time(at) => Offset::Offset(*at as i64),
                 Begin::Offsets(offsets) => offsets
                     .get(&(*partition as u32))
@@ -81,6 +85,18 @@ impl Follower {
 
     pub fn health(&self) -> &Health {
         &self.consumer.context().health
+    }
+
+    /// The offset after the last record that each partition has now.
+    pub fn ends(&self, within: Duration) -> Result<BTreeMap<u32, u64>, Error> {
+        let asking = |source| Error::Asking { what: "the ends of a topic", source };
+        let assigned = self.consumer.assignment().map_err(asking)?;
+        let end = |place: TopicPartitionListElem<'_>| {
+            let (_, high) =
+                self.consumer.fetch_watermarks(&self.topic, place.partition(), within).map_err(asking)?;
+            Ok((place.partition() as u32, high as u64))
+        };
+        assigned.elements().into_iter().map(end).collect()
     }
 
     /// What is there, waiting at most so long.

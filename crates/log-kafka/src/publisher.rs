@@ -20,6 +20,7 @@ pub struct Write {
     pub topic: String,
     /// Nothing leaves it to the key.
     pub partition: Option<u32>,
+    /// Empty is none.
     pub key: Vec<u8>,
     /// Nothing is a tombstone.
     pub value: Option<Vec<u8>>,
@@ -101,8 +102,8 @@ impl Publisher {
         told: impl FnOnce(Result<Written, Error>) + Send + 'static,
     ) -> Result<(), Error> {
         let told: Told = Box::new(told);
-        let mut sent =
-            BaseRecord::with_opaque_to(&write.topic, Box::new(Mutex::new(told))).key(&write.key[..]);
+        let mut sent = BaseRecord::with_opaque_to(&write.topic, Box::new(Mutex::new(told)));
+        sent.key = (!write.key.is_empty()).then_some(&write.key[..]);
         sent.payload = write.value.as_deref();
         sent.partition = write.partition.map(|partition| partition as i32);
         if !write.headers.is_empty() {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::command::dead_letters;
 use crate::exit::Exit;
 
 /// Continuous delivery of models, with a log that can be replayed and verified.
@@ -109,6 +110,9 @@ pub enum Command {
     /// Makes and checks the topics of distributed mode.
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// Lists, shows, sends again and drops records that could not be used.
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Shows the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -148,13 +152,24 @@ pub enum Role {
     Engine,
     /// Answers people and tools, and takes events over HTTP.
     Api,
+    /// Takes events from the topic `kafka.model_trained`.
+    Ingress,
 }
 
 impl Role {
+    /// Whether it needs all of the log.
+    pub fn reads_log(self) -> bool {
+        match self {
+            Self::Engine | Self::Api => true,
+            Self::Ingress => false,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Engine => "engine",
             Self::Api => "api",
+            Self::Ingress => "ingress",
         }
     }
 }
@@ -167,6 +182,9 @@ pub struct PublishArguments {
     /// Follow the runs afterwards, one after the other.
     #[arg(long)]
     pub watch: bool,
+    /// Write them to the topic of events instead, and print where they landed. What becomes of them is not known here.
+    #[arg(long, conflicts_with = "watch")]
+    pub kafka: bool,
 }
 
 #[derive(Debug, Args)]
@@ -419,6 +437,28 @@ pub enum TopicsCommand {
     Create,
     /// Names every topic that is not as it should be, with the command that mends it.
     Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeadLettersCommand {
+    /// Lists them, newest first, each with why and where it came from.
+    List {
+        /// How many at most.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+    },
+    /// Shows one whole: its headers and its value too.
+    Show { letter: dead_letters::Name },
+    /// Writes records as they were to where they came from, once what was wrong is mended.
+    Resend {
+        #[arg(required_unless_present = "all", value_name = "LETTER")]
+        letters: Vec<dead_letters::Name>,
+        /// All that are there.
+        #[arg(long, conflicts_with = "letters")]
+        all: bool,
+    },
+    /// Drops a letter and all that are older, which the topic does by itself after 30 days.
+    Drop { letter: dead_letters::Name },
 }
 
 #[derive(Debug, Subcommand)]

@@ -207,7 +207,8 @@ fn shown(whole: &Whole) -> String {
     text.push_str("value\n");
     let none = if whole.left_out_bytes.is_some() { "  left out" } else { "  none: a tombstone" };
     let value = whole.value.as_ref().or(whole.value_hex.as_ref());
-    let lines = value.map(|value| value.lines().map(|line| format!("  {}\n", plain(line))).collect::<String>());
+    let lines =
+        value.map(|value| value.lines().map(|line| format!("  {}\n", plain(line))).collect::<String>());
     text.push_str(&lines.unwrap_or_else(|| format!("{none}\n")));
     text
 }
@@ -291,8 +292,7 @@ struct Dropped {
 fn drop_up_to(settings: &Settings, name: Name, output: Output) -> Result<Exit, Failure> {
     // One that is not there is told, instead of dropping everything before a mistyped number.
     one(settings, name)?;
-    let topic = Topic::DeadLetters;
-    let kept_from = log_kafka::topics::drop_before(settings, topic, name.partition, name.offset + 1)
+    let kept_from = log_kafka::topics::drop_letters_before(settings, name.partition, name.offset + 1)
         .map_err(|error| Failure::of_topics(&error))?;
     let dropped = Dropped { partition: name.partition, kept_from };
     output.one(&dropped, |dropped| format!("letters before {} are dropped\n", dropped.kept_from))?;
@@ -317,8 +317,12 @@ fn one(settings: &Settings, name: Name) -> Result<Letter, Failure> {
         Ok(if is_beyond { Next::Enough } else { Next::More })
     })?;
     found.ok_or_else(|| {
-        Failure::new(Exit::Failed, "UNKNOWN_LETTER", format!("expected a dead letter {name}, but there is none"))
-            .hint("`modelrail dead-letters list` names those that are there; they are kept for 30 days")
+        Failure::new(
+            Exit::Failed,
+            "UNKNOWN_LETTER",
+            format!("expected a dead letter {name}, but there is none"),
+        )
+        .hint("`modelrail dead-letters list` names those that are there; they are kept for 30 days")
     })
 }
 
@@ -353,7 +357,8 @@ fn read(
     }
 }
 
-fn failure(error: &Error) -> Failure {
+/// What went wrong with a topic, for people.
+pub(super) fn failure(error: &Error) -> Failure {
     let failure = match error {
         Error::NotReached { .. } => Failure::new(Exit::NotReachable, "KAFKA_SILENT", error.to_string())
             .field("kafka.brokers")
@@ -380,7 +385,9 @@ mod tests {
             letter: "17".into(),
             buried_at: Some("2026-11-21T10:00:00.000Z".into()),
             code: "NO_WORKFLOW".into(),
-            reason: "model: expected a model that a workflow's trigger matches, but found `frod`\nand\u{1b}[2J".into(),
+            reason:
+                "model: expected a model that a workflow's trigger matches, but found `frod`\nand\u{1b}[2J"
+                    .into(),
             hint: Some("nearest is `fraud` of the workflow `one`".into()),
             topic: Some("model-trained".into()),
             partition: Some(3),

@@ -19,6 +19,7 @@ mod backup;
 
 mod bench;
 mod configured;
+pub mod dead_letters;
 mod doctor;
 mod topics;
 mod user;
@@ -52,6 +53,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
             crate::demo::tell(&told).await.map(|()| Exit::Good).map_err(|error| untold(&error))
         }
         Command::Serve(serve) => serve::serve(&global, &serve, output).await,
+        Command::Publish(publish) if publish.kafka => publish::to_topic(&global, &publish, output),
         Command::Publish(publish) => publish::publish(&server()?, &publish, output).await,
         Command::Runs(runs) => runs::runs(&recorded()?, &runs, output).await,
         Command::Show(show) => show::show(&recorded()?, &show, output).await,
@@ -89,6 +91,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Workflow(command) => workflow::workflow(&global, command, output).await,
         Command::User(command) => user::user(&server()?, command, output).await,
         Command::Topics(command) => topics::topics(&global, &command, output),
+        Command::DeadLetters(command) => dead_letters::dead_letters(&global, &command, output),
         Command::Config(command) => configured::config(&global, &command, output),
         Command::Bench(command) => bench::bench(&command, output),
         Command::Doctor => doctor::doctor(&global, output).await,

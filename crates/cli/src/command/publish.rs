@@ -1,4 +1,4 @@
-//! Sends `ModelTrained` events from files.
+//! Sends `ModelTrained` events from files: by HTTP to a server, or to their topic.
 //!
 //! **Invariant:** a relative `file:` URI means the event file's folder, so that an event can lie beside its model
 //! and be published from anywhere.
@@ -6,14 +6,21 @@
 use std::path::{Path, PathBuf};
 
 use api::view::{EventAnswer, EventAnswers, RequestOutcome};
+use log_kafka::{Publisher, Write, Written};
+use serde::Serialize;
 use serde_json::Value;
+use wire::problem::Problems;
+use wire::trained::{self, cloudevent};
 
-use super::watch;
-use crate::argv::{PublishArguments, RunName, WatchArguments};
+use super::{dead_letters, watch};
+use crate::argv::{Global, PublishArguments, RunName, WatchArguments};
 use crate::client::Client;
+use crate::config;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, Table, say};
 
+/// How this process names itself to the brokers.
+const CLIENT_ID: &str = "modelrail-publish";
 /// Where an event's data names files.
 const URIS: [[&str; 2]; 3] = [["artifact", "uri"], ["evaluation", "uri"], ["baseline_profile", "uri"]];
 
@@ -49,6 +56,89 @@ pub(super) async fn publish(
         worst = if exit == Exit::Good { worst } else { exit };
     }
     Ok(worst)
+}
+
+#[derive(Debug, Serialize)]
+struct Landed {
+    event: String,
+    topic: String,
+    partition: u32,
+    offset: u64,
+}
+
+/// Writes events to their topic, whole in the record's value, and waits until they are there. Each was read as the
+/// ingress reads it before the first is written.
+pub(super) fn to_topic(global: &Global, publish: &PublishArguments, output: Output) -> Result<Exit, Failure> {
+    let (config, _) = config::load(global.config.as_deref(), global.data.as_deref())
+        .map_err(|error| Failure::of_config(&error))?;
+    if config.kafka.is_embedded() {
+        return Err(Failure::usage("NO_BROKERS", "expected brokers to write to, but none are named")
+            .field("kafka.brokers")
+            .hint("without --kafka events go to the server by HTTP"));
+    }
+    let settings = config.kafka.settings(CLIENT_ID).map_err(|error| Failure::of_config(&error))?;
+    let mut writes = vec![];
+    for file in &publish.files {
+        let events = match read(file)? {
+            Value::Array(events) => events,
+            one => vec![one],
+        };
+        for event in events {
+            writes.push(as_record(&event, &config.kafka.model_trained).map_err(|problems| {
+                say(&format!("{} cannot be used; nothing was written", file.display()));
+                Failure::usage("EVENT_FILE", problems.to_string()).field("FILE")
+            })?);
+        }
+    }
+    let publisher = Publisher::open(&settings).map_err(|error| dead_letters::failure(&error))?;
+    let mut landed = vec![];
+    for (event, write) in writes {
+        match publisher.publish_and_wait(&write) {
+            Ok(Written { partition, offset }) => {
+                landed.push(Landed { event, topic: write.topic, partition, offset });
+            }
+            Err(error) => {
+                // What is there is told, so that nobody sends it blindly again.
+                where_landed(&landed, output)?;
+                return Err(dead_letters::failure(&error));
+            }
+        }
+    }
+    where_landed(&landed, output)?;
+    Ok(Exit::Good)
+}
+
+/// In structured mode, keyed by what it is about, so that versions of a model stay in their order.
+fn as_record(event: &Value, topic: &str) -> Result<(String, Write), Problems> {
+    let bytes = serde_json::to_vec(event).expect("a JSON value can be written");
+    let parsed = cloudevent::parse_structured(&bytes)?;
+    let (announced, warnings) = trained::read(&parsed)?;
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
+    let write = Write {
+        topic: topic.to_owned(),
+        partition: None,
+        key: announced.trained.model.as_str().as_bytes().to_vec(),
+        value: Some(bytes),
+        headers: vec![("content-type".to_owned(), cloudevent::STRUCTURED.as_bytes().to_vec())],
+    };
+    Ok((parsed.id, write))
+}
+
+fn where_landed(landed: &[Landed], output: Output) -> Result<(), Failure> {
+    output.list(landed, |landed| {
+        let mut table = Table::new(&["EVENT", "TOPIC", "PARTITION", "OFFSET"]);
+        for one in landed {
+            table.row([
+                one.event.clone(),
+                one.topic.clone(),
+                one.partition.to_string(),
+                one.offset.to_string(),
+            ]);
+        }
+        table.render()
+    })
 }
 
 fn print(answers: &[EventAnswer], output: Output) -> Result<(), Failure> {

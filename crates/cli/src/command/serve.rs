@@ -235,6 +235,9 @@ pub(super) fn not_started(error: &StartError) -> Failure {
         StartError::Workflows(problems) => Failure::usage("WORKFLOWS", problems.clone())
             .field("workflows.folder")
             .hint("`modelrail workflow check FILE` shows each in full"),
+        StartError::NoUsers { .. } => Failure::usage("NO_USERS", error.to_string()).field("store.secrets").hint(
+            "name the folder that the processes of role api use; the first of them makes the list of users",
+        ),
         StartError::Listening(refused) => {
             Failure::usage("EXPOSED", refused.to_string()).field("server.listen")
         }

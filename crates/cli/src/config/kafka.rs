@@ -25,6 +25,7 @@ const PROTOCOLS: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
 pub struct Kafka {
     pub brokers: String,
     pub prefix: String,
+    pub model_trained: String,
     pub instance: String,
     pub durability: String,
     pub command_partitions: u32,
@@ -107,7 +108,7 @@ pub(super) fn check(values: &BTreeMap<String, (Value, Origin)>, problems: &mut V
         }
     }
     let is_legal = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
-    for (key, least) in [("kafka.prefix", 1), ("kafka.instance", 0)] {
+    for (key, least) in [("kafka.prefix", 1), ("kafka.model_trained", 1), ("kafka.instance", 0)] {
         let name = text(key);
         if !(least..=NAME_CHARACTERS_MAX).contains(&name.len()) || !name.chars().all(is_legal) {
             let of = "letters, digits, `.`, `_` and `-`";
@@ -190,6 +191,7 @@ mod tests {
             ("protocol = \"tls\"", "kafka.protocol (x.toml): expected one of plaintext, ssl"),
             ("prefix = \"a b\"", "kafka.prefix (x.toml): expected 1 to 200"),
             ("prefix = \"\"", "kafka.prefix (x.toml): expected 1 to 200"),
+            ("model_trained = \"a/b\"", "kafka.model_trained (x.toml): expected 1 to 200"),
             ("instance = \"a b\"", "kafka.instance (x.toml): expected 0 to 200"),
             ("ca = \"x.pem\"", "kafka.ca (x.toml): expected `kafka.protocol` to be ssl"),
             ("protocol = \"ssl\"\nkey = \"x.pem\"", "kafka.certificate (default): expected a file"),

@@ -104,6 +104,10 @@ pub enum StartError {
     Roles(String),
     #[error("failed to begin with Kafka")]
     Kafka(#[source] Box<kafka::OpeningError>),
+    #[error("failed to begin to take events")]
+    Ingress(#[source] kafka::ingress::StartError),
+    #[error("expected users in `{folder}`, but there are none")]
+    NoUsers { folder: std::path::PathBuf },
 }
 
 /// How long callers wait after a start for their target to be routed again.

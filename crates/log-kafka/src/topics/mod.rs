@@ -11,6 +11,7 @@ mod asked;
 mod compare;
 mod configured;
 mod create;
+mod drop;
 mod topic_id;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 pub use asked::{Found, State, There};
 pub use compare::problems;
 pub use create::{Made, Outcome, create};
+pub use drop::drop_letters_before;
 pub use problem::{Code, Problem, Stops};
 pub use shape::{RECORD_BYTES_MAX, Shape};
 

@@ -18,6 +18,7 @@ use log_kafka::{Error, Publisher, Topic, Write};
 use tokio::sync::{oneshot, watch};
 use wire::record::Lane;
 
+use super::ingress;
 use super::shown::{Hindered, Shown};
 use super::waiting::Waiting;
 
@@ -32,6 +33,8 @@ pub(super) struct Handle {
     pub(super) changes: watch::Receiver<u64>,
     /// How this instance names itself as a source.
     pub(super) source: String,
+    /// What the ingress of this process took, if it has one.
+    pub(super) taken: Option<Arc<ingress::Counts>>,
 }
 
 /// Where an input goes.
@@ -101,7 +104,8 @@ impl api::Engine for Handle {
     }
 
     fn metrics(&self) -> String {
-        self.shown.render()
+        let taken = self.taken.as_ref().map(|taken| taken.render());
+        self.shown.render() + &taken.unwrap_or_default()
     }
 }
 

@@ -81,7 +81,13 @@ pub fn without_value(letter: &Write) -> Option<Write> {
     let headers = letter.headers.iter().filter(|(name, _)| OURS.contains(&name.as_str()));
     let mut headers: Headers = headers.cloned().collect();
     headers.push((LEFT_OUT.to_owned(), bytes.to_string().into_bytes()));
-    Some(Write { value: None, key: vec![], headers, topic: letter.topic.clone(), partition: letter.partition })
+    Some(Write {
+        value: None,
+        key: vec![],
+        headers,
+        topic: letter.topic.clone(),
+        partition: letter.partition,
+    })
 }
 
 /// A letter, as it stands in its topic.

@@ -13,6 +13,8 @@
 
 mod driver;
 mod handle;
+pub mod ingress;
+pub mod letter;
 mod node;
 mod outside;
 mod running;

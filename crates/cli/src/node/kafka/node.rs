@@ -14,6 +14,7 @@ use log_kafka::{Settings, Topic, topics};
 use tokio::sync::watch;
 use wire::record::Lane;
 
+use super::ingress::{self, Ingress};
 use super::running::{Membership, Opening, Running};
 use crate::argv::Role;
 use crate::config::Config;
@@ -30,7 +31,9 @@ const ROLES_AGAIN: Duration = Duration::from_secs(1);
 pub struct KafkaNode {
     /// Where the API listens, when this process has it.
     pub api: Option<SocketAddr>,
-    running: Running,
+    /// What reads the log, for an engine and an API.
+    running: Option<Running>,
+    ingress: Option<ingress::Running>,
     http: Option<Arc<api::Api>>,
     closing: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -53,10 +56,37 @@ impl KafkaNode {
             std::fs::create_dir_all(folder)
                 .map_err(|source| StartError::Secret { path: folder.to_owned(), source })?;
         }
-        let secrets = Secrets::open(config.secrets())?;
         let clock = Arc::new(SystemClock::default());
+        let running = if roles.iter().any(|role| role.reads_log()) {
+            Some(Self::open(config, settings.clone(), &found, roles, &clock).await?)
+        } else {
+            None
+        };
+        let (closing, closed) = watch::channel(false);
+        let taken = roles.contains(&Role::Ingress).then(Arc::<ingress::Counts>::default);
+        let mut node = Self { api: None, running, ingress: None, http: None, closing, tasks: vec![] };
+        if roles.contains(&Role::Api) {
+            node.serve_api(config, clock, taken.clone(), closed).await?;
+        }
+        // After the API, which makes the first user.
+        if let Some(counts) = taken {
+            let ingress = ingress_of(config, settings, counts)?;
+            node.ingress = Some(ingress.start().map_err(StartError::Ingress)?);
+        }
+        Ok(node)
+    }
+
+    /// Opens the mirror of the log, and joins the engines if it is one.
+    async fn open(
+        config: &Config,
+        settings: Settings,
+        found: &topics::Found,
+        roles: &[Role],
+        clock: &Arc<SystemClock>,
+    ) -> Result<Running, StartError> {
+        let secrets = Secrets::open(config.secrets())?;
         let running = {
-            let (config, clock, settings) = (config.clone(), Arc::clone(&clock), settings.clone());
+            let (config, clock) = (config.clone(), Arc::clone(clock));
             let id = |topic| found.there(topic).map(|there| there.id.clone()).unwrap_or_default();
             let instance = (!config.kafka.instance.is_empty()).then(|| config.kafka.instance.clone());
             let lane_topics = Lane::ALL.map(|lane| id(Topic::Lane(lane)));
@@ -82,31 +112,27 @@ impl KafkaNode {
                 })
             })
         };
-        let running = match running.await {
-            Ok(opened) => opened.map_err(|error| StartError::Kafka(Box::new(error)))?,
-            Err(panicked) => return Err(StartError::Thread(std::io::Error::other(panicked))),
-        };
-        let (closing, closed) = watch::channel(false);
-        let mut node = Self { api: None, running, http: None, closing, tasks: vec![] };
-        if roles.contains(&Role::Api) {
-            node.serve_api(config, clock, closed).await?;
+        match running.await {
+            Ok(opened) => opened.map_err(|error| StartError::Kafka(Box::new(error))),
+            Err(panicked) => Err(StartError::Thread(std::io::Error::other(panicked))),
         }
-        Ok(node)
     }
 
     async fn serve_api(
         &mut self,
         config: &Config,
         clock: Arc<SystemClock>,
+        taken: Option<Arc<ingress::Counts>>,
         closed: watch::Receiver<bool>,
     ) -> Result<(), StartError> {
         let users = Arc::new(Users::open(config.secrets())?);
         users.create_admin_if_absent()?;
         let workflows = Arc::new(load_workflows(&config.workflows.folder).map_err(StartError::Workflows)?);
-        let folder = self.running.folder();
+        let running = self.running.as_ref().expect("an API reads the log");
+        let folder = running.folder();
         let listener = bind(config.server.listen).await?;
         let address = listener.local_addr().expect("a bound listener has an address");
-        let handle = Arc::new(self.running.handle(&format!("/modelrail/api/{address}")));
+        let handle = Arc::new(running.handle(&format!("/modelrail/api/{address}"), taken));
         let ports = api::Ports {
             engine: Arc::clone(&handle) as Arc<dyn api::Engine>,
             store: folder.database(),
@@ -135,7 +161,8 @@ impl KafkaNode {
 
     /// Whether it goes on; it ends by itself when its folder or the brokers refuse it.
     pub fn is_running(&self) -> bool {
-        self.running.is_running()
+        self.running.as_ref().is_none_or(Running::is_running)
+            && self.ingress.as_ref().is_none_or(ingress::Running::is_running)
     }
 
     /// Ends: connections are drained, the group is left.
@@ -148,8 +175,14 @@ impl KafkaNode {
             // A task that panicked has said so; there is nothing left to drain of it.
             let _ended = task.await;
         }
-        let running = self.running;
-        match tokio::task::spawn_blocking(move || running.stop()).await {
+        let (running, ingress) = (self.running, self.ingress);
+        let stopped = tokio::task::spawn_blocking(move || {
+            if let Some(ingress) = ingress {
+                ingress.stop();
+            }
+            running.map_or(Ok(()), Running::stop)
+        });
+        match stopped.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the mirror was not closed cleanly; the next start reads a little more")
@@ -157,6 +190,28 @@ impl KafkaNode {
             Err(error) => tracing::error!(%error, "a thread did not end as it should"),
         }
     }
+}
+
+/// Events name their owners as people do: without the list of users an owner could approve what is her own.
+fn ingress_of(
+    config: &Config,
+    settings: Settings,
+    counts: Arc<ingress::Counts>,
+) -> Result<Ingress, StartError> {
+    let users = Users::open(config.secrets())?;
+    if users.is_empty() {
+        return Err(StartError::NoUsers { folder: config.secrets().to_owned() });
+    }
+    let workflows = load_workflows(&config.workflows.folder).map_err(StartError::Workflows)?;
+    Ok(Ingress {
+        settings,
+        topic: config.kafka.model_trained.clone(),
+        partitions: config.store.partitions,
+        instance: (!config.kafka.instance.is_empty()).then(|| config.kafka.instance.clone()),
+        workflows: Arc::new(workflows),
+        users: Arc::new(users),
+        counts,
+    })
 }
 
 /// Has the roles recorded that this instance knows, as soon as somebody decides.

@@ -6,6 +6,8 @@ use engine::partition::{Answer, Reply, WorkOrder};
 use log_kafka::{Error, Publisher, Read, Topic, Write};
 use wire::record::Lane;
 
+use super::letter::{self, Why};
+
 /// What became of a command.
 #[derive(Debug)]
 pub(super) struct Acknowledged {
@@ -89,18 +91,7 @@ pub(super) fn bury(publisher: &Publisher, prefix: &str, read: &Read, why: &str) 
         why,
         "an input that cannot be read"
     );
-    let mut headers = read.headers.clone();
-    headers.push(("modelrail_reason".to_owned(), why.as_bytes().to_vec()));
-    headers.push(("modelrail_topic".to_owned(), read.topic.clone().into_bytes()));
-    headers.push(("modelrail_partition".to_owned(), read.partition.to_string().into_bytes()));
-    headers.push(("modelrail_offset".to_owned(), read.offset.to_string().into_bytes()));
-    let write = Write {
-        topic: Topic::DeadLetters.name(prefix),
-        partition: None,
-        key: read.key.clone().unwrap_or_default(),
-        value: read.value.clone(),
-        headers,
-    };
+    let write = letter::bury(prefix, read, &Why::new("UNREADABLE", why));
     let sent = publisher.publish(&write, |result| {
         if let Err(error) = result {
             tracing::error!(%error, "a dead letter was not kept; the input stays in its lane");

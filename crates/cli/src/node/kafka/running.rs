@@ -23,6 +23,7 @@ use wire::record::{self, Body, Lane};
 
 use super::driver::{Driver, Owner, lane_topic};
 use super::handle::Handle;
+use super::ingress;
 use super::seat::Seat;
 use super::shown::Shown;
 use super::waiting::Waiting;
@@ -203,7 +204,7 @@ impl Running {
     }
 
     /// What the API sees of the engines.
-    pub fn handle(&self, source: &str) -> Handle {
+    pub fn handle(&self, source: &str, taken: Option<Arc<ingress::Counts>>) -> Handle {
         Handle {
             publisher: self.publisher.clone(),
             prefix: self.prefix.clone(),
@@ -213,6 +214,7 @@ impl Running {
             shown: Arc::clone(&self.shown),
             changes: self.changes.clone(),
             source: source.to_owned(),
+            taken,
         }
     }
 

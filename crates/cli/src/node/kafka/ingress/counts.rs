@@ -48,7 +48,8 @@ impl Counts {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn render(&self) -> String {
+    /// In OpenMetrics.
+    pub fn render(&self) -> String {
         let mut text = String::new();
         for (name, help, value) in [
             ("ingress_records", "Records of `model-trained` that were taken.", &self.records),
@@ -72,8 +73,11 @@ impl Counts {
                 u64::from(self.trouble().is_some()),
             ),
         ] {
-            write!(text, "# TYPE modelrail_{name} gauge\n# HELP modelrail_{name} {help}\nmodelrail_{name} {value}\n")
-                .expect("writing to a string");
+            write!(
+                text,
+                "# TYPE modelrail_{name} gauge\n# HELP modelrail_{name} {help}\nmodelrail_{name} {value}\n"
+            )
+            .expect("writing to a string");
         }
         text.push_str("# TYPE modelrail_dead_letters counter\n# HELP modelrail_dead_letters Records that could not be used, by why.\n");
         for (code, count) in self.letters.lock().unwrap_or_else(PoisonError::into_inner).iter() {

@@ -28,7 +28,7 @@ use api::auth::Users;
 use engine::workflows::Workflows;
 use log_kafka::{Bell, Error, Joining, Member, Publisher, Read, Settings, group};
 
-use self::counts::Counts;
+pub use self::counts::Counts;
 use self::sending::Sending;
 use super::letter::{self, Why};
 
@@ -59,6 +59,7 @@ pub struct Ingress {
     pub workflows: Arc<Workflows>,
     /// Whose names events give as their owners.
     pub users: Arc<Users>,
+    pub counts: Arc<Counts>,
 }
 
 /// An ingress on its thread.
@@ -67,34 +68,23 @@ pub struct Running {
     stop: Arc<AtomicBool>,
     bell: Bell,
     thread: JoinHandle<()>,
-    counts: Arc<Counts>,
 }
 
 impl Ingress {
     /// Joins the group, and begins.
     pub fn start(self) -> Result<Running, StartError> {
-        let Self { settings, topic, partitions, instance, workflows, users } = self;
+        let Self { settings, topic, partitions, instance, workflows, users, counts } = self;
         let bell = Bell::default();
         let publisher = Publisher::open(&settings)?;
         let topics = [topic];
         let group = format!("{}ingress", settings.prefix);
         let joining = Joining { group, topics: &topics, instance, reads: true };
         let member = Member::join(&settings, &joining, &bell)?;
-        let counts = Arc::<Counts>::default();
         let publish = Box::new(move |write: &_, hears| publisher.publish(write, hears));
         let sending = Sending::new(publish, &settings.prefix, bell.clone(), Arc::clone(&counts));
         let prefix = settings.prefix;
         let is_paused = false;
-        let mut reader = Reader {
-            member,
-            sending,
-            is_paused,
-            prefix,
-            partitions,
-            workflows,
-            users,
-            counts: Arc::clone(&counts),
-        };
+        let mut reader = Reader { member, sending, is_paused, prefix, partitions, workflows, users, counts };
         let stop = Arc::<AtomicBool>::default();
         let thread = std::thread::Builder::new().name("ingress".into()).spawn({
             let (stop, bell) = (Arc::clone(&stop), bell.clone());
@@ -107,23 +97,13 @@ impl Ingress {
                 reader.drain(&bell);
             }
         });
-        Ok(Running { stop, bell, thread: thread.map_err(StartError::Thread)?, counts })
+        Ok(Running { stop, bell, thread: thread.map_err(StartError::Thread)? })
     }
 }
 
 impl Running {
     pub fn is_running(&self) -> bool {
         !self.thread.is_finished()
-    }
-
-    /// Why nothing can be read or written now.
-    pub fn trouble(&self) -> Option<String> {
-        self.counts.trouble()
-    }
-
-    /// In OpenMetrics.
-    pub fn metrics(&self) -> String {
-        self.counts.render()
     }
 
     /// Ends: what was taken is finished if that is quick, and the group is left.

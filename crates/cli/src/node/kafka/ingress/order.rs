@@ -156,8 +156,7 @@ mod tests {
     fn a_partition_that_was_given_up_is_forgotten_and_starts_anew() {
         let mut order = order();
         order.assigned(place(1));
-        let (before, other) =
-            (order.take(place(0), 7, 1).unwrap(), order.take(place(1), 3, 1).unwrap());
+        let (before, other) = (order.take(place(0), 7, 1).unwrap(), order.take(place(1), 3, 1).unwrap());
         order.revoked(&place(0));
         assert_eq!(order.take(place(0), 8, 1), None, "it is another's");
         order.assigned(place(0));

@@ -7,7 +7,7 @@ use domain::name::Subject;
 use engine::message;
 use engine::request::Said;
 use engine::workflows::{Loaded, Workflows};
-use log_kafka::{Bell, Error, Publisher, Read, Settings, Write, Written};
+use log_kafka::{Bell, Error, Publisher, Read, Security, Settings, Write, Written};
 use wire::definitions::{parsers, pin_workflow};
 
 use super::counts::Counts;
@@ -41,7 +41,9 @@ fn workflows() -> Workflows {
 }
 
 fn data(model: &str, more: &str) -> String {
-    format!(r#"{{"model":"{model}","version":"2","artifact":{{"uri":"file:m.onnx","sha256":"{SHA}"}}{more}}}"#)
+    format!(
+        r#"{{"model":"{model}","version":"2","artifact":{{"uri":"file:m.onnx","sha256":"{SHA}"}}{more}}}"#
+    )
 }
 
 fn whole(data: &str) -> Vec<u8> {
@@ -55,7 +57,10 @@ fn record(headers: &[(&str, &str)], value: Option<Vec<u8>>) -> Read {
         offset: 41,
         key: None,
         value,
-        headers: headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect(),
+        headers: headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+            .collect(),
         timestamp_ms: None,
     }
 }
@@ -103,7 +108,10 @@ fn each_record_becomes_triggers_or_a_dead_letter() {
         ),
         (
             "another type",
-            record(&[&BINARY[..1], &[("ce_type", "x"), ("ce_source", "/t"), ("ce_id", "1")]].concat(), Some(data("fraud", "").into())),
+            record(
+                &[&BINARY[..1], &[("ce_type", "x"), ("ce_source", "/t"), ("ce_id", "1")]].concat(),
+                Some(data("fraud", "").into()),
+            ),
             "UNKNOWN_TYPE type",
         ),
         ("no id", record(&BINARY[..3], Some(data("fraud", "").into())), "MISSING ce-id"),
@@ -126,7 +134,11 @@ fn each_record_becomes_triggers_or_a_dead_letter() {
             record(BINARY, Some(format!("{}{}", data("fraud", ""), " ".repeat(256 * 1024)).into())),
             "TOO_LARGE ",
         ),
-        ("an unknown content type", record(&with(&[("content-type", "text/xml")]), Some(b"<a/>".to_vec())), "NOT_AVAILABLE content-type"),
+        (
+            "an unknown content type",
+            record(&with(&[("content-type", "text/xml")]), Some(b"<a/>".to_vec())),
+            "NOT_AVAILABLE content-type",
+        ),
         ("two ids", record(&with(&[("ce_id", "2")]), Some(data("fraud", "").into())), "DUPLICATE ce-id"),
         ("a gate, and nobody answers", record(BINARY, Some(data("credit", "").into())), "MISSING owner"),
         (
@@ -171,10 +183,7 @@ fn what_is_known_of_people_stands_in_the_trigger_and_nothing_that_is_only_claime
 #[test]
 fn the_same_record_becomes_the_same_bytes_under_the_same_id() {
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let read = record(
-        &[BINARY, &[("traceparent", trace)]].concat(),
-        Some(data("both", "").into()),
-    );
+    let read = record(&[BINARY, &[("traceparent", trace)]].concat(), Some(data("both", "").into()));
     let writes = || -> Vec<Write> {
         let triggers = judge(&read, &workflows(), |owner| owner).unwrap();
         triggers.into_iter().map(|trigger| to_lane("modelrail.", PARTITIONS, trigger)).collect()
@@ -297,8 +306,12 @@ fn too_much_that_waits_is_full_until_half_of_it_is_done() {
 #[test]
 fn a_letter_that_is_too_large_is_kept_without_its_value() {
     // What the client library says of a record beyond its bound, before it asks any broker.
-    let settings =
-        Settings { brokers: "127.0.0.1:9".into(), client_id: "test".into(), prefix: "test.".into() };
+    let settings = Settings {
+        brokers: "127.0.0.1:9".into(),
+        client_id: "test".into(),
+        prefix: "test.".into(),
+        security: Security::default(),
+    };
     let publisher = Publisher::open(&settings).unwrap();
     let client = || publisher.publish(&write(5 << 20), |_| {}).expect_err("it is too large");
     let (mut sending, sent, _) = sending();

@@ -148,6 +148,10 @@ pub enum Role {
     Engine,
     /// Answers people and tools, and takes events over HTTP.
     Api,
+    /// Leads callers to releases.
+    Gateway,
+    /// Serves loaded models.
+    ModelServer,
 }
 
 impl Role {
@@ -155,6 +159,8 @@ impl Role {
         match self {
             Self::Engine => "engine",
             Self::Api => "api",
+            Self::Gateway => "gateway",
+            Self::ModelServer => "model-server",
         }
     }
 }

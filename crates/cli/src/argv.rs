@@ -154,6 +154,10 @@ pub enum Role {
     Api,
     /// Takes events from the topic `kafka.model_trained`.
     Ingress,
+    /// Leads callers to releases.
+    Gateway,
+    /// Serves loaded models.
+    ModelServer,
 }
 
 impl Role {
@@ -161,7 +165,7 @@ impl Role {
     pub fn reads_log(self) -> bool {
         match self {
             Self::Engine | Self::Api => true,
-            Self::Ingress => false,
+            Self::Ingress | Self::Gateway | Self::ModelServer => false,
         }
     }
 
@@ -170,6 +174,8 @@ impl Role {
             Self::Engine => "engine",
             Self::Api => "api",
             Self::Ingress => "ingress",
+            Self::Gateway => "gateway",
+            Self::ModelServer => "model-server",
         }
     }
 }

@@ -29,7 +29,7 @@ mod samples;
 pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Raised whenever `decide` may answer a recorded input differently than before.
-pub const DECIDE_REVISION: u32 = 2;
+pub const DECIDE_REVISION: u32 = 3;
 
 /// The revision that began to cut streams into chapters.
 pub const CHAPTERS_SINCE: u32 = 2;

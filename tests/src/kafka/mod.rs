@@ -7,6 +7,7 @@ pub(crate) mod cluster;
 mod engines;
 mod fleet;
 mod nodes;
+mod planes;
 mod security;
 mod topics;
 mod vandal;

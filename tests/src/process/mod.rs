@@ -22,3 +22,6 @@ mod random;
 mod report;
 mod restarts;
 mod workload;
+
+pub(crate) use asking::http;
+pub(crate) use place::{binary, examples};

@@ -105,6 +105,8 @@ fn line(entry: &Entry, event: &Event, names: &Names) -> Option<HistoryLine> {
         | Event::ReleaseWanted { .. }
         | Event::ReleaseLoaded { .. }
         | Event::RoutesObserved { .. }
+        | Event::GatewayMissing { .. }
+        | Event::ServerMissing { .. }
         | Event::ReleaseCooled { .. }
         | Event::AttemptIssued { .. }
         | Event::AttemptFailed { .. }

@@ -31,6 +31,10 @@ pub(super) fn target_event(event: &Event, names: &Names) -> Values {
                 .maybe("run", *run)
         }
         Event::RoutesObserved { gateways, attempt } => observed(gateways).maybe("attempt", *attempt),
+        Event::GatewayMissing { gateway, heard_at } => {
+            new().with("gateway", gateway).with("heard_at", heard_at)
+        }
+        Event::ServerMissing { server, heard_at } => new().with("server", server).with("heard_at", heard_at),
         Event::LiveChanged { from, to, generation, warm_until, .. } => new()
             .release("from", from.as_ref())
             .release("to", to.as_ref())

@@ -11,6 +11,7 @@
 //! process: the normal start, which reads it.
 
 mod apart;
+mod planes;
 
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,9 @@ pub(super) async fn serve(global: &Global, serve: &ServeArguments, output: Outpu
         .map_err(|error| Failure::usage("TELEMETRY", error.to_string()).field("telemetry"))?;
     // Before anybody is told that it runs: whoever is told may interrupt it at once.
     let mut signals = Signals::new()?;
+    if planes::are_planes(&serve.roles)? {
+        return planes::serve(&config, &serve.roles, &mut signals, output).await;
+    }
     if !config.kafka.is_embedded() {
         return apart::serve(&config, &serve.roles, &mut signals, output).await;
     }

@@ -26,6 +26,7 @@ pub struct Limits {
     pub predictions_waiting_max: usize,
     pub labels_max: usize,
     pub gateway_targets_max: usize,
+    pub gateway_silent_ms: u64,
     // The model server.
     pub models_max: usize,
     pub model_max_mib: usize,
@@ -35,7 +36,7 @@ pub struct Limits {
 }
 
 /// The least value that makes sense of each.
-pub(super) const LEAST: [(&str, i64); 22] = [
+pub(super) const LEAST: [(&str, i64); 23] = [
     ("limits.messages_max", 16),
     ("limits.lane_waiting_max", 1),
     ("limits.backlog_max", 1),
@@ -53,6 +54,7 @@ pub(super) const LEAST: [(&str, i64); 22] = [
     ("limits.predictions_waiting_max", 1),
     ("limits.labels_max", 1),
     ("limits.gateway_targets_max", 1),
+    ("limits.gateway_silent_ms", 1_500),
     ("limits.models_max", 1),
     ("limits.model_max_mib", 1),
     ("limits.model_rows_max", 1),

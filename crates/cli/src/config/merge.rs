@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::{Config, DEFAULTS, Error};
+use super::{Config, DEFAULTS, Error, environments};
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +71,8 @@ impl Effective {
     pub fn merge_environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
         for (name, text) in variables {
             let key = name.trim_start_matches("MODELRAIL_").to_lowercase().replace("__", ".");
-            let value = match self.values.get(&key).map(|(value, _)| value) {
+            let known = self.values.get(&key).map(|(value, _)| value.clone());
+            let value = match known.or_else(|| environments::default_of(&key)) {
                 Some(Value::Integer(_)) => {
                     text.parse().map_or_else(|_| Value::String(text.clone()), Value::Integer)
                 }
@@ -87,6 +88,9 @@ impl Effective {
 
     pub fn set(&mut self, key: &str, value: Value, origin: Origin) {
         let key_name = key.to_owned();
+        if let (false, Some(default)) = (self.values.contains_key(key), environments::default_of(key)) {
+            self.values.insert(key_name.clone(), (default, Origin::Default));
+        }
         match self.values.get_mut(key) {
             None => {
                 let nearest = nearest(key, self.values.keys());
@@ -125,8 +129,15 @@ impl Effective {
         let mut table = Table::new();
         for (key, (value, _)) in &self.values {
             let (section, name) = key.split_once('.').expect("every key stands in a section");
-            let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-            section.as_table_mut().expect("a section is a table").insert(name.to_owned(), value.clone());
+            let mut keys = section_of(&mut table, section);
+            let name = match name.rsplit_once('.') {
+                Some((inner, name)) => {
+                    keys = section_of(keys, inner);
+                    name
+                }
+                None => name,
+            };
+            keys.insert(name.to_owned(), value.clone());
         }
         let config = table.try_into::<Config>();
         let mut at_least = |key: &str, least: i64| {
@@ -151,6 +162,7 @@ impl Effective {
         at_least("kafka.command_partitions", 1);
         self.check_addresses(&mut problems);
         super::kafka::check(&self.values, &mut problems);
+        environments::check(&self.values, &mut problems);
         match config {
             Ok(config) if problems.is_empty() => Ok(config),
             Ok(_) => Err(Error::Problems(problems)),
@@ -168,12 +180,22 @@ fn flatten(table: &Table) -> Vec<(String, Value)> {
     for (section, value) in table {
         match value {
             Value::Table(keys) => {
-                flat.extend(keys.iter().map(|(key, value)| (format!("{section}.{key}"), value.clone())));
+                for (key, value) in keys {
+                    let key = format!("{section}.{key}");
+                    flat.extend(
+                        environments::flatten(&key, value).unwrap_or_else(|| vec![(key, value.clone())]),
+                    );
+                }
             }
             other => flat.push((section.clone(), other.clone())),
         }
     }
     flat
+}
+
+fn section_of<'a>(table: &'a mut Table, name: &str) -> &'a mut Table {
+    let section = table.entry(name).or_insert_with(|| Value::Table(Table::new()));
+    section.as_table_mut().expect("a section is a table")
 }
 
 fn nearest<'a>(key: &str, keys: impl Iterator<Item = &'a String>) -> String {

@@ -3,6 +3,7 @@
 //!
 //! Every problem is named at once, with the key, what was expected and the nearest key that exists.
 
+mod environments;
 mod kafka;
 mod limits;
 mod merge;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use environments::Environments;
 pub use kafka::Kafka;
 pub use limits::Limits;
 pub use merge::{Effective, Origin, Problem};
@@ -28,7 +30,9 @@ pub struct Config {
     pub kafka: Kafka,
     pub workflows: Workflows,
     pub artifacts: Artifacts,
-    pub gateway: Listen,
+    pub blobs: Blobs,
+    pub environments: Environments,
+    pub gateway: Gateway,
     pub model_server: Listen,
     pub workers: Workers,
     pub notify: Notify,
@@ -66,6 +70,19 @@ pub struct Artifacts {
     pub roots: Vec<PathBuf>,
     pub prefixes: Vec<String>,
     pub size_max_mib: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blobs {
+    pub folder: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    pub listen: SocketAddr,
+    pub id: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

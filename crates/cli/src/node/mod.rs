@@ -27,6 +27,7 @@ mod observe;
 mod routers;
 mod secrets;
 mod serving;
+mod traffic;
 mod workflows;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ use std::time::Duration;
 
 use api::auth::Users;
 use domain::name::Environment;
+use domain::time::Millis;
 use engine::partition::{Bounds, Config as PartitionConfig, Redispatch};
 use engine::port::blobs::Blobs;
 use engine::port::journal::Journal;
@@ -59,6 +61,7 @@ pub use desks::{CarryOut, DeskMessage, Orders};
 pub use disk::{DISK_FULL, free_bytes, is_full};
 pub use engine_thread::Message;
 pub use secrets::Secrets;
+pub use traffic::{GatewayNode, ModelServerNode, Reach, blobs as shared_blobs};
 pub use workflows::load as load_workflows;
 
 /// A running process of all roles.
@@ -108,6 +111,12 @@ pub enum StartError {
     Ingress(#[source] kafka::ingress::StartError),
     #[error("expected users in `{folder}`, but there are none")]
     NoUsers { folder: std::path::PathBuf },
+    #[error("failed to write to topics")]
+    Topics(#[source] log_kafka::Error),
+    #[error("failed to use `{path}`")]
+    Unusable { path: std::path::PathBuf, source: std::io::Error },
+    #[error("expected model servers of environment `{0}`, but what the configuration names is none")]
+    Environment(String),
 }
 
 /// How long callers wait after a start for their target to be routed again.
@@ -211,16 +220,17 @@ impl Node {
         )
         .map_err(StartError::Thread)?;
         record_roles(&engine, &users, &disk).await?;
-        let observer = observe::start(
-            engine.sender(),
-            Arc::clone(&store),
-            serving,
+        let looked = observe::Looked {
+            targets: targets_of(Arc::clone(&store)),
+            say: said_to(engine.sender()),
+            servers: BTreeMap::from([(
+                environment("production"),
+                vec![serving as Arc<dyn stages::port::Serving>],
+            )]),
             routers,
-            predictions,
-            config.store.predictions_days,
-            &clock,
-        )
-        .map_err(StartError::Thread)?;
+        };
+        let swept = Some((predictions, Millis::days(config.store.predictions_days)));
+        let observer = observe::start(looked, swept, &clock).map_err(StartError::Thread)?;
 
         tasks.push(tokio::spawn({
             let (gateway, store, closed) = (gateway.clone(), Arc::clone(&store), closed.clone());
@@ -314,6 +324,22 @@ impl Node {
             tracing::warn!(%error, "the data folder was not closed cleanly; the next start reads a little more");
         }
     }
+}
+
+/// The targets of the view.
+fn targets_of(store: Arc<dyn Store>) -> observe::Targets {
+    Box::new(move || match store.targets() {
+        Ok(rows) => rows.into_iter().map(|row| row.target).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "targets could not be listed");
+            vec![]
+        }
+    })
+}
+
+/// To the engine of this process, which records only what is news. What finds no room is said again at the next look.
+fn said_to(engine: std::sync::mpsc::SyncSender<Message>) -> observe::Say {
+    Box::new(move |target, what| drop(engine.try_send(Message::Observed { target: target.clone(), what })))
 }
 
 /// Until what served before this start is routed again, or it takes too long: callers who come meanwhile wait for
@@ -421,6 +447,16 @@ async fn record_roles(
         return Ok(());
     }
     defined.await
+}
+
+/// What opens the control surface of model servers.
+fn control_token(config: &Config) -> Result<String, StartError> {
+    secrets::token(config.secrets(), secrets::CONTROL_TOKEN_FILE)
+}
+
+/// What opens the kill switch of gateways.
+fn kill_token(config: &Config) -> Result<String, StartError> {
+    secrets::token(config.secrets(), secrets::KILL_TOKEN_FILE)
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -10,6 +10,8 @@ use super::StartError;
 
 /// What opens the gateways' kill switch, in the data folder.
 pub const KILL_TOKEN_FILE: &str = "kill.token";
+/// What opens the control surface of model servers.
+pub const CONTROL_TOKEN_FILE: &str = "control.token";
 const ENGINE_KEY_FILE: &str = "engine.key";
 const SIGNING_KEY_FILE: &str = "signing.key";
 
@@ -32,10 +34,17 @@ impl Secrets {
     pub fn open(folder: &Path) -> Result<Self, StartError> {
         let engine = key(&folder.join(ENGINE_KEY_FILE), Check::Beside)?;
         let signing = key(&folder.join(SIGNING_KEY_FILE), Check::Beside)?;
-        // People read this one, and copy it whole.
-        let kill = hex::encode(key(&folder.join(KILL_TOKEN_FILE), Check::None)?);
+        let kill = token(folder, KILL_TOKEN_FILE)?;
         Ok(Self { engine, signing, kill })
     }
+}
+
+/// The text of a token's file, without any other secret of the folder. It is made where there is none.
+pub fn token(folder: &Path, file: &str) -> Result<String, StartError> {
+    let path = folder.join(file);
+    fs::create_dir_all(folder).map_err(|source| StartError::Secret { path: path.clone(), source })?;
+    // People read these, and copy them whole.
+    Ok(hex::encode(key(&path, Check::None)?))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

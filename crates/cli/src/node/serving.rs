@@ -86,3 +86,37 @@ fn signature_of(signature: &Signature) -> Result<Option<model_server::Signature>
         outputs: tensors(&signature.outputs)?,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::model::Tensor;
+    use model_server::Limits;
+    use stages::port::suite::{self, Sample};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn the_server_of_this_process_keeps_the_contract() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server::new(Limits { model_bytes_max: 1 << 20, ..Limits::default() });
+        let serving = InProcess::new("embedded", server.clone(), address);
+        runtime.spawn(async move { server.serve(listener, std::future::pending()).await });
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../model-server/fixtures/logistic.onnx");
+        let tensor = |name: &str, datatype: &str, shape: &[i64]| Tensor {
+            name: name.into(),
+            datatype: datatype.into(),
+            shape: shape.to_vec(),
+        };
+        let outputs = vec![tensor("probability", "FP32", &[-1, 1]), tensor("label", "INT64", &[-1])];
+        let sample = Sample {
+            onnx: std::fs::read(path).unwrap(),
+            signature: Signature { inputs: vec![tensor("x", "FP32", &[-1, 4])], outputs },
+            too_large: (1 << 20) + 1,
+        };
+        suite::serving(&serving, &sample);
+    }
+}

@@ -65,6 +65,16 @@ pub enum Event {
         gateways: Vec<GatewayObserved>,
         attempt: Option<u32>,
     },
+    /// A gateway was heard last so long before others that it is not waited for any more.
+    GatewayMissing {
+        gateway: Text,
+        heard_at: Timestamp,
+    },
+    /// A server was heard last so long before others that it is not waited for any more.
+    ServerMissing {
+        server: Text,
+        heard_at: Timestamp,
+    },
     /// `to` serves the target. Nothing when nobody does any more.
     LiveChanged {
         from: Option<Release>,
@@ -187,6 +197,8 @@ impl Event {
             Self::ReleaseLoaded { .. } => "ReleaseLoaded",
             Self::GenerationRaised { .. } => "GenerationRaised",
             Self::RoutesObserved { .. } => "RoutesObserved",
+            Self::GatewayMissing { .. } => "GatewayMissing",
+            Self::ServerMissing { .. } => "ServerMissing",
             Self::LiveChanged { .. } => "LiveChanged",
             Self::ReleaseRolledBack { .. } => "ReleaseRolledBack",
             Self::ReleaseKilled { .. } => "ReleaseKilled",

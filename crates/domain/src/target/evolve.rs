@@ -49,9 +49,7 @@ fn apply(target: &mut Target, event: &Event) -> Option<()> {
                 target.prepare.failures = 0;
                 target.prepare.last_failure = None;
             }
-            for server in servers {
-                replace(&mut target.servers, server.clone(), |server: &ServerLoaded| server.server.clone());
-            }
+            hear_servers(target, servers);
         }
         Event::GenerationRaised { table, run, at, .. } => {
             let current = target.table.as_ref().map_or(Generation::default(), |table| table.generation);
@@ -79,8 +77,16 @@ fn apply(target: &mut Target, event: &Event) -> Option<()> {
                     gateway.gateway.clone()
                 });
             }
-            let least = target.gateways.iter().map(|gateway| gateway.generation).min();
-            target.observed = least.unwrap_or_default();
+            target.observed = least_observed(target);
+        }
+        Event::GatewayMissing { gateway, .. } => {
+            let place = target.gateways.iter().position(|known| known.gateway == *gateway)?;
+            target.gateways.remove(place);
+            target.observed = least_observed(target);
+        }
+        Event::ServerMissing { server, .. } => {
+            let place = target.servers.iter().position(|known| known.server == *server)?;
+            target.servers.remove(place);
         }
         Event::LiveChanged { from, to, generation, warm_until, at } => {
             let restored = target.last_good.as_ref().is_some_and(|good| Some(&good.release) == to.as_ref());
@@ -169,6 +175,16 @@ fn apply(target: &mut Target, event: &Event) -> Option<()> {
     }
     target.chapter.count();
     Some(())
+}
+
+pub(super) fn hear_servers(target: &mut Target, servers: &[ServerLoaded]) {
+    for server in servers {
+        replace(&mut target.servers, server.clone(), |server: &ServerLoaded| server.server.clone());
+    }
+}
+
+fn least_observed(target: &Target) -> Generation {
+    target.gateways.iter().map(|gateway| gateway.generation).min().unwrap_or_default()
 }
 
 fn errand_mut(target: &mut Target, what: Errand) -> &mut ErrandState {

@@ -3,6 +3,7 @@
 mod chapters;
 mod delivery;
 mod gate;
+mod missing;
 mod people;
 mod properties;
 mod quarantine;

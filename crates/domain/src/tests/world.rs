@@ -372,6 +372,27 @@ impl World {
         panic!("the workers never come to an end: {:#?}", self.story);
     }
 
+    /// Lets the workers answer and time pass until something is asked for, and gives that unanswered.
+    pub(super) fn work_until(&mut self, is_it: impl Fn(&Order) -> bool) -> Command {
+        for _ in 0..200 {
+            let open = self.commands().into_iter().filter(|open| !self.answered.contains(&open.attempt));
+            let mut open: Vec<Command> = open.collect();
+            if let Some(place) = open.iter().position(|command| is_it(&command.order)) {
+                return open.swap_remove(place);
+            }
+            if let Some(command) = open.into_iter().next() {
+                self.answered.push(command.attempt.clone());
+                let outcome = self.outcome(&command);
+                self.answer(&command.attempt, outcome).ok();
+                continue;
+            }
+            let (at, input) = self.next_moment().expect("somebody waits for a moment");
+            self.now = self.now.max(at);
+            self.say(input).expect("a moment that is due");
+        }
+        panic!("it is never asked for: {:#?}", self.story);
+    }
+
     pub(super) fn answer(&mut self, attempt: &AttemptId, outcome: Outcome) -> Result<Transition, Refusal> {
         let attempt = attempt.clone();
         let input = match attempt.owner.clone() {

@@ -89,4 +89,6 @@ oneof!(Event => TargetEvent.event as target_event::Event {
     InputReleased { number, input, refused }
     QuarantineNoted { run, quarantined }
     ChapterOpened { carried, at }
+    GatewayMissing { gateway, heard_at }
+    ServerMissing { server, heard_at }
 });

@@ -2391,7 +2391,7 @@ pub mod target_input {
 pub struct TargetEvent {
     #[prost(
         oneof = "target_event::Event",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31"
     )]
     pub event: ::core::option::Option<target_event::Event>,
 }
@@ -2667,6 +2667,21 @@ pub mod target_event {
         #[prost(uint64, tag = "2")]
         pub at: u64,
     }
+    /// It was heard last so long before others that it is not waited for any more.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct GatewayMissing {
+        #[prost(string, tag = "1")]
+        pub gateway: ::prost::alloc::string::String,
+        #[prost(uint64, tag = "2")]
+        pub heard_at: u64,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ServerMissing {
+        #[prost(string, tag = "1")]
+        pub server: ::prost::alloc::string::String,
+        #[prost(uint64, tag = "2")]
+        pub heard_at: u64,
+    }
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Event {
         #[prost(message, tag = "1")]
@@ -2727,6 +2742,10 @@ pub mod target_event {
         QuarantineNoted(QuarantineNoted),
         #[prost(message, tag = "29")]
         ChapterOpened(ChapterOpened),
+        #[prost(message, tag = "30")]
+        GatewayMissing(GatewayMissing),
+        #[prost(message, tag = "31")]
+        ServerMissing(ServerMissing),
     }
 }
 /// What a new run does about those under way at its target.

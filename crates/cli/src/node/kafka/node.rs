@@ -19,7 +19,7 @@ use super::running::{Membership, Opening, Running};
 use crate::argv::Role;
 use crate::config::Config;
 use crate::node::clock::SystemClock;
-use crate::node::{Secrets, StartError, backups, bind, load_workflows, wait_for};
+use crate::node::{Secrets, StartError, backups, bind, load_workflows, shared_blobs, wait_for};
 
 /// How long an API waits at its start until the engines have taken the roles.
 const ROLES_WAIT: Duration = Duration::from_secs(5);
@@ -137,7 +137,10 @@ impl KafkaNode {
             engine: Arc::clone(&handle) as Arc<dyn api::Engine>,
             store: folder.database(),
             log: folder.database(),
-            blobs: folder.blobs(),
+            blobs: match config.blobs.folder.as_os_str().is_empty() {
+                true => folder.blobs(),
+                false => shared_blobs(config)?,
+            },
             clock,
             users: Arc::clone(&users),
             workflows,

@@ -1,7 +1,7 @@
 //! What a target has done by itself: releases loaded, gateways made to obey. Outstanding while what is observed is
 //! not what is wanted, and repeated without limit.
 
-use super::{Draft, Refused, traffic};
+use super::{Draft, Refused, missing, traffic};
 use crate::evidence::Text;
 use crate::run;
 use crate::target::state::{ERRAND_BACKOFF_MAX, ERRAND_BACKOFF_MIN, Errand};
@@ -80,7 +80,15 @@ fn prepared(d: &mut Draft, attempt: u32, servers: &[ServerLoaded]) {
         .iter()
         .find(|release| servers.is_empty() || servers.iter().any(|s| !s.bundles.contains(&release.bundle)));
     let Some(lacking) = lacking.cloned() else {
-        loaded(d, servers, Some(attempt));
+        let Some(silent) = missing::silent_server(&d.target, servers) else {
+            loaded(d, servers, Some(attempt));
+            return;
+        };
+        if news_of_servers(d, servers) {
+            loaded(d, servers, None);
+        }
+        let who = format!("server {silent} was not heard, and not for long enough to be missing");
+        failed(d, attempt, Errand::Prepare, &"SERVER_SILENT".into(), &who.into());
         return;
     };
     let finding = servers.iter().flat_map(|server| &server.failed).next();
@@ -95,15 +103,18 @@ fn prepared(d: &mut Draft, attempt: u32, servers: &[ServerLoaded]) {
 }
 
 pub(super) fn news_of_servers(d: &Draft, servers: &[ServerLoaded]) -> bool {
-    servers.iter().any(|server| {
-        let known = d.target.servers.iter().find(|known| known.server == server.server);
-        known.is_none_or(|known| known.bundles != server.bundles)
-    })
+    let missing = missing::missing_servers(&d.target, servers).next().is_some();
+    missing
+        || servers.iter().any(|server| {
+            let known = d.target.servers.iter().find(|known| known.server == server.server);
+            known.is_none_or(|known| known.bundles != server.bundles)
+        })
 }
 
 /// What a server has loaded, and what follows: the slot's holder goes on, a rollback goes on, what is live serves.
 fn loaded(d: &mut Draft, servers: &[ServerLoaded], attempt: Option<u32>) {
     let had = d.target.wanted.as_ref().is_some_and(|wanted| d.target.is_loaded(wanted));
+    missing::note_servers(d, servers);
     d.emit(Event::ReleaseLoaded { servers: servers.to_vec(), attempt });
     let has = d.target.wanted.as_ref().is_some_and(|wanted| d.target.is_loaded(wanted));
     if let (true, false, Some(run)) = (has, had, d.target.slot) {
@@ -124,12 +135,7 @@ pub(super) fn serve_adopted(d: &mut Draft) {
 }
 
 fn applied(d: &mut Draft, attempt: u32, gateways: &[GatewayObserved]) {
-    let wanted = d.target.table.as_ref().map(|table| table.generation).unwrap_or_default();
-    let behind = gateways.iter().find(|gateway| gateway.generation < wanted);
-    if gateways.is_empty() || behind.is_some() {
-        let who = behind.map_or("no gateway answered".to_owned(), |gateway| {
-            format!("gateway {} obeys generation {}, not {wanted}", gateway.gateway, gateway.generation)
-        });
+    if let Some(who) = not_obeyed(d, gateways) {
         failed(d, attempt, Errand::Apply, &"NOT_OBEYED".into(), &who.into());
         if news_of_gateways(d, gateways) {
             observed(d, gateways, None);
@@ -139,11 +145,29 @@ fn applied(d: &mut Draft, attempt: u32, gateways: &[GatewayObserved]) {
     }
 }
 
+/// Who does not obey, when not everybody does.
+pub(super) fn not_obeyed(d: &Draft, gateways: &[GatewayObserved]) -> Option<String> {
+    let wanted = d.target.table.as_ref().map(|table| table.generation).unwrap_or_default();
+    if gateways.is_empty() {
+        return Some("no gateway answered".to_owned());
+    }
+    if let Some(behind) = gateways.iter().find(|gateway| gateway.generation < wanted) {
+        let GatewayObserved { gateway, generation, .. } = behind;
+        return Some(format!("gateway {gateway} obeys generation {generation}, not {wanted}"));
+    }
+    let GatewayObserved { gateway, generation, .. } = missing::silent_gateway(&d.target, gateways)?;
+    Some(format!(
+        "gateway {gateway}, which obeyed generation {generation}, was not heard, and not for long enough to be missing"
+    ))
+}
+
 pub(super) fn news_of_gateways(d: &Draft, gateways: &[GatewayObserved]) -> bool {
-    gateways.iter().any(|gateway| {
-        let known = d.target.gateways.iter().find(|known| known.gateway == gateway.gateway);
-        known.is_none_or(|known| known.generation != gateway.generation || known.killed != gateway.killed)
-    })
+    let missing = missing::missing_gateways(&d.target, gateways).next().is_some();
+    missing
+        || gateways.iter().any(|gateway| {
+            let known = d.target.gateways.iter().find(|known| known.gateway == gateway.gateway);
+            known.is_none_or(|known| known.generation != gateway.generation || known.killed != gateway.killed)
+        })
 }
 
 /// What gateways obey, and what follows for those who wait for it.
@@ -158,6 +182,7 @@ fn observed(d: &mut Draft, gateways: &[GatewayObserved], attempt: Option<u32>) {
         })
         .cloned()
         .collect();
+    missing::note_gateways(d, gateways);
     d.emit(Event::RoutesObserved { gateways: gateways.to_vec(), attempt });
     let generation = d.target.observed;
     if generation > before {

@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 
 use super::people::entitled;
-use super::{Draft, Refused, errands, ordinary, runs, traffic};
+use super::{Draft, Refused, errands, missing, ordinary, runs, traffic};
 use crate::decider::{Decider as _, Decision};
 use crate::definition::Pinned;
 use crate::evidence::Text;
@@ -293,7 +293,9 @@ fn report(d: &mut Draft, attempt: u32, outcome: &Outcome) -> Refused {
         (Some(Errand::Prepare), Outcome::Prepared { servers }) => {
             let has =
                 |release: &Release| servers.iter().all(|server| server.bundles.contains(&release.bundle));
-            if !servers.is_empty() && d.target.keep_loaded().iter().all(has) {
+            let silent = missing::silent_server(&d.target, servers).is_some();
+            if !servers.is_empty() && !silent && d.target.keep_loaded().iter().all(has) {
+                missing::note_servers(d, servers);
                 d.emit(Event::ReleaseLoaded { servers: servers.clone(), attempt: Some(attempt) });
                 return Ok(());
             }
@@ -301,8 +303,8 @@ fn report(d: &mut Draft, attempt: u32, outcome: &Outcome) -> Refused {
             loaded(d, servers).or(Ok(()))
         }
         (Some(Errand::Apply), Outcome::Applied { gateways }) => {
-            let wanted = generation(d);
-            if !gateways.is_empty() && gateways.iter().all(|gateway| gateway.generation >= wanted) {
+            if errands::not_obeyed(d, gateways).is_none() {
+                missing::note_gateways(d, gateways);
                 d.emit(Event::RoutesObserved { gateways: gateways.clone(), attempt: Some(attempt) });
                 return Ok(());
             }
@@ -327,6 +329,7 @@ fn loaded(d: &mut Draft, servers: &[ServerLoaded]) -> Refused {
     if !errands::news_of_servers(d, servers) {
         return Err(Rejection::NothingNew);
     }
+    missing::note_servers(d, servers);
     d.emit(Event::ReleaseLoaded { servers: servers.to_vec(), attempt: None });
     Ok(())
 }
@@ -335,6 +338,7 @@ fn observed(d: &mut Draft, gateways: &[GatewayObserved]) -> Refused {
     if !errands::news_of_gateways(d, gateways) {
         return Err(Rejection::NothingNew);
     }
+    missing::note_gateways(d, gateways);
     d.emit(Event::RoutesObserved { gateways: gateways.to_vec(), attempt: None });
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod errands;
 mod holding;
+mod missing;
 mod people;
 mod runs;
 mod traffic;

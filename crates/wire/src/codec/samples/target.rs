@@ -118,6 +118,8 @@ impl Sample {
             Event::ReleaseWanted { run, release: release.clone() },
             Event::ReleaseLoaded { servers: self.list(vec![self.server()]), attempt: self.maybe(attempt) },
             Event::RoutesObserved { gateways: self.list(vec![self.gateway()]), attempt: self.maybe(attempt) },
+            Event::GatewayMissing { gateway: "g1".into(), heard_at: at() },
+            Event::ServerMissing { server: "s1".into(), heard_at: at() },
             Event::LiveChanged {
                 from: self.maybe(release.clone()),
                 to: self.maybe(release.clone()),

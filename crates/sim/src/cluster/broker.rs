@@ -86,11 +86,10 @@ impl Broker {
         self.logs[partition as usize][offset as usize].is_deleted = true;
     }
 
-    pub(super) fn say(&mut self, partition: u32, lane: Lane, entry: Entry, gap: u64) -> u64 {
+    pub(super) fn say(&mut self, partition: u32, lane: Lane, entry: Entry, gap: u64) {
         let lane = &mut self.lanes[partition as usize][lane.index()];
         let offset = lane.last().map_or(0, |(offset, _)| offset + 1) + gap;
         lane.push((offset, entry));
-        offset
     }
 
     /// The next input from the offset on.

@@ -16,7 +16,7 @@ use engine::request::{Report, Said, WorkerAnswer};
 use wire::record::Lane;
 
 use super::broker::Entry;
-use super::{Cluster, Event, PARTITIONS};
+use super::{Cluster, Event, PARTITIONS, transit};
 use crate::checker::chain_of;
 use crate::options::{Fault, Sabotage};
 use crate::script::Quality;
@@ -108,7 +108,8 @@ impl Worker {
 
 impl Cluster {
     /// The topic gives the command to one worker; after a rebalance to another too.
-    pub(super) fn hand_out(&mut self, order: &WorkOrder) {
+    pub(super) fn hand_out(&mut self, order: &WorkOrder) -> Result<(), String> {
+        let order = &transit::order(order)?;
         let worker = self.chance.below(self.workers.len() as u64) as usize;
         let wait = self.chance.between(1, 30);
         self.push_in(wait, Event::Deliver(worker, Box::new(order.clone())));
@@ -117,6 +118,7 @@ impl Cluster {
             let (wait, other) = (self.chance.between(1, 20_000), self.chance.below(2) as usize);
             self.push_in(wait, Event::Deliver(other, Box::new(order.clone())));
         }
+        Ok(())
     }
 
     pub(super) fn deliver(&mut self, number: usize, order: WorkOrder) -> Result<(), String> {
@@ -129,7 +131,8 @@ impl Cluster {
         self.desk(number, Signal::Command(Box::new(order)))
     }
 
-    pub(super) fn cancel(&mut self, number: usize, attempt: AttemptId) -> Result<(), String> {
+    pub(super) fn cancel(&mut self, number: usize, attempt: &AttemptId) -> Result<(), String> {
+        let attempt = transit::cancel(attempt)?;
         self.desk(number, Signal::Cancel(attempt))
     }
 
@@ -178,7 +181,7 @@ impl Cluster {
                     self.workers[number].begun.remove(&attempt);
                 }
                 Action::Send { target, report } => self.send_answer(number, &target, report),
-                Action::Heartbeat(beat) => self.heartbeat(number, &beat),
+                Action::Heartbeat(beat) => self.heartbeat(number, &transit::heartbeat(&beat)?),
             }
         }
         // It looks at the time while there is a desk.
@@ -214,7 +217,7 @@ impl Cluster {
         let Answering { worker, life, partition, report } = answering;
         let attempt = report.attempt.clone();
         self.line(&format!("answer to {attempt}"));
-        self.say(partition, Lane::Outcomes, Entry { said: Said::Report(report), input_id: None });
+        self.say(partition, Lane::Outcomes, Entry { said: Said::Report(report), input_id: None })?;
         if self.workers[worker].life != life {
             return Ok(());
         }

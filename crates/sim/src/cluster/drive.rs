@@ -306,7 +306,7 @@ impl Cluster {
         seat.unacknowledged.entry(seq).or_default().extend(attempts);
         for order in orders {
             self.audit.expect_order(partition, &order).map_err(|text| format!("process {number} {text}"))?;
-            self.send_order(from, seq, order);
+            self.send_order(from, seq, order)?;
         }
         if self.is_sabotaged(Sabotage::DispatchedBeforeAcknowledged) {
             self.step(number, partition, Signal::Dispatched { seq });
@@ -316,7 +316,7 @@ impl Cluster {
     }
 
     /// Gives a command to its topic; what is not acknowledged is given again.
-    pub(super) fn send_order(&mut self, from: Sender, seq: u64, order: WorkOrder) {
+    pub(super) fn send_order(&mut self, from: Sender, seq: u64, order: WorkOrder) -> Result<(), String> {
         let attempt = order.command.attempt.clone();
         let node = &self.nodes[from.node];
         let is_here = node.life == from.life
@@ -325,7 +325,7 @@ impl Cluster {
                     && seat.unacknowledged.get(&seq).is_some_and(|waiting| waiting.contains(&attempt))
             });
         if !is_here {
-            return;
+            return Ok(());
         }
         let fate = if self.is_calm { 99 } else { self.chance.below(16) };
         if fate == 0 {
@@ -333,7 +333,7 @@ impl Cluster {
         } else {
             self.audit.in_topic.insert(attempt.clone());
             self.line(&format!("{} {attempt} is in its topic", order.command.order.as_str()));
-            self.hand_out(&order);
+            self.hand_out(&order)?;
         }
         if fate == 1 {
             self.note(Fault::CommandUnacknowledged, &attempt.to_string());
@@ -344,6 +344,7 @@ impl Cluster {
         } else {
             self.push_in(wait, Event::Acknowledge(from, seq, attempt));
         }
+        Ok(())
     }
 
     pub(super) fn acknowledged(&mut self, from: Sender, seq: u64, attempt: &domain::name::AttemptId) {

@@ -19,6 +19,7 @@ mod forge;
 mod node;
 mod oracle;
 mod storm;
+mod transit;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -189,21 +190,15 @@ impl Cluster {
             Event::Poll(node) => self.poll(node),
             Event::Land { from, bytes, is_aborted } => self.land(from, bytes, is_aborted),
             Event::Doubt(from) => self.told_of_doubt(from),
-            Event::Say(partition, lane, entry) => {
-                self.say(partition, lane, *entry);
-                Ok(())
-            }
+            Event::Say(partition, lane, entry) => self.say(partition, lane, *entry),
             Event::Answer(answering) => self.answered(answering),
-            Event::Send(from, seq, order) => {
-                self.send_order(from, seq, *order);
-                Ok(())
-            }
+            Event::Send(from, seq, order) => self.send_order(from, seq, *order),
             Event::Acknowledge(from, seq, attempt) => {
                 self.acknowledged(from, seq, &attempt);
                 Ok(())
             }
             Event::Deliver(worker, order) => self.deliver(worker, *order),
-            Event::Cancel(worker, attempt) => self.cancel(worker, attempt),
+            Event::Cancel(worker, attempt) => self.cancel(worker, &attempt),
             Event::DeskTick(worker) => self.desk_tick(worker),
             Event::Finish { worker, life, order } => self.finish(worker, life, &order),
             Event::WorkerStart(worker) => self.start_worker(worker),
@@ -285,11 +280,12 @@ impl Cluster {
         self.push_in(wait, Event::Say(partition, lane, entry));
     }
 
-    fn say(&mut self, partition: u32, lane: Lane, entry: Entry) -> u64 {
+    fn say(&mut self, partition: u32, lane: Lane, entry: Entry) -> Result<(), String> {
         let gap = if self.chance.one_in(5) { self.chance.between(1, 3) } else { 0 };
-        let offset = self.broker.say(partition, lane, entry, gap);
+        let entry = Entry { said: transit::said(&entry.said)?, ..entry };
+        self.broker.say(partition, lane, entry, gap);
         self.wake_all();
-        offset
+        Ok(())
     }
 
     fn partition_for(&self, said: &Said) -> u32 {

@@ -8,6 +8,7 @@
 mod http;
 mod kept;
 mod log;
+mod messages;
 mod published;
 mod texts;
 
@@ -15,9 +16,10 @@ mod texts;
 pub(crate) type Target = fn(&[u8]);
 
 /// All targets, each with a folder of its name in `tests/fuzz/corpus`.
-pub(crate) const TARGETS: [(&str, Target); 17] = [
+pub(crate) const TARGETS: [(&str, Target); 18] = [
     ("record", log::record),
     ("codec", log::codec),
+    ("message", messages::message),
     ("kept", kept::rows),
     ("users", kept::users),
     ("workflow", texts::workflow),

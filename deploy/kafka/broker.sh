@@ -171,9 +171,11 @@ runs() {
 launch() {
     folder=$1 node=$2
     [ ! -f "$folder/$node/out" ] || cat "$folder/$node/out" >>"$folder/$node/out.before"
+    # Here, not by the shell below: `await` looks into it at once.
+    : >"$folder/$node/out"
     # Away from the terminal's group, so that ^C reaches it only through whoever started it.
     (trap '' HUP INT; jvm kafka.Kafka "$folder/$node/server.properties") \
-        >"$folder/$node/out" 2>&1 </dev/null &
+        >>"$folder/$node/out" 2>&1 </dev/null &
     echo $! >"$folder/$node/pid"
 }
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod cluster;
 
+mod commands;
 mod engines;
 mod fleet;
 mod nodes;

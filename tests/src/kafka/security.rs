@@ -3,11 +3,17 @@
 use std::time::{Duration, Instant};
 
 use log_kafka::topics::{self, Error, Known, Outcome};
+use log_kafka::{Bell, Joining, LogReader, Member, Publisher, Write, group};
 use log_kafka::{Cause, Identity, Mechanism, Password, REACHED_WITHIN, Sasl, Security, Settings, Tls, Topic};
+
+use rdkafka::error::RDKafkaErrorCode;
+use wire::record::Lane;
 
 use super::cluster::{Cluster, prefix, secure};
 use super::nodes::WANTED;
 
+/// A group takes a moment to find together.
+const READ_WITHIN: Duration = Duration::from_secs(30);
 /// What a loaded machine may need beyond the deadline, to say what it found.
 const SAID_WITHIN: Duration = Duration::from_secs(5);
 
@@ -109,4 +115,68 @@ fn who_has_no_rights_is_told_for_each_topic() {
         let Outcome::Refused { hint: Some(hint), .. } = made.outcome else { panic!("{made:?}") };
         assert!(hint.contains("CREATE"), "{hint}");
     }
+}
+
+/// What a client says once it has understood that it may not.
+fn told<T: std::fmt::Debug>(
+    mut next: impl FnMut() -> Result<Option<T>, log_kafka::Error>,
+) -> RDKafkaErrorCode {
+    let began = Instant::now();
+    loop {
+        match next() {
+            Err(error) => return code_of(&error),
+            Ok(None) => assert!(began.elapsed() < REACHED_WITHIN + SAID_WITHIN, "nothing is said"),
+            Ok(Some(other)) => panic!("it may: {other:?}"),
+        }
+    }
+}
+
+fn code_of(error: &log_kafka::Error) -> RDKafkaErrorCode {
+    match error {
+        log_kafka::Error::Write(source) | log_kafka::Error::Asking { source, .. } => {
+            source.rdkafka_error_code().unwrap_or_else(|| panic!("{error:?}"))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_may_not_write_read_or_join_is_told_and_who_may_does() {
+    let Some(cluster) = secure() else { return };
+    let alice = settings(cluster.listener("sasl"), named(cluster, Mechanism::ScramSha512, "alice", "secret"));
+    let bob = Settings { security: named(cluster, Mechanism::ScramSha512, "bob", "secret"), ..alice.clone() };
+    topics::create(&alice, &WANTED).unwrap();
+    let bell = Bell::default();
+    let input = Write {
+        topic: Topic::Lane(Lane::Requests).name(&alice.prefix),
+        partition: Some(0),
+        key: b"target".to_vec(),
+        value: Some(b"input".to_vec()),
+        ..Write::default()
+    };
+    let refused = Publisher::open(&bob).unwrap().publish_and_wait(&input).unwrap_err();
+    assert_eq!(code_of(&refused), RDKafkaErrorCode::TopicAuthorizationFailed);
+    let reader = LogReader::open(&bob, &[0, 0], &bell).unwrap();
+    assert_eq!(told(|| reader.next()), RDKafkaErrorCode::TopicAuthorizationFailed);
+    let joining = |group: &str| Joining {
+        group: format!("{}{group}", alice.prefix),
+        topics: std::slice::from_ref(&input.topic),
+        instance: None,
+        reads: true,
+    };
+    let member = Member::join(&bob, &joining("bob"), &bell).unwrap();
+    let may_not = told(|| member.next(Duration::from_millis(100)));
+    let codes = [RDKafkaErrorCode::TopicAuthorizationFailed, RDKafkaErrorCode::GroupAuthorizationFailed];
+    assert!(codes.contains(&may_not), "{may_not:?}");
+
+    assert_eq!(Publisher::open(&alice).unwrap().publish_and_wait(&input).unwrap().offset, 0);
+    let member = Member::join(&alice, &joining("alice"), &bell).unwrap();
+    let began = Instant::now();
+    let read = loop {
+        match member.next(Duration::from_millis(100)).unwrap() {
+            Some(group::Event::Record(read)) => break read,
+            Some(_) | None => assert!(began.elapsed() < READ_WITHIN, "what was written is not read"),
+        }
+    };
+    assert_eq!(read.value.as_deref(), Some(&b"input"[..]));
 }

@@ -22,10 +22,22 @@ impl Vandal {
 
     /// Makes a topic of one copy.
     pub(crate) fn create(&self, name: &str, partitions: u32, settings: &[(&str, &str)]) {
+        assert!(self.try_create(name, partitions, settings), "{name} was not made");
+    }
+
+    /// Makes a topic that was just deleted: its name is free a moment later.
+    pub(crate) fn create_again(&self, name: &str, partitions: u32, settings: &[(&str, &str)]) {
+        let began = Instant::now();
+        while !self.try_create(name, partitions, settings) {
+            assert!(began.elapsed() < DONE_WITHIN, "{name} is still there");
+        }
+    }
+
+    fn try_create(&self, name: &str, partitions: u32, settings: &[(&str, &str)]) -> bool {
         let mut new = NewTopic::new(name, partitions as i32, TopicReplication::Fixed(1));
         new.config.extend(settings);
         let said = wait(self.admin.create_topics([&new], &options())).unwrap();
-        assert_eq!(said, [Ok(name.to_owned())]);
+        said == [Ok(name.to_owned())]
     }
 
     pub(crate) fn delete(&self, name: &str) {

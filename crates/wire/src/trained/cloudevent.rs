@@ -36,14 +36,14 @@ pub struct CloudEvent {
     pub subject: Option<String>,
     /// W3C trace context, an extension of CloudEvents or the header of the same name.
     pub traceparent: Option<String>,
-    pub(super) data: Data,
+    pub(super) data: Content,
     /// The path of the data in problems: `data`, or `[3].data` in a batch; nothing in binary mode.
     pub(super) data_path: String,
 }
 
 /// What happened, as it came.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Data {
+pub(super) enum Content {
     Json(Node),
     /// Of which message, the event's type says.
     Protobuf(Vec<u8>),
@@ -210,11 +210,11 @@ fn at_most(body: &[u8], most: usize) -> Result<(), Problem> {
     Ok(())
 }
 
-fn data_of(format: Format, body: &[u8]) -> Result<Data, Problem> {
+fn data_of(format: Format, body: &[u8]) -> Result<Content, Problem> {
     at_most(body, EVENT_BYTES_MAX)?;
     match format {
-        Format::Json => json::read(body).map(Data::Json),
-        Format::Protobuf => Ok(Data::Protobuf(body.to_vec())),
+        Format::Json => json::read(body).map(Content::Json),
+        Format::Protobuf => Ok(Content::Protobuf(body.to_vec())),
     }
 }
 
@@ -241,11 +241,15 @@ fn envelope(field: &Field<'_>, notes: &mut Notes) -> Option<CloudEvent> {
 }
 
 /// The data inside of an event: as JSON in it, or any bytes as Base64; and its path.
-fn enveloped(fields: &mut Fields<'_>, format: Option<Format>, notes: &mut Notes) -> Option<(Data, String)> {
+fn enveloped(
+    fields: &mut Fields<'_>,
+    format: Option<Format>,
+    notes: &mut Notes,
+) -> Option<(Content, String)> {
     let Some(base64) = fields.get("data_base64") else {
         let data = fields.need("data", "what was trained", notes)?;
         return match format? {
-            Format::Json => Some((Data::Json(data.node.clone()), data.path)),
+            Format::Json => Some((Content::Json(data.node.clone()), data.path)),
             Format::Protobuf => {
                 let text = format!("expected `data_base64` for `{PROTOBUF}`, but found `data`");
                 notes.problem(data.problem(code::CONFLICT, text));

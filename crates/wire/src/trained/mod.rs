@@ -17,7 +17,7 @@ use domain::model::{Artifact, Claim, Signature, Tensor, TestFile, Trained};
 use domain::name::{Digest, ModelName, Subject, TargetId, Version, WorkflowName};
 
 pub use cloudevent::CloudEvent;
-use cloudevent::Data;
+use cloudevent::Content;
 pub use json::DEPTH_MAX;
 pub use matching::{Nearest, matching, nearest_trigger};
 
@@ -66,8 +66,8 @@ pub fn read(event: &CloudEvent) -> Result<(Announced, Vec<Warning>), Problems> {
     let mut notes = Notes::default();
     let decoded;
     let node = match &event.data {
-        Data::Json(node) => node,
-        Data::Protobuf(bytes) => {
+        Content::Json(node) => node,
+        Content::Protobuf(bytes) => {
             decoded = protobuf::read(bytes, &event.data_path)?;
             &decoded
         }

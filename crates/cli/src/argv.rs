@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::workflow::StageKind;
 
 use crate::command::dead_letters;
 use crate::exit::Exit;
@@ -50,6 +51,8 @@ pub enum Command {
     Demo(DemoArguments),
     /// Runs the server with all roles, until it is interrupted.
     Serve(ServeArguments),
+    /// Carries out the commands of some stages, with `kafka.brokers` set, until it is interrupted.
+    Worker(WorkerArguments),
     /// Sends `ModelTrained` events (CloudEvents as JSON) and prints the runs.
     Publish(PublishArguments),
     /// Lists runs, newest first.
@@ -143,6 +146,29 @@ pub struct ServeArguments {
     /// What this process is, with `kafka.brokers` set; without it one process is everything.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "engine,api")]
     pub roles: Vec<Role>,
+}
+
+#[derive(Debug, Args)]
+pub struct WorkerArguments {
+    /// Whose commands it carries out: package, stage-test, gate, rollout, monitor.
+    #[arg(required = true, value_name = "STAGE")]
+    pub stages: Vec<Stage>,
+}
+
+/// A stage by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage(pub StageKind);
+
+impl std::str::FromStr for Stage {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = StageKind::ALL.into_iter().find(|stage| stage.as_str() == text);
+        found.map(Self).ok_or_else(|| {
+            let names = StageKind::ALL.map(StageKind::as_str).join(", ");
+            format!("expected one of {names}")
+        })
+    }
 }
 
 /// What a process of distributed mode can be.

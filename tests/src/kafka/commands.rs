@@ -28,7 +28,8 @@ fn topics_are_made_checked_and_what_is_wrong_is_told_with_its_cure() {
         let made = place.run(&["topics", "create", "--output", "json"]);
         assert_eq!(made.code, Some(0), "{made:?}");
         let made = made.json();
-        let outcomes = made.as_array().unwrap().iter().map(|made| made["outcome"].as_str().unwrap().to_owned());
+        let outcomes =
+            made.as_array().unwrap().iter().map(|made| made["outcome"].as_str().unwrap().to_owned());
         outcomes.collect::<Vec<_>>()
     };
     let all = Topic::all().len();
@@ -40,7 +41,11 @@ fn topics_are_made_checked_and_what_is_wrong_is_told_with_its_cure() {
     let vandal = Vandal::at(brokers);
     let routes = Topic::Routes.name(&prefix);
     vandal.delete(&routes);
-    vandal.create_again(&routes, 1, &[("cleanup.policy", "delete"), ("message.timestamp.type", "LogAppendTime")]);
+    vandal.create_again(
+        &routes,
+        1,
+        &[("cleanup.policy", "delete"), ("message.timestamp.type", "LogAppendTime")],
+    );
     let checked = place.run(&["topics", "check"]);
     assert_eq!(checked.code, Some(1), "{checked:?}");
     let cure = format!(
@@ -50,7 +55,10 @@ fn topics_are_made_checked_and_what_is_wrong_is_told_with_its_cure() {
     assert!(checked.out.starts_with("TOPIC_NOT_COMPACTED, and no engine starts: "), "{checked:?}");
     assert!(checked.out.ends_with(&cure), "{checked:?}");
     let problems = place.run(&["topics", "check", "--output", "json"]).json()["problems"].clone();
-    assert_eq!((&problems[0]["code"], &problems[0]["topic"]), (&"TOPIC_NOT_COMPACTED".into(), &routes.into()));
+    assert_eq!(
+        (&problems[0]["code"], &problems[0]["topic"]),
+        (&"TOPIC_NOT_COMPACTED".into(), &routes.into())
+    );
     assert_eq!(problems[0]["stops_start"], true);
 }
 

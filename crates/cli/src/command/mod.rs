@@ -1,6 +1,7 @@
 //! The commands, one file a group. Each asks, prints, and says how it went.
 
 mod serve;
+mod worker;
 
 mod publish;
 mod runs;
@@ -54,6 +55,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         }
         Command::Serve(serve) => serve::serve(&global, &serve, output).await,
         Command::Publish(publish) if publish.kafka => publish::to_topic(&global, &publish, output),
+        Command::Worker(worker) => worker::worker(&global, &worker, output).await,
         Command::Publish(publish) => publish::publish(&server()?, &publish, output).await,
         Command::Runs(runs) => runs::runs(&recorded()?, &runs, output).await,
         Command::Show(show) => show::show(&recorded()?, &show, output).await,

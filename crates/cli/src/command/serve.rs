@@ -10,7 +10,7 @@
 //! After a write that failed nobody knows what landed, so the folder is closed and opened again inside of this
 //! process: the normal start, which reads it.
 
-mod apart;
+pub(super) mod apart;
 mod planes;
 
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ use crate::output::{Output, facts, say};
 use crate::telemetry;
 
 /// How often to see whether the engine still runs.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long threads of the former start may hold the data folder when it is opened again.
 const LET_GO_MAX: Duration = Duration::from_mins(1);
 
@@ -170,13 +170,13 @@ async fn start_again(config: &Config, signals: &mut Signals) -> Result<Option<No
 }
 
 /// SIGTERM and SIGINT.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Self, Failure> {
+    pub(super) fn new() -> Result<Self, Failure> {
         let listen = |kind| {
             signal(kind).map_err(|error| {
                 Failure::new(Exit::Failed, "SIGNALS", "failed to listen for signals").cause(&error)
@@ -185,7 +185,7 @@ impl Signals {
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -140,6 +140,11 @@ impl Running {
         self.orders.clone()
     }
 
+    /// Whether no desk has ended by itself.
+    pub fn is_running(&self) -> bool {
+        !self.threads.iter().any(JoinHandle::is_finished)
+    }
+
     /// Begins nothing more, and waits for what is under way. Whether all of it ended in time.
     pub async fn drain(&self, within: Duration) -> bool {
         let (busy, mut idle) = tokio::sync::mpsc::channel(1);

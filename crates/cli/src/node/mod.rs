@@ -406,6 +406,25 @@ fn claimant(folder: &Folder) -> String {
     folder.restored().map_or(binary.clone(), |words| format!("{binary}, {words}"))
 }
 
+/// The workers of a process of distributed mode, which reach so much.
+pub fn workers(config: &Config, ports: stages::Ports) -> Result<stages::Workers, StartError> {
+    stages::http::install_tls();
+    Ok(stages::Workers { config: worker_config(config, &Secrets::open(config.secrets())?), ports })
+}
+
+/// A model server of this process, for bundles under test.
+pub async fn staging(
+    config: &Config,
+    closed: watch::Receiver<bool>,
+) -> Result<Arc<dyn stages::port::Serving>, StartError> {
+    let server = model_server::Server::new(config.limits.model_server());
+    let listener = bind("127.0.0.1:0".parse().expect("a literal address")).await?;
+    let at = listener.local_addr().expect("a bound listener has an address");
+    // It ends with the process: nobody else reaches it.
+    drop(serve_models(server.clone(), listener, closed));
+    Ok(Arc::new(serving::InProcess::new("staging", server, at)))
+}
+
 fn worker_config(config: &Config, secrets: &Secrets) -> stages::Config {
     let signer = stages::bundle::Signer::from_secret(&secrets.signing);
     let webhook = &config.notify.webhook;

@@ -1,6 +1,7 @@
 //! A process of distributed mode: the topics are checked, then it runs until somebody interrupts it.
 
-use log_kafka::topics::{self, Known, Stops};
+use log_kafka::Settings;
+use log_kafka::topics::{self, Found, Known, Stops};
 use serde::Serialize;
 
 use super::{LOOK_EVERY, Signals, not_started};
@@ -25,38 +26,7 @@ pub(super) async fn serve(
     output: Output,
 ) -> Result<Exit, Failure> {
     let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
-    let settings = config
-        .kafka
-        .settings(&format!("modelrail-{}", names.join("-")))
-        .map_err(|error| Failure::of_config(&error))?;
-    let wanted = config.kafka.wanted(config.store.partitions);
-    let asked = {
-        let settings = settings.clone();
-        tokio::task::spawn_blocking(move || topics::found(&settings)).await
-    };
-    let found = match asked {
-        Ok(found) => found.map_err(|error| Failure::of_topics(&error))?,
-        Err(error) => {
-            return Err(Failure::new(Exit::Failed, "START", "failed to ask for the topics").cause(&error));
-        }
-    };
-    let problems = topics::problems(&settings, &wanted, &Known::new(), &found);
-    for problem in &problems {
-        tracing::warn!(
-            code = problem.code.as_str(),
-            topic = problem.topic,
-            found = problem.found,
-            expected = problem.expected,
-            hint = problem.mend,
-            "a topic is not as it should be"
-        );
-    }
-    if let Some(problem) = problems.iter().find(|problem| problem.stops == Stops::Start) {
-        let failure = Failure::new(Exit::Failed, problem.code.as_str(), problem.to_string());
-        return Err(failure.field("kafka").hint(
-            "`modelrail topics check` tells all problems, `modelrail topics create` makes what is missing",
-        ));
-    }
+    let (settings, found) = topics(config, &names.join("-")).await?;
     let node = KafkaNode::start(config, settings, found, roles).await.map_err(|error| not_started(&error))?;
     let serving = Serving {
         roles: names.join(", "),
@@ -90,4 +60,39 @@ pub(super) async fn serve(
         () = node.stop() => Ok(Exit::Good),
         () = signals.next() => Exit::CutShort.end(),
     }
+}
+
+/// How a process of this role reaches the brokers, and the topics there; refused when it cannot work with them.
+pub(in crate::command) async fn topics(config: &Config, role: &str) -> Result<(Settings, Found), Failure> {
+    let settings =
+        config.kafka.settings(&format!("modelrail-{role}")).map_err(|error| Failure::of_config(&error))?;
+    let wanted = config.kafka.wanted(config.store.partitions);
+    let asked = {
+        let settings = settings.clone();
+        tokio::task::spawn_blocking(move || topics::found(&settings)).await
+    };
+    let found = match asked {
+        Ok(found) => found.map_err(|error| Failure::of_topics(&error))?,
+        Err(error) => {
+            return Err(Failure::new(Exit::Failed, "START", "failed to ask for the topics").cause(&error));
+        }
+    };
+    let problems = topics::problems(&settings, &wanted, &Known::new(), &found);
+    for problem in &problems {
+        tracing::warn!(
+            code = problem.code.as_str(),
+            topic = problem.topic,
+            found = problem.found,
+            expected = problem.expected,
+            hint = problem.mend,
+            "a topic is not as it should be"
+        );
+    }
+    if let Some(problem) = problems.iter().find(|problem| problem.stops == Stops::Start) {
+        let failure = Failure::new(Exit::Failed, problem.code.as_str(), problem.to_string());
+        return Err(failure.field("kafka").hint(
+            "`modelrail topics check` tells all problems, `modelrail topics create` makes what is missing",
+        ));
+    }
+    Ok((settings, found))
 }

@@ -21,7 +21,9 @@ mod running;
 mod seat;
 mod shown;
 mod waiting;
+mod worker;
 
 use handle::Handle;
 pub use node::KafkaNode;
 pub use running::OpeningError;
+pub use worker::WorkerNode;

@@ -63,14 +63,14 @@ impl MemoryTopic {
                 state.records.len(),
                 match from {
                     Begin::End => state.records.len(),
-                    Begin::Beginning | Begin::Time(_) => 0,
+                    Begin::Beginning | Begin::Last(_) | Begin::Time(_) => 0,
                     Begin::Offsets(_) => 0,
                 },
             );
             drop(state);
             let from = match from {
                 Begin::Offsets(offsets) => offsets.clone(),
-                Begin::Beginning | Begin::End | Begin::Time(_) => [].into(),
+                Begin::Beginning | Begin::End | Begin::Last(_) | Begin::Time(_) => [].into(),
             };
             Ok(Box::new(Reader { topic: topic.clone(), next, end: Some(end), from }))
         })

@@ -136,6 +136,10 @@ pub struct DemoArguments {
     /// The seed of its traffic.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Over Kafka, every role a process of its own, some of them killed meanwhile: the folder of brokers that run, as
+    /// `deploy/kafka/broker.sh start FOLDER --nodes 3` started them.
+    #[arg(long, value_name = "DIR")]
+    pub kafka: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

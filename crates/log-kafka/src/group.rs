@@ -197,7 +197,6 @@ fn config(settings: &Settings, joining: &Joining<'_>) -> ClientConfig {
     // A group that is new takes what waits.
     config.set("auto.offset.reset", "earliest");
     config.set("isolation.level", "read_uncommitted");
-    config.set("fetch.wait.max.ms", "100");
     // Work waits in the topic, not in this process.
     config.set("queued.min.messages", "256");
     config

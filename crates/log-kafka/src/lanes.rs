@@ -140,7 +140,6 @@ fn config(settings: &Settings) -> ClientConfig {
     // What a lane's retention dropped is gone; the driver says so where it was not taken yet.
     config.set("auto.offset.reset", "earliest");
     config.set("isolation.level", "read_uncommitted");
-    config.set("fetch.wait.max.ms", "100");
     config.set("fetch.error.backoff.ms", "50");
     // Inputs wait in their topics: the engine pauses a lane whose queue is full.
     config.set("queued.min.messages", "1000");

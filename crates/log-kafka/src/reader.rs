@@ -13,7 +13,7 @@ use crate::patience::patiently;
 use crate::{Bell, Error, Settings, Topic};
 
 /// How long the broker waits with an answer when it has nothing: bounds how late the end of a partition is noticed.
-const FETCH_WAIT_MS: &str = "100";
+const FETCH_WAIT_MS: &str = "200";
 
 /// What a look at the log found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -49,8 +49,12 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let recorded = || Client::recorded(&global);
     match command {
         Command::Demo(demo) => {
-            let told =
-                crate::demo::Told { data: global.data.clone(), examples: demo.examples, seed: demo.seed };
+            let told = crate::demo::Told {
+                data: global.data.clone(),
+                examples: demo.examples,
+                seed: demo.seed,
+                kafka: demo.kafka,
+            };
             crate::demo::tell(&told).await.map(|()| Exit::Good).map_err(|error| untold(&error))
         }
         Command::Serve(serve) => serve::serve(&global, &serve, output).await,

@@ -19,7 +19,8 @@ pub struct Ending {
 }
 
 impl Ending {
-    pub fn print(&self, data: &Path) {
+    /// With the folder where the past can be asked for afterwards.
+    pub fn print(&self, data: Option<&Path>) {
         let served = &self.served;
         println!("\nRuns");
         for run in &self.runs {
@@ -48,6 +49,7 @@ impl Ending {
         let third = &self.runs[2];
         let cause = third.leaving.as_ref().map_or("", |leaving| leaving.cause.as_str());
         println!("  rolled back for {cause}");
+        let Some(data) = data else { return };
         let flags = format!("--data {}", data.display());
         println!("\nLook further");
         println!("  modelrail replay {} --at {} {flags}", third.run, third.seq.saturating_sub(6));

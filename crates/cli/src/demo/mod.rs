@@ -1,27 +1,35 @@
 //! The main job on real input, told as a story: a model goes live, a better one is promoted, a worse one is rolled
 //! back, while callers ask and nobody waits.
 //!
-//! It is a client of a node in the same process: everything it does goes over HTTP, as a user would do it. It
-//! asserts its own ending.
+//! It is a client of a node in the same process, or of many processes over Kafka: everything it does goes over HTTP, as a
+//! user would do it. It asserts its own ending.
 
 mod client;
 mod ending;
+mod fleet;
 mod traffic;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::view::{RunView, StageView};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use self::client::Client;
+use self::fleet::Fleet;
 use self::traffic::Traffic;
 use crate::config::{Config, Effective, Origin};
 use crate::node::Node;
 
 /// Where the data folder is put when nobody says.
 const DATA: &str = "modelrail-demo";
+/// And for the story over Kafka; the file says that it is one.
+const DATA_OVER_KAFKA: &str = "modelrail-demo-kafka";
+const FLEET_MARK: &str = "DEMO";
+/// How long what was killed is away.
+const AWAY: Duration = Duration::from_secs(3);
 const TARGET: &str = "flights-late@production";
 /// How long each part of the story may take.
 const PART_MAX: Duration = Duration::from_secs(100);
@@ -34,6 +42,26 @@ pub struct Told {
     pub data: Option<PathBuf>,
     pub examples: Option<PathBuf>,
     pub seed: u64,
+    /// The folder of brokers that run, for the story over Kafka.
+    pub kafka: Option<PathBuf>,
+}
+
+/// Where the story is told.
+struct Stage {
+    api: SocketAddr,
+    gateway: SocketAddr,
+    /// With the administrator's token.
+    secrets: PathBuf,
+    /// What is killed meanwhile, and comes back.
+    fleet: Option<Disturbed>,
+}
+
+/// A fleet, shared with whatever starts again what was killed.
+struct Disturbed {
+    fleet: Arc<Mutex<Fleet>>,
+    /// Of the brokers.
+    script: PathBuf,
+    returning: tokio::task::JoinSet<Result<(), Error>>,
 }
 
 /// Why the story did not come true.
@@ -58,19 +86,99 @@ pub enum Error {
 /// Tells the story. Gives what is worth knowing at its end, or why it did not come true.
 pub async fn tell(told: &Told) -> Result<(), Error> {
     let examples = find_examples(told.examples.as_deref())?;
+    if let Some(brokers) = &told.kafka {
+        return tell_over_kafka(told, brokers, &examples).await;
+    }
     let data = told.data.clone().unwrap_or_else(|| PathBuf::from(DATA));
     make_room(&data)?;
     let node = Node::start(&config(&data, &examples)?).await?;
-    let ending = story(told, &node, &data, &examples).await;
+    let (api, gateway) = (node.api, node.gateway_address);
+    let mut stage = Stage { api, gateway, secrets: data.clone(), fleet: None };
+    let ending = story(told, &mut stage, &examples).await;
     node.stop().await;
     let ending = ending?;
-    ending.print(&data);
+    ending.print(Some(&data));
     ending.check()
 }
 
-async fn story(told: &Told, node: &Node, data: &Path, examples: &Path) -> Result<ending::Ending, Error> {
-    let client = Client::new(node.api, data)?;
-    eprintln!("API at http://{}, callers ask at http://{}", node.api, node.gateway_address);
+async fn tell_over_kafka(told: &Told, brokers: &Path, examples: &Path) -> Result<(), Error> {
+    let data = told.data.clone().unwrap_or_else(|| PathBuf::from(DATA_OVER_KAFKA));
+    let mark = data.join(FLEET_MARK);
+    if data.exists() && !mark.is_file() {
+        return Err(Error::NotOurs(data));
+    }
+    let begin = |path: &Path| {
+        if path.exists() {
+            std::fs::remove_dir_all(path)?;
+        }
+        std::fs::create_dir_all(path)?;
+        std::fs::write(path.join(FLEET_MARK), "")
+    };
+    begin(&data).map_err(|source| Error::Io { path: data.clone(), source })?;
+    let script = examples.join("../../deploy/kafka/broker.sh");
+    let fleet = {
+        let (data, brokers, examples) = (data.clone(), brokers.to_owned(), examples.to_owned());
+        tokio::task::spawn_blocking(move || Fleet::start(&data, &brokers, &examples)).await
+    };
+    let fleet = fleet.map_err(|error| Error::Untrue(error.to_string()))??;
+    eprintln!("{} processes, each with a folder and a log in {}", fleet.count(), data.display());
+    let (api, gateway, secrets) = (fleet.api(), fleet.gateway(), fleet.secrets());
+    let fleet = Arc::new(Mutex::new(fleet));
+    let disturbed = Disturbed { fleet, script, returning: tokio::task::JoinSet::new() };
+    let mut stage = Stage { api, gateway, secrets, fleet: Some(disturbed) };
+    let ending = story(told, &mut stage, examples).await?;
+    ending.print(None);
+    ending.check()
+}
+
+impl Stage {
+    /// Kills processes, and has them come back a little later.
+    fn kill(&mut self, lines: &MultiProgress, names: &[&str]) -> Result<(), Error> {
+        let Some(Disturbed { fleet, returning, .. }) = &mut self.fleet else { return Ok(()) };
+        say(lines, &format!("killed (SIGKILL): {}", names.join(", ")));
+        let mut locked = fleet.lock().unwrap_or_else(PoisonError::into_inner);
+        names.iter().try_for_each(|name| locked.kill(name))?;
+        drop(locked);
+        let (fleet, names) =
+            (Arc::clone(fleet), names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        returning.spawn(async move {
+            tokio::time::sleep(AWAY).await;
+            let start = move || {
+                let mut fleet = fleet.lock().unwrap_or_else(PoisonError::into_inner);
+                names.iter().try_for_each(|name| fleet.again(name))
+            };
+            tokio::task::spawn_blocking(start).await.map_err(|error| Error::Untrue(error.to_string()))?
+        });
+        Ok(())
+    }
+
+    fn kill_broker(&mut self, lines: &MultiProgress, node: usize) -> Result<(), Error> {
+        let Some(Disturbed { fleet, script, returning }) = &mut self.fleet else { return Ok(()) };
+        say(lines, &format!("killed (SIGKILL): broker {node}"));
+        fleet.lock().unwrap_or_else(PoisonError::into_inner).kill_broker(node)?;
+        let (fleet, script) = (Arc::clone(fleet), script.clone());
+        returning.spawn(async move {
+            tokio::time::sleep(AWAY).await;
+            let start =
+                move || fleet.lock().unwrap_or_else(PoisonError::into_inner).broker_again(&script, node);
+            tokio::task::spawn_blocking(start).await.map_err(|error| Error::Untrue(error.to_string()))?
+        });
+        Ok(())
+    }
+
+    /// Waits until all that was killed is back.
+    async fn whole_again(&mut self) -> Result<(), Error> {
+        let Some(Disturbed { returning, .. }) = &mut self.fleet else { return Ok(()) };
+        while let Some(returned) = returning.join_next().await {
+            returned.map_err(|error| Error::Untrue(error.to_string()))??;
+        }
+        Ok(())
+    }
+}
+
+async fn story(told: &Told, stage: &mut Stage, examples: &Path) -> Result<ending::Ending, Error> {
+    let client = Client::new(stage.api, &stage.secrets)?;
+    eprintln!("API at http://{}, callers ask at http://{}", stage.api, stage.gateway);
     let people = client.add_people().await?;
     let lines = MultiProgress::new();
     let rows = traffic::read(&examples.join("traffic.csv.gz"), told.seed)?;
@@ -79,14 +187,16 @@ async fn story(told: &Told, node: &Node, data: &Path, examples: &Path) -> Result
     let first = client.publish(&examples.join("v1.json"), "flights-blue-green").await?;
     let line = progress(&lines, "v1");
     until(&client, &first, &line, "serves", |run| serves(run) || run.ended).await?;
-    let traffic = Arc::new(Traffic::start(node.gateway_address, TARGET, rows));
+    let traffic = Arc::new(Traffic::start(stage.gateway, TARGET, rows));
     until(&client, &first, &line, "live", |run| run.state == "live" || run.ended).await?;
 
+    stage.kill(&lines, &["engine-1"])?;
     say(&lines, "v2 is trained: two people of different roles approve, then a canary");
     let second = client.publish(&examples.join("v2.json"), "flights-canary").await?;
     let line = progress(&lines, "v2");
     until(&client, &second, &line, "people", |run| asks_people(run) || run.ended).await?;
     client.approve(&second, &people).await?;
+    stage.kill_broker(&lines, 1)?;
     until(&client, &second, &line, "live", |run| run.state == "live" || run.ended).await?;
 
     say(&lines, "v3 is trained: fine on its own test set, which lacks a part of production");
@@ -94,11 +204,13 @@ async fn story(told: &Told, node: &Node, data: &Path, examples: &Path) -> Result
     let line = progress(&lines, "v3");
     until(&client, &third, &line, "people", |run| asks_people(run) || run.ended).await?;
     client.approve(&third, &people).await?;
+    stage.kill(&lines, &["package-1", "stage-test-1", "gate-1", "rollout-1", "monitor-1"])?;
     until(&client, &third, &line, "ended", |run| run.ended || run.state == "live").await?;
     // A little longer, so that the end is seen by callers too.
     let after = traffic.answered() + 500;
     traffic.wait_for(after, PART_MAX).await;
 
+    stage.whole_again().await?;
     let served = traffic.stop().await;
     let runs = vec![client.run(&first).await?, client.run(&second).await?, client.run(&third).await?];
     let verified = client.verify().await?;

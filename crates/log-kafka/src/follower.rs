@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::client::{Health, Plain};
-use crate::patience::patiently;
+use crate::patience::{note_passing, passes, patiently};
 use crate::record::Read;
 use crate::{Bell, Error, Settings};
 
@@ -119,15 +119,11 @@ impl Follower {
                 *behind = None;
                 Ok(Some(Seen::End))
             }
-            Some(Err(error)) => match error.rdkafka_error_code() {
-                Some(
-                    RDKafkaErrorCode::AllBrokersDown
-                    | RDKafkaErrorCode::BrokerTransportFailure
-                    | RDKafkaErrorCode::Resolve
-                    | RDKafkaErrorCode::OperationTimedOut,
-                ) => Ok(None),
-                _ => Err(Error::Asking { what: "records of a topic", source: error }),
-            },
+            Some(Err(error)) if passes(&error) => {
+                note_passing("a topic", &error);
+                Ok(None)
+            }
+            Some(Err(error)) => Err(Error::Asking { what: "records of a topic", source: error }),
         }
     }
 }

@@ -10,11 +10,12 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::client::{self, Health};
+use crate::patience::{note_passing, passes};
 use crate::record::Read;
 use crate::{Bell, Error, Settings};
 
@@ -140,16 +141,11 @@ impl Member {
                 changes.push_back(Event::Record(Box::new(Read::of(&message))));
                 Ok(changes.pop_front())
             }
-            Some(Err(error)) => match error.rdkafka_error_code() {
-                Some(
-                    RDKafkaErrorCode::AllBrokersDown
-                    | RDKafkaErrorCode::BrokerTransportFailure
-                    | RDKafkaErrorCode::Resolve
-                    | RDKafkaErrorCode::OperationTimedOut
-                    | RDKafkaErrorCode::PartitionEOF,
-                ) => Ok(changes.pop_front()),
-                _ => Err(Error::Asking { what: "the group's records", source: error }),
-            },
+            Some(Err(error)) if passes(&error) => {
+                note_passing("a group", &error);
+                Ok(changes.pop_front())
+            }
+            Some(Err(error)) => Err(Error::Asking { what: "the group's records", source: error }),
         }
     }
 

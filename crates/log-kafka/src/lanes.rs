@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use wire::record::{Lane, Positions};
 
 use crate::client::{Health, Plain};
-use crate::patience::patiently;
+use crate::patience::{note_passing, passes, patiently};
 use crate::record::Read;
 use crate::{Bell, Error, Settings, Topic};
 
@@ -90,15 +89,11 @@ impl LaneReader {
                 let lane = Lane::ALL.into_iter().find(|lane| self.topics[lane.index()] == read.topic);
                 Ok(lane.map(|lane| (lane, read)))
             }
-            Some(Err(error)) => match error.rdkafka_error_code() {
-                Some(
-                    RDKafkaErrorCode::AllBrokersDown
-                    | RDKafkaErrorCode::BrokerTransportFailure
-                    | RDKafkaErrorCode::Resolve
-                    | RDKafkaErrorCode::OperationTimedOut,
-                ) => Ok(None),
-                _ => Err(Error::Asking { what: "inputs of the lanes", source: error }),
-            },
+            Some(Err(error)) if passes(&error) => {
+                note_passing("lanes", &error);
+                Ok(None)
+            }
+            Some(Err(error)) => Err(Error::Asking { what: "inputs of the lanes", source: error }),
         }
     }
 

@@ -22,6 +22,31 @@ pub(crate) fn patiently<T>(
     }
 }
 
+/// Whether waiting may help: all but what a person has to mend. The client goes on trying by itself meanwhile; a topic that
+/// was deleted is found by the check of topics.
+pub(crate) fn passes(error: &KafkaError) -> bool {
+    !matches!(
+        error.rdkafka_error_code(),
+        None | Some(
+            RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed
+                | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+                | RDKafkaErrorCode::SaslAuthenticationFailed
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::InvalidTopic
+                | RDKafkaErrorCode::InvalidArgument
+                | RDKafkaErrorCode::InvalidRequest
+                | RDKafkaErrorCode::UnsupportedVersion
+                | RDKafkaErrorCode::BadMessage
+                | RDKafkaErrorCode::Fatal
+                | RDKafkaErrorCode::Fenced
+                | RDKafkaErrorCode::FencedInstanceId
+        )
+    )
+}
+
+/// Whether brokers will answer in a moment.
 fn is_passing(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -34,8 +59,16 @@ fn is_passing(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::AllBrokersDown
                 | RDKafkaErrorCode::OffsetNotAvailable
+                | RDKafkaErrorCode::BrokerDestroy
+                | RDKafkaErrorCode::DestroyBroker
+                | RDKafkaErrorCode::OperationTimedOut
         )
     )
+}
+
+/// Says what passes, for those who look for the reason.
+pub(crate) fn note_passing(what: &str, error: &KafkaError) {
+    tracing::debug!(what, %error, "Kafka does not answer for a moment");
 }
 
 #[cfg(test)]
@@ -43,6 +76,22 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+
+    #[test]
+    fn only_what_people_mend_ends_a_reader() {
+        use RDKafkaErrorCode as Code;
+        let read = |code| passes(&KafkaError::MessageConsumption(code));
+        for code in
+            [Code::AllBrokersDown, Code::DestroyBroker, Code::NotLeaderForPartition, Code::UnknownPartition]
+        {
+            assert!(read(code), "{code:?}");
+        }
+        for code in
+            [Code::TopicAuthorizationFailed, Code::SaslAuthenticationFailed, Code::Fatal, Code::Fenced]
+        {
+            assert!(!read(code), "{code:?}");
+        }
+    }
 
     #[test]
     fn what_passes_is_asked_again_and_what_does_not_is_told_at_once() {

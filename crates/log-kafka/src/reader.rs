@@ -9,7 +9,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::client::{Health, Plain};
-use crate::patience::patiently;
+use crate::patience::{note_passing, passes, patiently};
 use crate::{Bell, Error, Settings, Topic};
 
 /// How long the broker waits with an answer when it has nothing: bounds how late the end of a partition is noticed.
@@ -105,13 +105,10 @@ impl LogReader {
                 Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                     Ok(Some(Seen::Gone))
                 }
-                // Said again while it lasts; the client goes on trying.
-                Some(
-                    RDKafkaErrorCode::AllBrokersDown
-                    | RDKafkaErrorCode::BrokerTransportFailure
-                    | RDKafkaErrorCode::Resolve
-                    | RDKafkaErrorCode::OperationTimedOut,
-                ) => Ok(None),
+                _ if passes(&error) => {
+                    note_passing("the log", &error);
+                    Ok(None)
+                }
                 _ => Err(Error::Asking { what: "records of the log", source: error }),
             },
         }

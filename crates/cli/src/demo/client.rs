@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use api::view::{EventAnswers, RunView, TokenView, VerifyView};
+use api::view::{EventAnswers, RequestOutcome, RunView, TokenView, VerifyView};
 use reqwest::{Client as Http, RequestBuilder};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -12,6 +12,8 @@ use super::Error;
 
 /// Two people who may approve, each in a role of their own.
 const PEOPLE: [(&str, &str); 2] = [("ada", "ml"), ("bea", "business")];
+/// How long it may take until somebody decides.
+const DECIDED_MAX: std::time::Duration = std::time::Duration::from_mins(1);
 const GATE: &str = "release-board";
 
 pub struct Client {
@@ -68,11 +70,20 @@ impl Client {
             std::fs::read_to_string(file).map_err(|source| Error::Io { path: file.to_owned(), source })?;
         let mut event: Value = serde_json::from_str(&text).map_err(|error| failed("the event", error))?;
         event["data"]["workflow"] = json!(workflow);
-        let request = self.http.post(format!("{}/v1/events", self.base)).bearer_auth(&self.admin);
-        let request = request.header("content-type", "application/cloudevents+json").body(event.to_string());
-        let answers: EventAnswers = self.send("to publish", request).await?;
-        let first = answers.events.first().ok_or_else(|| failed("to publish", "no answer"))?;
-        Ok(first.run.clone())
+        // Until it is decided: the same event again is the same run.
+        let began = std::time::Instant::now();
+        loop {
+            let request = self.http.post(format!("{}/v1/events", self.base)).bearer_auth(&self.admin);
+            let request =
+                request.header("content-type", "application/cloudevents+json").body(event.to_string());
+            let answers: EventAnswers = self.send("to publish", request).await?;
+            let first = answers.events.first().ok_or_else(|| failed("to publish", "no answer"))?;
+            match first.outcome {
+                RequestOutcome::Accepted => return Ok(first.run.clone()),
+                RequestOutcome::Pending if began.elapsed() < DECIDED_MAX => {}
+                RequestOutcome::Pending => return Err(failed("to publish", "nobody decides")),
+            }
+        }
     }
 
     pub async fn run(&self, run: &str) -> Result<RunView, Error> {

@@ -19,9 +19,6 @@ use super::Error;
 const START_MAX: Duration = Duration::from_mins(1);
 /// How many engines there are, and how many workers of each stage.
 const TWO: usize = 2;
-/// What our topics begin with here.
-const PREFIX: &str = "modelrail.";
-
 /// The processes of an installation, by name. They are ended when this is dropped.
 pub struct Fleet {
     binary: PathBuf,
@@ -49,8 +46,10 @@ impl Fleet {
         let addresses = fs::read_to_string(brokers.join("brokers")).map_err(io(&brokers.join("brokers")))?;
         let list = servers.map(|at| format!("\"http://{at}\"")).join(", ");
         let durability = if addresses.contains(',') { "replicated" } else { "single-broker" };
+        // Topics of its own: those of a former demo know other people.
+        let prefix = format!("demo-{}.", uuid::Uuid::now_v7().simple());
         let text = format!(
-            "[kafka]\nbrokers = {addresses:?}\nprefix = {PREFIX:?}\ndurability = {durability:?}\n\
+            "[kafka]\nbrokers = {addresses:?}\nprefix = {prefix:?}\ndurability = {durability:?}\n\
              [store]\nsecrets = {secrets:?}\n[blobs]\nfolder = {blobs:?}\n\
              [environments.production]\nservers = [{list}]\n\
              [server]\nlisten = \"{api}\"\n[gateway]\nlisten = \"{gateway}\"\n\

@@ -16,6 +16,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use domain::time::Timestamp;
+use engine::chain::topic_mark;
 use engine::code::{Code, Stopped};
 use engine::message;
 use engine::partition::{Action, Hindrance, LaneFound, LaneInput, Role, Signal, WorkOrder};
@@ -49,7 +50,7 @@ const GATHER_LOOK: Duration = Duration::from_millis(1);
 const AWAY_ASK_EVERY: Duration = Duration::from_secs(1);
 const AWAY_ASK_MAX: Duration = Duration::from_millis(300);
 /// How long the broker may take to say where lanes begin.
-const ASK_MAX: Duration = Duration::from_secs(5);
+const ASK_MAX: Duration = Duration::from_secs(1);
 
 /// What an engine has, and a mere reader has not.
 #[derive(Debug)]
@@ -83,6 +84,8 @@ pub(super) struct Driver {
     pub after_commit: Vec<(u32, Action)>,
     /// Since when inputs gather.
     pub gathering_since: Option<u64>,
+    /// Some partition may lack records, and the brokers did not say which.
+    pub looks_for_gaps: bool,
     /// No broker answers, and when to ask again.
     pub is_away: bool,
     pub asks_at: u64,
@@ -208,6 +211,9 @@ impl Driver {
                 Some(Seen::Gone) => self.look_for_gaps()?,
             }
         }
+        if self.looks_for_gaps {
+            self.look_for_gaps()?;
+        }
         for partition in 0..self.seats.len() as u32 {
             self.begin_to_own(partition)?;
         }
@@ -221,7 +227,20 @@ impl Driver {
         if !seat.is_wanted || seat.is_told || !seat.at_end || seat.stopped.is_some() {
             return Ok(());
         }
-        let bounds = owner.lanes.bounds(partition, ASK_MAX)?;
+        // Where lanes begin is asked only of topics that were made anew: only they are read from there.
+        let known = seat.machine.head().topics;
+        let is_known = |lane: Lane| topic_mark(&owner.lane_topics[lane.index()]) == known[lane.index()];
+        let bounds = if Lane::ALL.into_iter().all(is_known) || seat.machine.head().epoch == 0 {
+            [(0, 0); 3]
+        } else {
+            match owner.lanes.bounds(partition, ASK_MAX) {
+                Ok(bounds) => bounds,
+                Err(error) => {
+                    tracing::warn!(partition, %error, "where lanes begin is not known yet; it is asked again");
+                    return Ok(());
+                }
+            }
+        };
         seat.is_told = true;
         let found = Lane::ALL.map(|lane| LaneFound {
             topic: owner.lane_topics[lane.index()].clone(),
@@ -234,7 +253,15 @@ impl Driver {
 
     /// Some partition does not have the records that come next.
     fn look_for_gaps(&mut self) -> Result<(), Ended> {
-        let bounds = self.reader.bounds(ASK_MAX)?;
+        let bounds = match self.reader.bounds(ASK_MAX) {
+            Ok(bounds) => bounds,
+            Err(error) => {
+                tracing::warn!(%error, "the log's ends are not known yet; they are asked again");
+                self.looks_for_gaps = true;
+                return Ok(());
+            }
+        };
+        self.looks_for_gaps = false;
         for (partition, (low, high)) in (0..).zip(bounds) {
             let next = self.seats[partition as usize].machine.head().next_offset;
             if next < low || next > high {

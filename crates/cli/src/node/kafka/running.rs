@@ -158,6 +158,7 @@ impl Running {
             commits: BTreeMap::new(),
             after_commit: vec![],
             gathering_since: None,
+            looks_for_gaps: false,
             is_away: false,
             asks_at: 0,
         };
@@ -192,10 +193,6 @@ impl Running {
 
     pub fn folder(&self) -> &Folder {
         &self.folder
-    }
-
-    pub fn shown(&self) -> &Arc<Shown> {
-        &self.shown
     }
 
     /// Whether the driver goes on.

@@ -73,11 +73,6 @@ impl Shown {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many partitions this process owns.
-    pub fn owned(&self) -> usize {
-        self.look().partitions.iter().filter(|place| place.role == Role::Owning).count()
-    }
-
     /// Whether what was there when this process began was read, and can be added to.
     pub fn ready(&self) -> Result<(), Hindered> {
         let look = self.look();

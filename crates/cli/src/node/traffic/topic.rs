@@ -171,7 +171,9 @@ fn follow(
             match from {
                 Begin::End => {}
                 Begin::Offsets(offsets) => drop(offsets.insert(partition, next)),
-                Begin::Beginning | Begin::Last(_) | Begin::Time(_) => *from = Begin::Offsets([(partition, next)].into()),
+                Begin::Beginning | Begin::Last(_) | Begin::Time(_) => {
+                    *from = Begin::Offsets([(partition, next)].into())
+                }
             }
         }
         take(seen);

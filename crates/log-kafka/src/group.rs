@@ -192,6 +192,8 @@ fn config(settings: &Settings, joining: &Joining<'_>) -> ClientConfig {
     config.set("enable.auto.offset.store", "false");
     // A group that is new takes what waits.
     config.set("auto.offset.reset", "earliest");
+    // A topic that is made later, and partitions that are added, are found soon: the default looks every five minutes.
+    config.set("topic.metadata.refresh.interval.ms", "10000");
     config.set("isolation.level", "read_uncommitted");
     // Work waits in the topic, not in this process.
     config.set("queued.min.messages", "256");

@@ -54,6 +54,23 @@ impl Fleet {
         assert!(self.engines.insert(engine.to_owned(), server).is_none(), "{engine} runs");
     }
 
+    /// Starts a process of another role.
+    pub(super) fn start_as(&mut self, role: &str, name: &str) {
+        let server = self.place.serve_as(role, &self.folder(name));
+        assert!(self.engines.insert(name.to_owned(), server).is_none(), "{name} runs");
+    }
+
+    /// Where it listens, once it does.
+    pub(super) fn address(&mut self, name: &str) -> String {
+        self.engines.get_mut(name).expect("it runs").listening(&self.place).api
+    }
+
+    /// Lets it end in order.
+    pub(super) fn stop(&mut self, name: &str) {
+        let code = self.engines.remove(name).expect("it runs").stop();
+        assert_eq!(code, Some(0), "{}", self.place.errors());
+    }
+
     pub(super) fn kill(&mut self, engine: &str) {
         self.engines.remove(engine).expect("it runs").kill();
     }

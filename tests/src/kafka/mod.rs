@@ -9,6 +9,7 @@ mod engines;
 mod fleet;
 mod nodes;
 mod planes;
+mod publishing;
 mod security;
 mod topics;
 mod vandal;

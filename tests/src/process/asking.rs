@@ -53,6 +53,11 @@ impl Client {
         Self { http: http(), current, admin: admin.trim().to_owned() }
     }
 
+    /// Where the server is.
+    pub(crate) fn address(&self) -> String {
+        now(&self.current).api
+    }
+
     pub(crate) fn token(&self) -> &str {
         &self.admin
     }

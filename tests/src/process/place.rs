@@ -165,7 +165,7 @@ impl Place {
         place
     }
 
-    /// Servers that are started from now on have this in their environment.
+    /// Servers that are started from now on have this in their environment; commands too, where it is a setting of ours.
     pub(crate) fn set(&mut self, name: &str, value: String) {
         self.variables.push((name.to_owned(), value));
     }
@@ -217,7 +217,9 @@ impl Place {
 
     /// Runs a command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
-        Said::of(self.command(arguments).output().unwrap())
+        // Ours alone: others change what a process does to its files.
+        let ours = self.variables.iter().filter(|(name, _)| name.starts_with("MODELRAIL_")).cloned();
+        Said::of(self.command(arguments).envs(ours).output().unwrap())
     }
 
     /// Starts a server without waiting for it.

@@ -38,6 +38,13 @@ fn what_is_promised_can_be_typed() {
         "modelrail unfreeze t@p --reason r",
         "modelrail kill t@p v2 --reason r",
         "modelrail adopt t@p --version v1 --bundle ab --reason r",
+        "modelrail serve --roles ingress",
+        "modelrail publish --kafka a.json b.json",
+        "modelrail dead-letters list --limit 5 --output json",
+        "modelrail dead-letters show 17",
+        "modelrail dead-letters resend 17 2:18",
+        "modelrail dead-letters resend --all",
+        "modelrail dead-letters drop 17",
         "modelrail topics create",
         "modelrail topics check --output json",
         "modelrail targets",
@@ -79,6 +86,10 @@ fn what_is_not_meant_is_usage() {
         "modelrail freeze t@p",
         "modelrail user add alice",
         "modelrail serve --listen here",
+        "modelrail publish a.json --kafka --watch",
+        "modelrail dead-letters resend",
+        "modelrail dead-letters resend 1 --all",
+        "modelrail dead-letters show one",
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()), "{line}");

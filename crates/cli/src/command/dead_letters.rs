@@ -399,7 +399,10 @@ mod tests {
 
     #[test]
     fn letters_stand_in_a_table_newest_first_as_they_come() {
-        insta::assert_snapshot!(table(&[line()]), @r"");
+        insta::assert_snapshot!(table(&[line()]), @r"
+        LETTER  BURIED                    FROM                EVENT  CODE         WHY
+        17      2026-11-21T10:00:00.000Z  model-trained 3:41  e-7    NO_WORKFLOW  model: expected a model that a workflow's trigger matches, but found `frod` and …
+        ");
         assert_eq!(table(&[]), "no dead letters\n");
     }
 
@@ -413,7 +416,20 @@ mod tests {
             value_hex: Some("ff7b".into()),
             left_out_bytes: None,
         };
-        insta::assert_snapshot!(shown(&whole), @r"");
+        insta::assert_snapshot!(shown(&whole), @r"
+        letter    17
+        buried    2026-11-21T10:00:00.000Z
+        from      model-trained 3:41
+        code      NO_WORKFLOW
+        hint      nearest is `fraud` of the workflow `one`
+        why
+          model: expected a model that a workflow's trigger matches, but found `frod`
+          and [2J
+        headers
+          ce_id: e-7
+        value
+          ff7b
+        ");
     }
 
     #[test]

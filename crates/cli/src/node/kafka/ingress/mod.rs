@@ -33,7 +33,9 @@ use self::sending::Sending;
 use super::letter::{self, Why};
 
 /// How long to wait for something to happen, until it is looked whether somebody wants an end.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long offsets gather until they are committed: each commit is a request, and a late one costs a repeat after a crash.
+const COMMIT_EVERY: Duration = Duration::from_millis(100);
 /// How long what was taken may take to be acknowledged at the end. What is not is said again after the next start.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
@@ -83,8 +85,17 @@ impl Ingress {
         let publish = Box::new(move |write: &_, hears| publisher.publish(write, hears));
         let sending = Sending::new(publish, &settings.prefix, bell.clone(), Arc::clone(&counts));
         let prefix = settings.prefix;
-        let is_paused = false;
-        let mut reader = Reader { member, sending, is_paused, prefix, partitions, workflows, users, counts };
+        let mut reader = Reader {
+            member,
+            sending,
+            is_paused: false,
+            committed_at: Instant::now(),
+            prefix,
+            partitions,
+            workflows,
+            users,
+            counts,
+        };
         let stop = Arc::<AtomicBool>::default();
         let thread = std::thread::Builder::new().name("ingress".into()).spawn({
             let (stop, bell) = (Arc::clone(&stop), bell.clone());
@@ -121,6 +132,7 @@ struct Reader {
     member: Member,
     sending: Sending,
     is_paused: bool,
+    committed_at: Instant,
     prefix: String,
     partitions: u32,
     workflows: Arc<Workflows>,
@@ -131,8 +143,12 @@ struct Reader {
 impl Reader {
     /// Whether anything happened.
     fn turn(&mut self) -> bool {
-        let heard = self.sending.hear(Instant::now());
-        self.commit();
+        let now = Instant::now();
+        let heard = self.sending.hear(now);
+        if now - self.committed_at >= COMMIT_EVERY {
+            self.committed_at = now;
+            self.commit();
+        }
         self.pause_or_resume();
         let event = match self.member.next(Duration::ZERO) {
             Ok(event) => event,

@@ -48,18 +48,20 @@ impl Fleet {
         let durability = if addresses.contains(',') { "replicated" } else { "single-broker" };
         // Topics of its own: those of a former demo know other people.
         let prefix = format!("demo-{}.", uuid::Uuid::now_v7().simple());
-        let text = format!(
+        let text = |path: &Path| path.display().to_string();
+        let settings = format!(
             "[kafka]\nbrokers = {addresses:?}\nprefix = {prefix:?}\ndurability = {durability:?}\n\
              [store]\nsecrets = {secrets:?}\n[blobs]\nfolder = {blobs:?}\n\
              [environments.production]\nservers = [{list}]\n\
              [server]\nlisten = \"{api}\"\n[gateway]\nlisten = \"{gateway}\"\n\
              [workflows]\nfolder = {workflows:?}\n[artifacts]\nroots = [{examples:?}]\n",
             addresses = addresses.trim(),
-            secrets = folder.join("secrets"),
-            blobs = folder.join("blobs"),
-            workflows = examples.join("workflows"),
+            secrets = text(&folder.join("secrets")),
+            blobs = text(&folder.join("blobs")),
+            workflows = text(&examples.join("workflows")),
+            examples = text(examples),
         );
-        fs::write(&config, text).map_err(io(&config))?;
+        fs::write(&config, settings).map_err(io(&config))?;
         let binary = std::env::current_exe().map_err(io(Path::new("modelrail")))?;
         let mut fleet = Self {
             binary,

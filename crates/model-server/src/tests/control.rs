@@ -49,7 +49,7 @@ async fn nothing_is_done_without_the_credential() {
 async fn loads_says_what_it_has_and_unloads() {
     let server = Server::new(Limits::default());
     let bearer = format!("Bearer {SECRET}");
-    let mut asked = async |method, path, body| ask(&server, method, path, Some(&bearer), body).await;
+    let asked = async |method, path, body| ask(&server, method, path, Some(&bearer), body).await;
     let body = with_line("null", &fixture("logistic"));
     assert_eq!(asked("PUT", PLACE, body.clone()).await, (200, json!({"outcome": "loaded"})));
     assert_eq!(asked("PUT", PLACE, body).await, (200, json!({"outcome": "already_loaded"})));

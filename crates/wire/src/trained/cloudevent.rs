@@ -65,15 +65,13 @@ pub fn parse_record<'a>(
     headers: impl IntoIterator<Item = (&'a str, &'a str)> + Clone,
     value: Option<&[u8]>,
 ) -> Result<CloudEvent, Problems> {
-    match value {
-        Some(value) => parse_one(headers, value),
-        None => {
-            let text = "expected an event, but the record has no value";
-            Err(Problem::new(code::MISSING, "", text)
-                .hint("an event is not withdrawn by a tombstone: abort its run")
-                .into())
-        }
-    }
+    let Some(value) = value else {
+        let text = "expected an event, but the record has no value";
+        return Err(Problem::new(code::MISSING, "", text)
+            .hint("an event is not withdrawn by a tombstone: abort its run")
+            .into());
+    };
+    parse_one(headers, value)
 }
 
 fn parse_one<'a>(

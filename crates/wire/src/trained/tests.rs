@@ -88,7 +88,7 @@ fn a_record_is_one_event() {
     let one = event(&small());
     let headers = [("ce_specversion", "1.0"), ("ce_type", TYPE), ("ce_source", "/a%20b"), ("ce_id", "1")];
     let read = |more: &[(&'static str, &'static str)], value: Option<&str>| {
-        let headers: Vec<(&str, &str)> = more.iter().copied().collect();
+        let headers: Vec<(&str, &str)> = more.to_vec();
         parse_record(headers, value.map(str::as_bytes))
     };
     let binary = read(&headers, Some(&small())).unwrap();

@@ -473,7 +473,7 @@ impl Driver {
             },
             // In their order, once what they rest on can be read here.
             action @ (Action::Dispatch { .. } | Action::Reply(_)) => {
-                self.after_commit.push((partition, action))
+                self.after_commit.push((partition, action));
             }
             Action::Alarm(alarm) => {
                 tracing::error!(code = alarm.code, stream = %alarm.stream, text = alarm.text, "look at this");
@@ -510,7 +510,7 @@ impl Driver {
         for (partition, action) in std::mem::take(&mut self.after_commit) {
             match action {
                 Action::Dispatch { seq, orders, cancels } => {
-                    self.dispatch(partition, seq, orders, &cancels)?
+                    self.dispatch(partition, seq, orders, &cancels)?;
                 }
                 Action::Reply(reply) => {
                     if let Some(owner) = &self.owner {

@@ -137,9 +137,10 @@ impl KafkaNode {
             engine: Arc::clone(&handle) as Arc<dyn api::Engine>,
             store: folder.database(),
             log: folder.database(),
-            blobs: match config.blobs.folder.as_os_str().is_empty() {
-                true => folder.blobs(),
-                false => shared_blobs(config)?,
+            blobs: if config.blobs.folder.as_os_str().is_empty() {
+                folder.blobs()
+            } else {
+                shared_blobs(config)?
             },
             clock,
             users: Arc::clone(&users),
@@ -188,7 +189,7 @@ impl KafkaNode {
         match stopped.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the mirror was not closed cleanly; the next start reads a little more")
+                tracing::warn!(%error, "the mirror was not closed cleanly; the next start reads a little more");
             }
             Err(error) => tracing::error!(%error, "a thread did not end as it should"),
         }

@@ -12,7 +12,10 @@ use tokio::sync::oneshot;
 pub const WAITING_MAX: usize = 65_536;
 
 #[derive(Debug, Default)]
-pub struct Waiting(Mutex<BTreeMap<(u32, String), Vec<oneshot::Sender<Answer>>>>);
+pub struct Waiting(Mutex<BTreeMap<Input, Vec<oneshot::Sender<Answer>>>>);
+
+/// The partition that an input was said to, and the id under which.
+type Input = (u32, String);
 
 impl Waiting {
     /// Nothing when too many wait.

@@ -215,6 +215,32 @@ fn aborting_a_quarantined_candidate_takes_its_traffic_away() {
     assert_eq!(world.place().slot, None);
 }
 
+/// It does not know that it is live; the target does.
+#[test]
+fn aborting_a_run_that_failed_when_it_went_live_takes_the_live_release_back() {
+    for (has_former, serves) in [(true, Some("v1")), (false, None)] {
+        let mut world = World::new();
+        let first = has_former.then(|| world.bring_live("v1", &flow()));
+        let run = world.publish("v2", &flow());
+        world.defects.push((StreamId::Run(run), "LiveChanged"));
+        world.work();
+        world.pass(Millis::hours(3));
+        assert!(world.state(run).quarantine().is_some(), "{:?}", world.state(run).phase);
+        assert!(world.place().is_live_run(run));
+        world.tell(run, abort()).unwrap();
+        world.work();
+        assert!(world.state(run).is_ended());
+        let live = world.place().live.as_ref().map(|live| live.release.version.as_str());
+        assert_eq!(live, serves);
+        let release = world.state(run).release().unwrap();
+        let share = world.place().table.as_ref().map_or(Weight::NONE, |table| table.weight_of(&release));
+        assert_eq!(share, Weight::NONE, "nobody is led to it");
+        if let Some(first) = first {
+            assert_eq!(world.state(first).phase, Phase::Live);
+        }
+    }
+}
+
 #[test]
 fn a_target_holds_what_its_runs_ask_and_answers_when_it_is_resolved() {
     let mut world = World::new();

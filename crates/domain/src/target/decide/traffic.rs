@@ -25,6 +25,14 @@ pub(super) fn shift(d: &mut Draft, wish: &Wish<'_>) -> Refused {
         return Err(Rejection::NotUnderWay { run: wish.run.to_string() });
     }
     let has = d.target.table.as_ref().map_or(Weight::NONE, |table| table.weight_of(wish.release));
+    if wish.weight < has && d.target.is_live_run(wish.run) {
+        // It was quarantined when it was told that it is live, and gives up a share that is all there is.
+        if d.target.leaving.is_none() {
+            let to = d.target.last_good.as_ref().map(|good| good.release.clone());
+            roll_back_live(d, to, wish.cause, None);
+        }
+        return Ok(());
+    }
     let refusal = if wish.weight <= has {
         None
     } else if d.target.frozen.is_some() {

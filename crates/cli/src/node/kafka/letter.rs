@@ -163,7 +163,7 @@ impl Letter {
     }
 }
 
-fn of_others(headers: &Headers) -> Headers {
+fn of_others(headers: &[(String, Vec<u8>)]) -> Headers {
     headers.iter().filter(|(name, _)| !OURS.contains(&name.as_str())).cloned().collect()
 }
 

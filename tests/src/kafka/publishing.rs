@@ -363,7 +363,8 @@ fn what_cannot_be_used_is_kept_and_sent_again_once_it_is_mended() {
     assert_eq!(newest.json().as_array().unwrap()[..], letters[..1]);
 
     // As it was.
-    let run = |arguments: &[&str]| published.fleet.place.run(&[&["dead-letters"], arguments].concat());
+    let place = published.fleet.place.clone();
+    let run = |arguments: &[&str]| place.run(&[&["dead-letters"], arguments].concat());
     let name = field(&letters[2], "letter");
     let shown = run(&["show", &name, "--output", "json"]).json();
     assert_eq!(shown["value"], unmatched_text.as_str());

@@ -157,7 +157,10 @@ impl Taking {
         match message::decode_order(bytes, &wire::definitions::parsers()) {
             Ok(order) => {
                 let journaled = self.journaled.0.clone();
-                let journaled = Box::new(move || drop(journaled.send((partition, offset))));
+                // Whoever has ended commits nothing more.
+                let journaled = Box::new(move || {
+                    let _ended = journaled.send((partition, offset));
+                });
                 // A desk that has ended has said why; the command stays in the topic.
                 drop(self.desk.send(DeskMessage::Command { order: Box::new(order), journaled }));
             }

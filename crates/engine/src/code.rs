@@ -31,10 +31,12 @@ pub enum Code {
     StoreFailed,
     /// The write of a step failed: whether it landed is known after a restart.
     WriteFailed,
+    /// A topic of the log or its lanes is not as it must be: something that was acknowledged can be lost, or is.
+    TopicsUnsafe,
 }
 
 impl Code {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::HistoryGap,
         Self::SeqBroken,
         Self::PositionBroken,
@@ -48,6 +50,7 @@ impl Code {
         Self::RecordUnreadable,
         Self::StoreFailed,
         Self::WriteFailed,
+        Self::TopicsUnsafe,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -65,6 +68,7 @@ impl Code {
             Self::RecordUnreadable => "RECORD_UNREADABLE",
             Self::StoreFailed => "STORE_FAILED",
             Self::WriteFailed => "WRITE_FAILED",
+            Self::TopicsUnsafe => "TOPICS_UNSAFE",
         }
     }
 
@@ -83,6 +87,9 @@ impl Code {
             Self::ForeignStore => "delete the view; it is built again from the log",
             Self::FormatUnknown => "use the binary that wrote this log, or a newer one",
             Self::RecordUnreadable => "run `modelrail verify`; restore the log from a copy",
+            Self::TopicsUnsafe => {
+                "run `modelrail topics check`, mend what it names, then start the engine again"
+            }
             Self::StoreFailed | Self::WriteFailed => "look at the disk, then start the engine again",
         }
     }

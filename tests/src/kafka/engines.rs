@@ -6,12 +6,14 @@ use std::thread;
 
 use api::view::EventAnswer;
 use engine::port::log::Log as _;
-use log_kafka::KafkaLog;
+use log_kafka::{KafkaLog, Topic};
 use serde_json::json;
+use wire::record::Lane;
 
 use super::cluster::shared;
 use super::fleet::{Fleet, PARTITIONS};
 use super::nodes::{WANTED, settings};
+use super::vandal::Vandal;
 use crate::process::asking::Client;
 use crate::process::place::event;
 
@@ -120,4 +122,42 @@ fn an_engine_that_stood_still_beyond_its_session_does_no_harm() {
     fleet.hears("one", "a partition is taken from this engine", 1);
     answers.extend(publish(&client, 60, 80));
     all_are_there_once(&client, &answers);
+}
+
+#[test]
+fn an_engine_stops_when_its_log_is_made_anew() {
+    let mut fleet = Fleet::over(shared());
+    fleet.start("one");
+    fleet.hears("one", OWNS, PARTITIONS as usize);
+    let client = fleet.client();
+    let answers = publish(&client, 0, 3);
+    make_anew(&fleet, Topic::Events);
+    fleet.hears("one", "HISTORY_GAP", PARTITIONS as usize);
+    fleet.hears("one", "TOPIC_RECREATED", 1);
+    // What was read can be read.
+    assert_eq!(client.runs().len(), answers.len());
+}
+
+/// What was said and not decided is gone: people are to know, and then it goes on from the new lane's beginning.
+#[test]
+fn a_lane_that_is_made_anew_stops_the_engine_until_it_is_started_again() {
+    let mut fleet = Fleet::over(shared());
+    fleet.start("one");
+    fleet.hears("one", OWNS, PARTITIONS as usize);
+    let client = fleet.client();
+    let mut answers = publish(&client, 0, 3);
+    make_anew(&fleet, Topic::Lane(Lane::Triggers));
+    fleet.hears("one", "TOPICS_UNSAFE", PARTITIONS as usize);
+    fleet.kill("one");
+    fleet.start("one");
+    fleet.hears("one", OWNS, PARTITIONS as usize);
+    answers.extend(publish(&client, 3, 6));
+    all_are_there_once(&client, &answers);
+}
+
+fn make_anew(fleet: &Fleet, topic: Topic) {
+    let (vandal, name) = (Vandal::at(&fleet.settings.brokers), topic.name(&fleet.settings.prefix));
+    vandal.delete(&name);
+    let settings = [("retention.ms", "-1"), ("cleanup.policy", "delete"), ("max.message.bytes", "4194304")];
+    vandal.create_again(&name, PARTITIONS, &settings);
 }

@@ -39,6 +39,7 @@ impl Fleet {
         place.set("MODELRAIL_KAFKA__PREFIX", settings.prefix.clone());
         place.set("MODELRAIL_KAFKA__DURABILITY", "single-broker".into());
         place.set("MODELRAIL_KAFKA__COMMAND_PARTITIONS", "4".into());
+        place.set("MODELRAIL_KAFKA__CHECK_SECONDS", "1".into());
         place.set("MODELRAIL_STORE__SECRETS", secrets);
         place.set("MODELRAIL_TELEMETRY__LOG", "info".into());
         Self { place, settings, engines: BTreeMap::new(), api: None }

@@ -29,6 +29,7 @@ pub struct Kafka {
     pub instance: String,
     pub durability: String,
     pub command_partitions: u32,
+    pub check_seconds: u64,
     pub protocol: String,
     pub ca: String,
     pub certificate: String,

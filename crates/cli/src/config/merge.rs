@@ -160,6 +160,7 @@ impl Effective {
         }
         at_least("server.drain_seconds", 0);
         at_least("kafka.command_partitions", 1);
+        at_least("kafka.check_seconds", 1);
         self.check_addresses(&mut problems);
         super::kafka::check(&self.values, &mut problems);
         environments::check(&self.values, &mut problems);

@@ -34,6 +34,7 @@ use super::outside::{self, Acknowledged};
 use super::seat::Seat;
 use super::shown::Shown;
 use super::waiting::Waiting;
+use super::watch::Watch;
 use crate::node::clock::SystemClock;
 
 /// How many records of the log one turn takes.
@@ -63,6 +64,7 @@ pub(super) struct Owner {
     /// The topics of the lanes, by their ids.
     pub lane_topics: [String; 3],
     pub acknowledged: (Sender<Acknowledged>, Receiver<Acknowledged>),
+    pub watch: Watch,
 }
 
 #[derive(Debug)]
@@ -104,6 +106,7 @@ impl Driver {
     /// One turn: what there is of everything.
     pub fn turn(&mut self) -> Result<(), Ended> {
         self.watch_brokers()?;
+        self.watch_topics()?;
         self.take_membership()?;
         self.read_log()?;
         self.commit()?;
@@ -156,6 +159,17 @@ impl Driver {
                 let signal = if is_away { Signal::Hindered } else { Signal::Cleared };
                 self.tell(partition, signal(Hindrance::LogAway))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Nothing is decided any more over topics that lose or forge history. What is there can be read.
+    fn watch_topics(&mut self) -> Result<(), Ended> {
+        let Some(stopped) = self.owner.as_ref().and_then(|owner| owner.watch.found.take()) else {
+            return Ok(());
+        };
+        for partition in 0..self.seats.len() as u32 {
+            self.stop(partition, stopped.clone())?;
         }
         Ok(())
     }
@@ -242,6 +256,7 @@ impl Driver {
             }
         };
         seat.is_told = true;
+        owner.watch.ask();
         let found = Lane::ALL.map(|lane| LaneFound {
             topic: owner.lane_topics[lane.index()].clone(),
             begins_at: bounds[lane.index()].0,

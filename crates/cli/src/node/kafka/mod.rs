@@ -21,6 +21,7 @@ mod running;
 mod seat;
 mod shown;
 mod waiting;
+mod watch;
 mod worker;
 
 use handle::Handle;

@@ -16,6 +16,7 @@ use wire::record::Lane;
 
 use super::ingress::{self, Ingress};
 use super::running::{Membership, Opening, Running};
+use super::watch::Watched;
 use crate::argv::Role;
 use crate::config::Config;
 use crate::node::clock::SystemClock;
@@ -90,7 +91,12 @@ impl KafkaNode {
             let id = |topic| found.there(topic).map(|there| there.id.clone()).unwrap_or_default();
             let instance = (!config.kafka.instance.is_empty()).then(|| config.kafka.instance.clone());
             let lane_topics = Lane::ALL.map(|lane| id(Topic::Lane(lane)));
-            let owns = roles.contains(&Role::Engine).then_some(Membership { instance, lane_topics });
+            let watched = Watched {
+                wanted: config.kafka.wanted(config.store.partitions),
+                known: found.ids(),
+                every: Duration::from_secs(config.kafka.check_seconds),
+            };
+            let owns = roles.contains(&Role::Engine).then_some(Membership { instance, lane_topics, watched });
             let new_log = format!("{} {}", found.cluster, id(Topic::Events));
             // Waits for the brokers.
             tokio::task::spawn_blocking(move || {

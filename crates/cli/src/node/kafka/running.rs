@@ -27,6 +27,7 @@ use super::ingress;
 use super::seat::Seat;
 use super::shown::Shown;
 use super::waiting::Waiting;
+use super::watch::{Watch, Watched};
 use crate::node::clock::SystemClock;
 
 /// How long the brokers may take to say what there is.
@@ -52,12 +53,13 @@ pub struct Opening<'a> {
 }
 
 /// How an engine takes part.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Membership {
     /// The same for every life of this process.
     pub instance: Option<String>,
     /// The ids of the lanes' topics, as the brokers have them.
     pub lane_topics: [String; 3],
+    pub watched: Watched,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -253,6 +255,7 @@ fn owner(
         heartbeats: Follower::open(settings, &heartbeats, &Begin::End, bell, ASK_MAX)?,
         publisher: publisher.clone(),
         lane_topics: membership.lane_topics,
+        watch: Watch::start(settings, membership.watched, bell).map_err(OpeningError::Thread)?,
         acknowledged: channel(),
         // Last: from here on partitions are given to this process.
         member: Member::join(settings, &joining, bell)?,

@@ -157,6 +157,9 @@ pub struct WorkerArguments {
     /// Whose commands it carries out: package, stage-test, gate, rollout, monitor.
     #[arg(required = true, value_name = "STAGE")]
     pub stages: Vec<Stage>,
+    /// Where it answers `/healthz` and `/metrics`; nowhere unless said.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<std::net::SocketAddr>,
 }
 
 /// A stage by its name.

@@ -41,6 +41,7 @@ impl Fleet {
         place.set("MODELRAIL_KAFKA__COMMAND_PARTITIONS", "4".into());
         place.set("MODELRAIL_KAFKA__CHECK_SECONDS", "1".into());
         place.set("MODELRAIL_STORE__SECRETS", secrets);
+        place.set("MODELRAIL_BLOBS__FOLDER", place.root().join("blobs").display().to_string());
         place.set("MODELRAIL_TELEMETRY__LOG", "info".into());
         Self { place, settings, engines: BTreeMap::new(), api: None }
     }
@@ -70,6 +71,13 @@ impl Fleet {
     pub(super) fn stop(&mut self, name: &str) {
         let code = self.engines.remove(name).expect("it runs").stop();
         assert_eq!(code, Some(0), "{}", self.place.errors());
+    }
+
+    /// Starts a worker on the folder of its name, and waits until it takes commands.
+    pub(super) fn work(&self, worker: &str, stages: &[&str], variables: &[(&str, String)]) -> Server {
+        let mut server = self.place.work(stages, &self.folder(worker), variables);
+        server.listening(&self.place);
+        server
     }
 
     pub(super) fn kill(&mut self, engine: &str) {

@@ -13,3 +13,4 @@ mod publishing;
 mod security;
 mod topics;
 mod vandal;
+mod workers;

@@ -239,19 +239,24 @@ impl Place {
 
     /// Starts a process of distributed mode with these roles.
     pub(crate) fn serve_as(&self, roles: &str, data: &Path) -> Server {
-        self.start_as(data, &[], &["--roles", roles])
+        self.start_as(&["serve", "--roles", roles], data, &[])
+    }
+
+    /// Starts a worker of some stages, with these variables in its environment.
+    pub(crate) fn work(&self, stages: &[&str], data: &Path, variables: &[(&str, String)]) -> Server {
+        self.start_as(&[&["worker"], stages].concat(), data, variables)
     }
 
     fn start(&self, data: &Path, variables: &[(&str, String)]) -> Server {
-        self.start_as(data, variables, &[])
+        self.start_as(&["serve"], data, variables)
     }
 
-    fn start_as(&self, data: &Path, variables: &[(&str, String)], arguments: &[&str]) -> Server {
+    fn start_as(&self, arguments: &[&str], data: &Path, variables: &[(&str, String)]) -> Server {
         let path = self.root().join("stderr.txt");
         let errors = fs::File::options().create(true).append(true).open(path).unwrap();
         let errors_from = errors.metadata().unwrap().len() as usize;
-        let mut command = self.command(&["serve", "--output", "jsonl"]);
-        command.args(arguments).arg("--data").arg(data);
+        let mut command = self.command(arguments);
+        command.args(["--output", "jsonl", "--data"]).arg(data);
         command.envs(self.variables.clone()).envs(variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let line = Arc::new(Mutex::new(None));

@@ -23,6 +23,7 @@ const STAGING: &str = "staging";
 #[derive(Serialize)]
 struct Working {
     stages: Vec<&'static str>,
+    health: Option<String>,
     brokers: String,
     data: String,
 }
@@ -48,8 +49,9 @@ pub(super) async fn worker(
     stages.dedup();
     let names: Vec<&str> = stages.iter().map(|stage| stage.as_str()).collect();
     let (settings, found) = apart::topics(&config, &format!("worker-{}", names.join("-"))).await?;
-    let working = Working {
+    let mut working = Working {
         stages: names,
+        health: None,
         brokers: config.kafka.brokers.clone(),
         data: config.store.data.display().to_string(),
     };
@@ -63,7 +65,9 @@ pub(super) async fn worker(
         None
     };
     let within = Duration::from_secs(config.server.drain_seconds);
+    let own = config.clone();
     let started = tokio::task::spawn_blocking(move || {
+        let config = own;
         let source = format!("/modelrail/worker/{}", settings.client_id);
         let mut reach = Reach::start(&config, &settings, &stages, &source)?;
         if let Some(staging) = staging {
@@ -79,9 +83,14 @@ pub(super) async fn worker(
             return Err(Failure::new(Exit::Failed, "START", "failed to start the worker").cause(&error));
         }
     };
+    if let Some(address) = worker.listen {
+        let address = node.listen(&config, address).await.map_err(|error| not_started(&error))?;
+        working.health = Some(format!("http://{address}/healthz"));
+    }
     output.line(&working, |working| {
         facts(&[
             ("stages", Some(working.stages.join(", "))),
+            ("health", working.health.clone()),
             ("brokers", Some(working.brokers.clone())),
             ("data", Some(working.data.clone())),
         ])

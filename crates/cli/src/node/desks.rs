@@ -121,12 +121,20 @@ pub struct Running {
 }
 
 /// How many more commands a desk takes, as it was after its last step.
-#[derive(Debug, Clone, Default)]
-pub struct Room(Arc<AtomicUsize>);
+#[derive(Debug, Clone)]
+pub struct Room {
+    now: Arc<AtomicUsize>,
+    /// When nothing waits and nothing is under way.
+    pub max: usize,
+}
 
 impl Room {
     pub fn now(&self) -> usize {
-        self.0.load(Ordering::Acquire)
+        self.now.load(Ordering::Acquire)
+    }
+
+    fn is(&self, room: usize) {
+        self.now.store(room, Ordering::Release);
     }
 }
 
@@ -223,8 +231,8 @@ pub fn start_at(
         for attempt in forgotten {
             tracing::warn!(%attempt, "what the journal has of it cannot be read; the engine issues the next attempt");
         }
-        let room = Room::default();
-        room.0.store(desk.room(), Ordering::Release);
+        let room = Room { now: Arc::default(), max: bounds.pool + bounds.backlog_max };
+        room.is(desk.room());
         rooms.insert(stage, room.clone());
         let mut host = Host {
             desk,
@@ -303,7 +311,7 @@ impl Host {
                 signals.push(Signal::Tick(self.clock.wall()));
             }
             let actions = self.desk.steps(signals)?;
-            self.room.0.store(self.desk.room(), Ordering::Release);
+            self.room.is(self.desk.room());
             self.journaled.drain(..).for_each(|told| told());
             self.carry_out(actions);
             if self.busy.is_some() && self.desk.is_idle() {

@@ -48,7 +48,6 @@ struct Taking {
     publisher: Publisher,
     desk: Sender<DeskMessage>,
     room: Room,
-    room_max: usize,
     places: Places,
     /// What the journal has by now.
     journaled: (Sender<(u32, u64)>, Receiver<(u32, u64)>),
@@ -81,7 +80,6 @@ impl Commands {
             prefix: settings.prefix.clone(),
             publisher: publisher.clone(),
             desk,
-            room_max: room.now(),
             room,
             places: Places::default(),
             journaled: channel(),
@@ -193,7 +191,7 @@ impl Taking {
         if !self.is_paused && room == 0 {
             self.member.pause()?;
             self.is_paused = true;
-        } else if self.is_paused && room >= self.room_max.div_ceil(2) {
+        } else if self.is_paused && room >= self.room.max.div_ceil(2) {
             self.member.resume()?;
             self.is_paused = false;
         }

@@ -14,8 +14,11 @@ mod cancels;
 mod commands;
 mod home;
 mod places;
+mod pulse;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use domain::name::Digest;
@@ -31,10 +34,11 @@ use rocks::{Folder, NewLog};
 use self::cancels::Cancels;
 use self::commands::Commands;
 use self::home::Topics;
+use self::pulse::Pulse;
 use crate::config::Config;
-use crate::node::StartError;
 use crate::node::clock::SystemClock;
 use crate::node::desks::{self, CarryOut, Home};
+use crate::node::{StartError, bind};
 
 /// Longer than the client tries by itself: what is not acknowledged by then did not land, or nobody will know.
 const RESEND_AFTER: Millis = Millis::seconds(35);
@@ -48,6 +52,7 @@ pub struct WorkerNode {
     commands: Vec<Commands>,
     cancels: Cancels,
     folder: Folder,
+    pulse: Pulse,
 }
 
 impl WorkerNode {
@@ -74,11 +79,29 @@ impl WorkerNode {
         let cancels = Cancels::start(settings, desks.orders(), clock.wall()).map_err(StartError::Thread)?;
         let instance = Some(&config.kafka.instance).filter(|instance| !instance.is_empty());
         let mut commands = vec![];
+        let mut rooms = vec![];
         for stage in stages {
             let desk = desks.desk(*stage).expect("it was just started");
+            rooms.push((*stage, desk.1.clone()));
             commands.push(Commands::start(settings, *stage, instance.cloned(), &publisher, desk)?);
         }
-        Ok(Self { desks, commands, cancels, folder })
+        let pulse = Pulse { rooms, publisher, is_ending: Arc::default() };
+        Ok(Self { desks, commands, cancels, folder, pulse })
+    }
+
+    /// Says how it is, at `/healthz` and `/metrics` of this address, for as long as it lives.
+    pub async fn listen(&self, config: &Config, address: SocketAddr) -> Result<SocketAddr, StartError> {
+        let listen = api::Listen { exposed: config.server.exposed.clone() };
+        api::check_listen(address, &listen)?;
+        let listener = bind(address).await?;
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let routes = self.pulse.clone().routes();
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, routes).await {
+                tracing::error!(%error, "nobody hears any more how this worker is");
+            }
+        });
+        Ok(address)
     }
 
     /// Whether every desk goes on; one ends by itself when its journal cannot be written.
@@ -89,6 +112,7 @@ impl WorkerNode {
     /// Takes nothing more, hands back what is not begun, and waits for what is under way. Whether all of it was answered
     /// in time.
     pub async fn drain(&mut self, within: Duration) -> bool {
+        self.pulse.is_ending.store(true, Relaxed);
         let commands = std::mem::take(&mut self.commands);
         let left = tokio::task::spawn_blocking(move || commands.into_iter().for_each(Commands::stop));
         if let Err(error) = left.await {
@@ -99,7 +123,7 @@ impl WorkerNode {
 
     /// Ends. What is under way is done again after the next start.
     pub async fn stop(self) {
-        let Self { desks, commands, cancels, folder } = self;
+        let Self { desks, commands, cancels, folder, .. } = self;
         let ended = tokio::task::spawn_blocking(move || {
             commands.into_iter().for_each(Commands::stop);
             cancels.stop();

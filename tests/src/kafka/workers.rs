@@ -1,0 +1,99 @@
+//! Workers as processes: they take what waits, end in the middle of it, come back, become more and fewer. Every command is
+//! answered once, by the attempt that was issued first.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use api::view::RunView;
+use engine::fail::Point;
+
+use super::cluster::shared;
+use super::fleet::{Fleet, PATIENCE};
+use crate::process::asking::Client;
+use crate::process::place::{Server, event};
+
+const BOTH: [&str; 2] = ["package", "stage-test"];
+
+fn publish(client: &Client, from: usize, to: usize) -> Vec<String> {
+    let one = |number: usize| {
+        let event = event("v1", &format!("flights-{number}"), &format!("event-{number}"));
+        client.publish(&event).unwrap_or_else(|problem| panic!("event {number}: {problem:?}")).run
+    };
+    (from..to).map(one).collect()
+}
+
+/// With a verdict: on a machine that does other things too, a latency may not be told.
+fn is_tested(run: &RunView) -> bool {
+    let staging = run.stages.iter().find(|stage| stage.name == "staging");
+    staging.is_some_and(|stage| ["pass", "inconclusive"].contains(&stage.state.as_str()))
+}
+
+/// Waits until the runs are tested, each by the first attempts at it.
+fn all_are_tested(client: &Client, runs: &[String]) {
+    for run in runs {
+        client.until(run, "tested", is_tested);
+        let told = format!("{:?}", client.transitions(run));
+        let again = ["AttemptExpired", "AttemptDeclined", "AttemptFailed"];
+        assert!(again.iter().all(|word| !told.contains(word)), "{run} was tried again: {told}");
+    }
+}
+
+fn until_aborted(worker: &mut Server, what: &str) {
+    let began = Instant::now();
+    while !worker.was_aborted() {
+        assert!(began.elapsed() < PATIENCE, "{what} is not passed");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_worker_that_ends_anywhere_goes_on_with_what_it_took() {
+    let mut fleet = Fleet::over(shared());
+    fleet.start("engine");
+    let client = fleet.client();
+    let points = [Point::E1, Point::E2, Point::E3, Point::E4, Point::E5, Point::E6];
+    for (number, point) in points.into_iter().enumerate() {
+        // The second time, which is the test: it takes longer than offsets are kept back.
+        let failing = [("MODELRAIL_FAIL_AT", format!("{}:2", point.as_str()))];
+        let mut worker = fleet.work("worker", &BOTH, &failing);
+        let runs = publish(&client, number, number + 1);
+        until_aborted(&mut worker, point.as_str());
+        let worker = fleet.work("worker", &BOTH, &[]);
+        all_are_tested(&client, &runs);
+        assert_eq!(worker.stop(), Some(0), "{}: {}", point.as_str(), fleet.place.errors());
+    }
+    let verified = client.verify();
+    assert!(verified.good, "{verified:?}");
+}
+
+#[test]
+fn workers_come_and_go_while_there_is_work() {
+    let mut fleet = Fleet::over(shared());
+    fleet.start("engine");
+    let client = fleet.client();
+    let one = fleet.work("one", &BOTH, &[]);
+    let mut runs = publish(&client, 0, 6);
+    let (two, three) = (fleet.work("two", &BOTH, &[]), fleet.work("three", &["package"], &[]));
+    runs.extend(publish(&client, 6, 12));
+    // What it has not begun goes to the others, what it has it ends.
+    assert_eq!(one.stop(), Some(0), "{}", fleet.place.errors());
+    runs.extend(publish(&client, 12, 18));
+    assert_eq!(three.stop(), Some(0), "{}", fleet.place.errors());
+    for run in &runs {
+        client.until(run, "tested", is_tested);
+    }
+    assert_eq!(two.stop(), Some(0), "{}", fleet.place.errors());
+    let verified = client.verify();
+    assert!(verified.good, "{verified:?}");
+}
+
+#[test]
+fn what_a_worker_cannot_work_with_is_told() {
+    let fleet = Fleet::over(shared());
+    let said = fleet.place.run(&["worker", "packages"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.errors.contains("expected one of package, stage-test, gate, rollout, monitor"), "{said:?}");
+    // `run` has nothing of the fleet's environment: there are no brokers.
+    let said = fleet.place.run(&["worker", "package"]);
+    assert!(said.code != Some(0) && said.errors.contains("error[EMBEDDED]"), "{said:?}");
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, AUTHORIZATION, HeaderValue};
+use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::http::{Method, Request, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -30,6 +30,9 @@ use crate::refusal::{Answer, Refusal, json as answer, text_with_causes};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 const SERVER_NAME: &str = "modelrail-gateway";
+/// What the names of counts begin with.
+const METRICS_PREFIX: &str = "modelrail_";
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 impl Gateway {
     /// Serves on `listener` until `shutdown` ends; then lets the requests in flight end and writes the log.
@@ -122,6 +125,7 @@ impl Gateway {
             Place::ServerReady => Ok(ready_or_not(self.shared.is_current() && self.shared.serves())),
             Place::Readyz => Ok(ready_or_not(self.shared.is_current())),
             Place::ServerLive => Ok(answer(StatusCode::OK, &json!({ "live": true }))),
+            Place::Metrics => Ok(self.metrics()),
             Place::Healthz => Ok(answer(StatusCode::OK, &json!({ "gateway": self.id() }))),
             Place::ServerMetadata => {
                 let version = env!("CARGO_PKG_VERSION");
@@ -131,6 +135,13 @@ impl Gateway {
                 ))
             }
         }
+    }
+
+    fn metrics(&self) -> Answer {
+        let text = self.render_openmetrics(METRICS_PREFIX) + "# EOF\n";
+        let mut answer = Answer::new(text.into());
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OPENMETRICS));
+        answer
     }
 
     fn target(&self, id: &str) -> Result<Arc<Target>, Refusal> {

@@ -3,7 +3,7 @@
 //! ```text
 //! /{target}/v2/models/{model}[/infer|/ready]     /v2/models/{model}[/infer|/ready]   (the only target of the model)
 //! /{target}/v2/health/ready                      /v2, /v2/health/live, /v2/health/ready
-//! /{target}/labels   /{target}/kill              /healthz, /readyz
+//! /{target}/labels   /{target}/kill              /healthz, /readyz, /metrics
 //! ```
 //!
 //! Invariant: a target is `model@environment`, so that no target is taken for another path.
@@ -24,6 +24,7 @@ pub(crate) enum Place<'a> {
     Healthz,
     /// Whether its tables are the newest, whoever they lead to.
     Readyz,
+    Metrics,
     ServerMetadata,
     ServerLive,
     ServerReady,
@@ -52,6 +53,7 @@ pub(crate) fn find(path: &str) -> Option<Place<'_>> {
     match (first, rest) {
         ("healthz", "") => Some(Place::Healthz),
         ("readyz", "") => Some(Place::Readyz),
+        ("metrics", "") => Some(Place::Metrics),
         ("v2", "") => Some(Place::ServerMetadata),
         ("v2", "health/live") => Some(Place::ServerLive),
         ("v2", "health/ready") => Some(Place::ServerReady),

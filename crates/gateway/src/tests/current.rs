@@ -63,3 +63,20 @@ async fn a_table_and_a_kill_are_changes_and_a_refusal_is_none() {
     assert_eq!(stage.client.kill(super::SECRET, "{\"release\":\"v2\"}").await.status, StatusCode::OK);
     assert!(changes.has_changed().unwrap(), "the kill switch");
 }
+
+#[tokio::test]
+async fn what_is_counted_is_told_where_callers_ask_too() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let stage = Stage::new(Loaded::of(&["v1"])).await;
+    stage.gateway.apply(table(1, &[("v1", 10_000)])).await.unwrap();
+    stage.client.answered_by("ann").await;
+    let mut stream = tokio::net::TcpStream::connect(stage.client.address).await.unwrap();
+    let asked = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(asked).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("# EOF\n"), "{answer}");
+    assert!(answer.contains("content-type: application/openmetrics-text"), "{answer}");
+    assert!(answer.contains("\nmodelrail_gateway_requests_total 1\n"), "{answer}");
+}

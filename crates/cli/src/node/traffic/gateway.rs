@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::name::Environment;
+use engine::port::predictions::Predictions;
 use gateway::{Backend, Credential, Gateway, Http, Several};
 use log_kafka::{Begin, Followed, Publisher, Settings, Topic};
 use tokio::sync::{mpsc, watch};
@@ -58,6 +59,7 @@ pub struct GatewayNode {
     closing: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     following: Following,
+    predictions: Arc<ToTopics>,
     publisher: Option<Publisher>,
 }
 
@@ -79,13 +81,14 @@ impl GatewayNode {
         let listen = api::Listen { exposed: config.server.exposed.clone() };
         api::check_listen(config.gateway.listen, &listen)?;
         let folder = config.store.data.join("gateway");
+        let predictions = Arc::new(ToTopics::new(topics.predictions, topics.labels));
         let gateway = Gateway::open(gateway::Settings {
             id,
             folder: folder.clone(),
             // An environment without servers has no release anywhere.
             backend: Arc::new(Several::new([])),
             environments: environments(config)?,
-            predictions: Arc::new(ToTopics::new(topics.predictions, topics.labels)),
+            predictions: Arc::clone(&predictions) as Arc<dyn Predictions>,
             kill: Some(Credential::new(&kill_token(config)?)),
             limits: config.limits.gateway(),
         })?;
@@ -119,7 +122,7 @@ impl GatewayNode {
         };
         let tasks = vec![tokio::spawn(tables.obey(seen)), tokio::spawn(serving)];
         let publisher = topics.publisher;
-        Ok(Self { address, gateway, closing, tasks, following, publisher })
+        Ok(Self { address, gateway, closing, tasks, following, predictions, publisher })
     }
 
     /// Ends: what is being answered is answered, and its predictions are on their way.
@@ -142,7 +145,10 @@ impl GatewayNode {
             }
         };
         if tokio::time::timeout(LAND_WITHIN, landed).await.is_err() {
-            tracing::warn!(lost = publisher.in_flight(), "predictions had not landed at the end");
+            tracing::warn!(waiting = publisher.in_flight(), "not all had landed at the end");
+        }
+        if self.predictions.lost() > 0 {
+            tracing::warn!(lost = self.predictions.lost(), "predictions that did not land");
         }
     }
 }

@@ -3,8 +3,7 @@
 //! ```text
 //!  modelrail.routes --> newest of each target --> offered --> taken, kept --> modelrail.gateways
 //!                            ^                      |             ^
-//!                  kept tables, if the brokers      +- not ready: again      the kill switch
-//!                  are away at the start
+//!                  what was kept before             +- not ready: again      the kill switch
 //! ```
 //!
 //! **Invariant:** before the topic was read to its end nothing of it is offered: what stands in it is history, and
@@ -36,7 +35,7 @@ const SAID_APART: Duration = Duration::from_millis(20);
 /// How long a table that is not ready waits to be offered again; doubled up to the second.
 const AGAIN_MIN: Duration = Duration::from_millis(100);
 const AGAIN_MAX: Duration = Duration::from_secs(2);
-/// How long the topic may take to be read, before a gateway that starts serves by the tables that it kept.
+/// How long callers wait for the topic to be read, before a gateway that starts serves by the tables that it kept.
 pub const READ_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a gateway knows of a target's tables.
@@ -44,6 +43,8 @@ pub const READ_WITHIN: Duration = Duration::from_secs(2);
 struct Known {
     newest: RouteTable,
     place: Place,
+    /// From before the start, and not from the topic.
+    is_kept: bool,
     tries: u32,
     /// Why it was not taken the last time, said once.
     refused: Option<&'static str>,
@@ -72,8 +73,6 @@ pub struct Tables {
     known: BTreeMap<TargetId, Known>,
     offers: JoinSet<Offered>,
     is_read: bool,
-    /// Waits for the topic before it offers what was kept.
-    kept_at: Option<Instant>,
     current: watch::Sender<bool>,
     /// The last report did not arrive.
     unheard: Arc<AtomicBool>,
@@ -83,8 +82,9 @@ impl Tables {
     /// For a gateway that has not served yet. `before` is what it kept.
     pub fn new(gateway: Gateway, kept: Kept, before: Vec<RouteTable>, says: Arc<dyn Publish>) -> Self {
         gateway.catch_up(true);
-        let kept_at = Instant::now() + READ_WITHIN;
-        let known = |table: RouteTable| (table.target.clone(), Known::waiting(table, kept_at));
+        let known = |table: RouteTable| {
+            (table.target.clone(), Known { is_kept: true, ..Known::waiting(table, Instant::now()) })
+        };
         Self {
             gateway,
             kept,
@@ -93,7 +93,6 @@ impl Tables {
             known: before.into_iter().map(known).collect(),
             offers: JoinSet::new(),
             is_read: false,
-            kept_at: Some(kept_at),
             current: watch::Sender::new(false),
             unheard: Arc::default(),
         }
@@ -163,16 +162,16 @@ impl Tables {
 
     fn read_to_the_end(&mut self) {
         self.is_read = true;
-        self.kept_at = None;
-        // What was kept and is the newest still waits for the brokers no longer.
+        // What was not ready may be.
         self.known.values_mut().for_each(Known::hurry);
     }
 
     /// Offers what is due. Each by itself: a model server that does not answer keeps no other target waiting.
     fn offer(&mut self) {
         let now = Instant::now();
-        let may = self.is_read || self.kept_at.is_some_and(|at| at <= now);
         for (target, known) in &mut self.known {
+            // What was read of a topic that was not read to its end is history.
+            let may = self.is_read || known.is_kept;
             let is_due = matches!(known.place, Place::Waiting(at) if at <= now);
             if !may || !is_due {
                 continue;
@@ -192,16 +191,12 @@ impl Tables {
     }
 
     fn next_offer(&self) -> Option<Instant> {
-        let waiting = self.known.values().filter_map(|known| match known.place {
+        let may = self.known.values().filter(|known| self.is_read || known.is_kept);
+        let waiting = may.filter_map(|known| match known.place {
             Place::Waiting(at) => Some(at),
             Place::Offered(_) | Place::Done => None,
         });
-        let first = waiting.min()?;
-        // Before the topic was read only the end of the wait for it changes anything.
-        match (self.is_read, self.kept_at) {
-            (true, _) => Some(first),
-            (false, kept_at) => kept_at.map(|at| at.max(first)),
-        }
+        waiting.min()
     }
 
     fn offered(&mut self, (target, generation, taken): Offered) {
@@ -270,7 +265,7 @@ impl Tables {
 
 impl Known {
     fn waiting(newest: RouteTable, at: Instant) -> Self {
-        Self { newest, place: Place::Waiting(at), tries: 0, refused: None }
+        Self { newest, place: Place::Waiting(at), is_kept: false, tries: 0, refused: None }
     }
 
     fn hurry(&mut self) {

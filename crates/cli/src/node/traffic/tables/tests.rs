@@ -85,9 +85,9 @@ impl World {
         self.routes.publish(&key, encode_table(table)).unwrap();
     }
 
-    fn start(&self) -> Life {
+    fn gateway(&self) -> Gateway {
         let loaded = self.loaded.clone();
-        let gateway = Gateway::open(Settings {
+        Gateway::open(Settings {
             id: "g".to_owned(),
             folder: self.folder.path().to_owned(),
             backend: Arc::new(Direct::new(move |call| {
@@ -103,7 +103,11 @@ impl World {
             kill: None,
             limits: Limits::default(),
         })
-        .unwrap();
+        .unwrap()
+    }
+
+    fn start(&self) -> Life {
+        let gateway = self.gateway();
         let (kept, before) = Kept::open(&self.folder.path().join("tables")).unwrap();
         let tables = Tables::new(gateway.clone(), kept, before, Arc::new(self.gateways.clone()));
         let current = tables.current();
@@ -111,14 +115,7 @@ impl World {
         let following = Following::start("routes", self.routes.opens(), Begin::Beginning, move |seen| {
             drop(seen.map(|seen| said.blocking_send(seen)));
         });
-        let obeyed = Arc::new(Mutex::new(vec![]));
-        let (mut changes, noted, observed) = (gateway.changes(), Arc::clone(&obeyed), gateway.clone());
-        tokio::spawn(async move {
-            while changes.changed().await.is_ok() {
-                let generation = observed.observed(&target("fraud@production")).and_then(|it| it.generation);
-                noted.lock().unwrap().push(generation.unwrap_or_default().0);
-            }
-        });
+        let obeyed = noted(&gateway);
         let obeying = tokio::spawn(tables.obey(seen));
         Life { gateway, current, following: following.unwrap(), obeying, obeyed }
     }
@@ -146,6 +143,19 @@ impl Life {
         self.obeying.abort();
         tokio::task::spawn_blocking(|| self.following.stop()).await.unwrap();
     }
+}
+
+/// Each generation that the gateway obeys from now on.
+fn noted(gateway: &Gateway) -> Arc<Mutex<Vec<u64>>> {
+    let obeyed = Arc::new(Mutex::new(vec![]));
+    let (mut changes, noted, observed) = (gateway.changes(), Arc::clone(&obeyed), gateway.clone());
+    tokio::spawn(async move {
+        while changes.changed().await.is_ok() {
+            let generation = observed.observed(&target("fraud@production")).and_then(|it| it.generation);
+            noted.lock().unwrap().push(generation.unwrap_or_default().0);
+        }
+    });
+    obeyed
 }
 
 async fn until_so(look: impl FnMut() -> bool + Send + 'static) {
@@ -205,6 +215,45 @@ async fn a_gateway_is_ready_only_when_the_topic_was_read_and_serves_what_it_kept
     let mut third = world.start();
     third.until_current().await;
     assert_eq!((third.generation("fraud@production"), &*third.obeyed.lock().unwrap()), (Some(2), &vec![2]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_topic_is_read_slowly_what_was_kept_serves_and_no_history() {
+    let world = World::new(&["v1", "v2", "v3"]);
+    let gateway = world.gateway();
+    let (kept, _) = Kept::open(&world.folder.path().join("tables")).unwrap();
+    let tables = Tables::new(gateway.clone(), kept, vec![table(1, "v1")], Arc::new(world.gateways.clone()));
+    let mut current = tables.current();
+    let obeyed = noted(&gateway);
+    let (said, seen) = mpsc::channel(1);
+    let obeying = tokio::spawn(tables.obey(seen));
+    let record = |value: Vec<u8>| {
+        let key = Some(b"x".to_vec());
+        let (topic, headers) = ("routes".to_owned(), vec![]);
+        let read = log_kafka::Read {
+            topic,
+            partition: 0,
+            offset: 0,
+            key,
+            value: Some(value),
+            headers,
+            timestamp_ms: None,
+        };
+        Followed::Record(Box::new(read))
+    };
+    let served = gateway.clone();
+    until_so(move || served.observed(&target("fraud@production")).is_some()).await;
+    // Each is taken before the next has room: it could have been offered by then.
+    said.send(record(encode_table(&table(2, "v2")))).await.unwrap();
+    for _ in 0..8 {
+        said.send(record(b"no table".to_vec())).await.unwrap();
+    }
+    said.send(record(encode_table(&table(3, "v3")))).await.unwrap();
+    assert!(!*current.borrow());
+    said.send(Followed::End).await.unwrap();
+    current.wait_for(|current| *current).await.unwrap();
+    until_so(move || obeyed.lock().unwrap().last() == Some(&3) && !obeyed.lock().unwrap().contains(&2)).await;
+    obeying.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

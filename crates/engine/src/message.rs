@@ -5,9 +5,10 @@
 
 pub use wire::codec::Parsers;
 pub use wire::message::{
-    Answer, Error, GatewayReport, LABEL_BYTES_MAX, LIST_MAX, MESSAGE_BYTES_MAX, REQUEST_ID_BYTES_MAX,
-    SIGN_OF_LIFE_BYTES_MAX, TEXT_BYTES_MAX, TargetServed, Unrecorded, decode_addressee, decode_answer,
-    decode_cancel, decode_gateway_report, decode_heartbeat, decode_label, decode_order, decode_prediction,
-    decode_said, decode_table, encode_answer, encode_cancel, encode_gateway_report, encode_heartbeat,
-    encode_label, encode_order, encode_prediction, encode_said, encode_table,
+    Answer, Error, GatewayReport, LABEL_BYTES_MAX, LIST_MAX, MESSAGE_BYTES_MAX, RECENT_MAX,
+    REQUEST_ID_BYTES_MAX, Recent, SIGN_OF_LIFE_BYTES_MAX, TEXT_BYTES_MAX, TargetServed, Unrecorded,
+    decode_addressee, decode_answer, decode_cancel, decode_gateway_report, decode_heartbeat, decode_label,
+    decode_order, decode_prediction, decode_said, decode_table, encode_answer, encode_cancel,
+    encode_gateway_report, encode_heartbeat, encode_label, encode_order, encode_prediction, encode_said,
+    encode_table,
 };

@@ -48,6 +48,8 @@ pub enum Error {
     TooMuch { place: Place, what: &'static str, max: usize, found: usize },
     #[error("expected a finite number in {0}, but found another one")]
     NotFinite(Place),
+    #[error("expected the digest of the text in {0}, but found another one")]
+    OtherRoles(Place),
     #[error("expected a rule in {place}, but {reason}")]
     BadRule { place: Place, reason: String },
     #[error("unknown definition {digest} in {place}: it is not recorded before its use")]

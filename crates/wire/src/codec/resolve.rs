@@ -81,9 +81,19 @@ impl Definitions {
         Self { parsers, workflows: BTreeMap::new(), roles: BTreeMap::new() }
     }
 
+    /// How many it keeps.
+    pub fn count(&self) -> usize {
+        self.workflows.len() + self.roles.len()
+    }
+
     /// Parses and keeps one text; gives its digest.
     pub fn insert(&mut self, kind: Kind, text: &str) -> Result<Digest, Error> {
         let digest = Digest::of(text.as_bytes());
+        self.keep(kind, digest, text)?;
+        Ok(digest)
+    }
+
+    fn keep(&mut self, kind: Kind, digest: Digest, text: &str) -> Result<(), Error> {
         let bad = |reason| Error::BadDefinition { digest, reason };
         match kind {
             Kind::Workflow if !self.workflows.contains_key(&digest) => {
@@ -94,7 +104,7 @@ impl Definitions {
             }
             Kind::Workflow | Kind::Roles => {}
         }
-        Ok(digest)
+        Ok(())
     }
 
     /// Keeps a value that is parsed already, such as one about to be defined.
@@ -146,7 +156,7 @@ impl Definitions {
         if found != expected {
             return Err(Error::OtherDefinition { expected, found });
         }
-        self.insert(kind, text).map(|_| ())
+        self.keep(kind, expected, text)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a message may hold, and what it knows by itself: the text it brings, and how rules are parsed.
+//! What a message may hold, and what is known while it is decoded: the text it brings, and how rules are parsed.
 //!
 //! **Invariant:** nothing that an edge accepts (an event, a workflow, a request) is refused here.
 
@@ -26,6 +26,8 @@ pub const LABEL_BYTES_MAX: usize = 4 << 10;
 pub const TEXT_BYTES_MAX: usize = 16 << 10;
 /// The most bytes of the join key of prediction and label.
 pub const REQUEST_ID_BYTES_MAX: usize = 256;
+/// How many definitions are kept to know them again.
+pub const RECENT_MAX: usize = 64;
 /// The most elements of a list.
 pub const LIST_MAX: usize = fields::LIST_MAX;
 
@@ -57,56 +59,62 @@ fn bounded(found: usize, max: usize, place: Place) -> Result<(), Error> {
     if found > max { Err(Error::TooMuch { place, what: "bytes", max, found }) } else { Ok(()) }
 }
 
-/// What one message knows while it is decoded.
+/// Holds the text that a message brings against its digest, and parses it unless it is known.
+pub(super) fn register(proto: &v1::Said, definitions: &mut Definitions) -> Result<(), Error> {
+    let mut define = |kind, digest, text: &str, place| {
+        bounded(text.len(), DEFINITION_BYTES_MAX, place)?;
+        definitions.define(kind, digest, text)
+    };
+    match &proto.said {
+        Some(Said::Trigger(trigger)) => {
+            let digest = Digest::take(trigger.workflow.clone(), &(), TRIGGER_DIGEST)?;
+            define(Kind::Workflow, digest, &trigger.workflow_text, TRIGGER_TEXT)
+        }
+        Some(Said::Request(v1::Request { request: Some(Request::Define(proto)) })) => {
+            let kind = Kind::take(proto.kind, &(), DEFINE_KIND)?;
+            if kind == Kind::Roles && proto.roles.is_none() {
+                return Err(Error::Missing(DEFINE_ROLES));
+            }
+            let digest = Digest::take(proto.digest.clone(), &(), DEFINE_DIGEST)?;
+            // Another text's role map may be known, and is not what this one says.
+            if proto.roles.as_ref().is_some_and(|roles| *roles != proto.digest) {
+                return Err(Error::OtherRoles(DEFINE_ROLES));
+            }
+            define(kind, digest, &proto.text, DEFINE_TEXT)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is known while a message is decoded.
 #[derive(Debug)]
 pub(super) struct Known<'a> {
+    definitions: Option<&'a Definitions>,
     parsers: Option<&'a Parsers>,
-    definitions: Option<Definitions>,
 }
 
 impl<'a> Known<'a> {
-    pub(super) fn new(parsers: &'a Parsers) -> Self {
-        Self { parsers: Some(parsers), definitions: None }
+    pub(super) fn definitions(definitions: &'a Definitions) -> Self {
+        Self { definitions: Some(definitions), parsers: None }
+    }
+
+    pub(super) fn rules(parsers: &'a Parsers) -> Self {
+        Self { definitions: None, parsers: Some(parsers) }
     }
 
     /// For messages without definitions and rules.
     pub(super) fn nothing() -> Self {
-        Self { parsers: None, definitions: None }
-    }
-
-    /// Holds the text that the message brings against its digest, and parses it.
-    pub(super) fn register(&mut self, proto: &v1::Said) -> Result<(), Error> {
-        match &proto.said {
-            Some(Said::Trigger(trigger)) => {
-                let digest = Digest::take(trigger.workflow.clone(), &(), TRIGGER_DIGEST)?;
-                self.define(Kind::Workflow, digest, &trigger.workflow_text, TRIGGER_TEXT)
-            }
-            Some(Said::Request(v1::Request { request: Some(Request::Define(define)) })) => {
-                let kind = Kind::take(define.kind, &(), DEFINE_KIND)?;
-                if kind == Kind::Roles && define.roles.is_none() {
-                    return Err(Error::Missing(DEFINE_ROLES));
-                }
-                let digest = Digest::take(define.digest.clone(), &(), DEFINE_DIGEST)?;
-                self.define(kind, digest, &define.text, DEFINE_TEXT)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn define(&mut self, kind: Kind, expected: Digest, text: &str, place: Place) -> Result<(), Error> {
-        bounded(text.len(), DEFINITION_BYTES_MAX, place)?;
-        let Some(parsers) = self.parsers else { return Ok(()) };
-        self.definitions.get_or_insert_with(|| Definitions::new(*parsers)).define(kind, expected, text)
+        Self { definitions: None, parsers: None }
     }
 }
 
 impl Resolve for Known<'_> {
     fn workflow(&self, digest: Digest) -> Option<Arc<Workflow>> {
-        self.definitions.as_ref()?.workflow(digest)
+        self.definitions?.workflow(digest)
     }
 
     fn roles(&self, digest: Digest) -> Option<Arc<RoleMap>> {
-        self.definitions.as_ref()?.roles(digest)
+        self.definitions?.roles(digest)
     }
 
     fn rule(&self, text: &str) -> Result<Rule, String> {

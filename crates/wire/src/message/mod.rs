@@ -23,13 +23,13 @@ use domain::time::Timestamp;
 use domain::work::{Command, GatewayObserved};
 use prost::Message;
 
-use self::bounds::{Known, parse, whole};
+use self::bounds::{Known, parse, register, whole};
 use self::said::Said;
-use crate::codec::{Parsers, Place, Wire};
+use crate::codec::{Definitions, Parsers, Place, Wire};
 use crate::generated::v1;
 
 pub use self::bounds::{
-    LABEL_BYTES_MAX, LIST_MAX, MESSAGE_BYTES_MAX, REQUEST_ID_BYTES_MAX, SIGN_OF_LIFE_BYTES_MAX,
+    LABEL_BYTES_MAX, LIST_MAX, MESSAGE_BYTES_MAX, RECENT_MAX, REQUEST_ID_BYTES_MAX, SIGN_OF_LIFE_BYTES_MAX,
     TEXT_BYTES_MAX,
 };
 pub use crate::codec::Error;
@@ -150,10 +150,30 @@ pub fn encode_said(said: &Said) -> Vec<u8> {
 
 /// The text that a trigger or a definition brings is held against its digest, and parsed.
 pub fn decode_said(bytes: &[u8], parsers: &Parsers) -> Result<Said, Error> {
-    let proto: v1::Said = parse(bytes, "Said", MESSAGE_BYTES_MAX)?;
-    let mut known = Known::new(parsers);
-    known.register(&proto)?;
-    Wire::take(proto, &known, whole("Said"))
+    Recent::new(*parsers).decode_said(bytes)
+}
+
+/// The definitions that came last. For who reads a lane: each trigger brings its workflow, most the same.
+#[derive(Debug)]
+pub struct Recent {
+    parsers: Parsers,
+    definitions: Definitions,
+}
+
+impl Recent {
+    pub fn new(parsers: Parsers) -> Self {
+        Self { parsers, definitions: Definitions::new(parsers) }
+    }
+
+    /// As [`decode_said`], and a text that came lately is not parsed again.
+    pub fn decode_said(&mut self, bytes: &[u8]) -> Result<Said, Error> {
+        let proto: v1::Said = parse(bytes, "Said", MESSAGE_BYTES_MAX)?;
+        if self.definitions.count() >= RECENT_MAX {
+            self.definitions = Definitions::new(self.parsers);
+        }
+        register(&proto, &mut self.definitions)?;
+        Wire::take(proto, &Known::definitions(&self.definitions), whole("Said"))
+    }
 }
 
 pub fn encode_order(order: &WorkOrder) -> Vec<u8> {
@@ -163,7 +183,7 @@ pub fn encode_order(order: &WorkOrder) -> Vec<u8> {
 /// The rules in it are parsed again.
 pub fn decode_order(bytes: &[u8], parsers: &Parsers) -> Result<WorkOrder, Error> {
     let proto: v1::WorkOrder = parse(bytes, "WorkOrder", MESSAGE_BYTES_MAX)?;
-    Wire::take(proto, &Known::new(parsers), whole("WorkOrder"))
+    Wire::take(proto, &Known::rules(parsers), whole("WorkOrder"))
 }
 
 /// Whom an order is answered for, where the rest of it cannot be read: a newer engine's, say. The engine is then told

@@ -252,14 +252,55 @@ fn a_role_map_comes_with_what_it_is_named_by() {
     assert_eq!(define(|define| define.roles = None), "missing field roles in Define");
     assert_eq!(
         define(|define| define.roles = Some(vec![9; 32])),
-        format!(
-            "unknown definition {} in field roles in Define: it is not recorded before its use",
-            samples::digest(9)
-        )
+        "expected the digest of the text in field roles in Define, but found another one"
     );
+    let of_a_workflow = define(|define| define.kind = v1::DefinitionKind::Workflow as i32);
+    assert!(of_a_workflow.starts_with("failed to parse definition"), "{of_a_workflow}");
     assert_eq!(define(|define| define.kind = 0), "missing field kind in Define");
     assert!(define(|define| define.kind = 9).starts_with("unknown value 9 of field kind in Define"));
     assert!(define(|define| define.text.push(' ')).starts_with("expected the text of definition"));
+}
+
+fn workflow_of(said: Said) -> Arc<domain::workflow::Workflow> {
+    let Said::Trigger(trigger) = said else { panic!("{said:?}") };
+    trigger.workflow.value
+}
+
+#[test]
+fn a_text_that_came_lately_is_not_parsed_again() {
+    let bytes = |number: usize| {
+        let text = format!("workflow: flow-{number}");
+        let workflow = Digest::of(text.as_bytes()).put();
+        let trigger = v1::Trigger { workflow, workflow_text: text, ..trigger() };
+        v1::Said { said: Some(v1::said::Said::Trigger(trigger)) }.encode_to_vec()
+    };
+    let mut recent = Recent::new(parsers());
+    let mut read = |number| workflow_of(recent.decode_said(&bytes(number)).unwrap());
+    let first = read(0);
+    assert!(Arc::ptr_eq(&first, &read(0)));
+    assert_eq!(first.name.as_str(), "flow-0");
+    for number in 1..RECENT_MAX {
+        assert_eq!(read(number).name.as_str(), format!("flow-{number}"));
+    }
+    // Bounded: the next one makes room.
+    read(RECENT_MAX);
+    assert!(!Arc::ptr_eq(&first, &read(0)));
+    assert!(recent.definitions.count() <= RECENT_MAX);
+    // A known digest does not stand for another text.
+    let mut lie = trigger();
+    lie.workflow = Digest::of(b"workflow: flow-0").put();
+    let lie = v1::Said { said: Some(v1::said::Said::Trigger(lie)) }.encode_to_vec();
+    assert!(refusal(recent.decode_said(&lie)).starts_with("expected the text of definition"));
+    // And a role map that is known is not another's.
+    let roles: v1::Define = Wire::put(&BOTH[0].defines()[1]);
+    let said = |define| {
+        let request = v1::Request { request: Some(v1::request::Request::Define(define)) };
+        v1::Said { said: Some(v1::said::Said::Request(request)) }.encode_to_vec()
+    };
+    recent.decode_said(&said(roles.clone())).unwrap();
+    let text = "ml: [ada]".to_owned();
+    let other = v1::Define { digest: Digest::of(text.as_bytes()).put(), text, ..roles };
+    assert!(refusal(recent.decode_said(&said(other))).starts_with("expected the digest of the text"));
 }
 
 #[test]
@@ -452,10 +493,10 @@ fn the_longest_that_an_edge_accepts_goes_through() {
     let define = domain::definition::Define {
         digest: Digest::of(text.as_bytes()),
         text: text.into(),
-        ..BOTH[0].defines().remove(1)
+        ..BOTH[0].defines().remove(0)
     };
     check(vec![Said::Trigger(Box::new(trigger))], encode_said, |bytes| decode_said(bytes, &parsers()));
-    // Not a role map, and yet it was not refused for its length.
+    // Not a workflow, and yet it was not refused for its length.
     let define = Said::Request(Box::new(Request::Define(define)));
     let refused = refusal(decode_said(&encode_said(&define), &parsers()));
     assert!(refused.contains("failed to parse definition"), "{refused}");

@@ -22,7 +22,7 @@ use super::nodes::{WANTED, settings};
 use crate::process::{binary, examples, http};
 
 const TARGET: &str = "flights-late@production";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const FEATURES: usize = 18;
 
 /// One process of distributed mode with a folder of its own. It is killed when this is dropped.

@@ -198,18 +198,19 @@ fn shown(whole: &Whole) -> String {
     ]);
     text.push_str("why\n");
     for why in line.reason.lines() {
-        text.push_str(&format!("  {}\n", plain(why)));
+        text.extend(["  ", &plain(why), "\n"]);
     }
     text.push_str("headers\n");
     for (name, value) in &whole.headers {
-        text.push_str(&format!("  {}: {}\n", plain(name), plain(value)));
+        text.extend(["  ", &plain(name), ": ", &plain(value), "\n"]);
     }
     text.push_str("value\n");
     let none = if whole.left_out_bytes.is_some() { "  left out" } else { "  none: a tombstone" };
     let value = whole.value.as_ref().or(whole.value_hex.as_ref());
-    let lines =
-        value.map(|value| value.lines().map(|line| format!("  {}\n", plain(line))).collect::<String>());
-    text.push_str(&lines.unwrap_or_else(|| format!("{none}\n")));
+    match value {
+        Some(value) => value.lines().for_each(|line| text.extend(["  ", &plain(line), "\n"])),
+        None => text.extend([none, "\n"]),
+    }
     text
 }
 

@@ -42,17 +42,17 @@ pub(super) async fn serve(
         let text = "expected brokers to hear of route tables by, but none are configured";
         return Err(Failure::usage("GATEWAY", text).field("kafka.brokers"));
     }
-    let models = match is(Role::ModelServer) {
-        true => Some(ModelServerNode::start(config).await.map_err(|error| not_started(&error))?),
-        false => None,
+    let models = if is(Role::ModelServer) {
+        Some(ModelServerNode::start(config).await.map_err(|error| not_started(&error))?)
+    } else {
+        None
     };
-    let gateway = match is(Role::Gateway) {
-        true => {
-            let settings =
-                config.kafka.settings("modelrail-gateway").map_err(|error| Failure::of_config(&error))?;
-            Some(GatewayNode::start(config, &settings).await.map_err(|error| not_started(&error))?)
-        }
-        false => None,
+    let gateway = if is(Role::Gateway) {
+        let settings =
+            config.kafka.settings("modelrail-gateway").map_err(|error| Failure::of_config(&error))?;
+        Some(GatewayNode::start(config, &settings).await.map_err(|error| not_started(&error))?)
+    } else {
+        None
     };
     let address = |address: std::net::SocketAddr| format!("http://{address}");
     let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();

@@ -34,7 +34,7 @@ impl Kept {
             match read(&path) {
                 Ok(table) => tables.push(table),
                 Err(why) => {
-                    tracing::warn!(path = %path.display(), why, "a kept table cannot be read; the topic has it")
+                    tracing::warn!(path = %path.display(), why, "a kept table cannot be read; the topic has it");
                 }
             }
         }

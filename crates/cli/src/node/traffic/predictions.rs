@@ -136,12 +136,12 @@ impl Keeping {
         let mut keep = Keep::new(log, Topic::Predictions.name(&settings.prefix), days);
         let from = topic::begin_at(&log.positions(), &keep.topic);
         let predictions = Following::start("predictions", opens(Topic::Predictions), from, move |seen| {
-            keep.take(seen, decode_prediction, |log, batch| log.append(batch));
+            keep.take(seen, decode_prediction, Predictions::append);
         })?;
         let mut keep = Keep::new(log, Topic::Labels.name(&settings.prefix), days);
         let from = topic::begin_at(&log.positions(), &keep.topic);
         let labels = Following::start("labels", opens(Topic::Labels), from, move |seen| {
-            keep.take(seen, decode_label, |log, batch| log.label(batch));
+            keep.take(seen, decode_label, Predictions::label);
         })?;
         Ok(Self { predictions, labels })
     }

@@ -63,6 +63,12 @@ struct Gateways {
     last: BTreeMap<Text, Last>,
 }
 
+impl Gateways {
+    fn listens_for(&self) -> Option<Duration> {
+        self.listens_since.map(|since| since.elapsed())
+    }
+}
+
 /// What a gateway said last.
 #[derive(Debug)]
 struct Last {
@@ -120,14 +126,10 @@ impl Heard {
 
     fn observed(&self, target: &TargetId) -> Vec<GatewayObserved> {
         let gateways = self.gateways();
-        if self.listens_for(&gateways).is_none_or(|since| since < self.silent) {
+        if gateways.listens_for().is_none_or(|since| since < self.silent) {
             return vec![];
         }
         self.those_heard(&gateways, target)
-    }
-
-    fn listens_for(&self, gateways: &Gateways) -> Option<Duration> {
-        gateways.listens_since.map(|since| since.elapsed())
     }
 
     fn those_heard(&self, gateways: &Gateways, target: &TargetId) -> Vec<GatewayObserved> {
@@ -139,7 +141,7 @@ impl Heard {
         let mut gateways = self.gateways();
         let (began, mut bound) = (Instant::now(), self.silent);
         loop {
-            let knows_all = self.listens_for(&gateways).is_some_and(|since| since >= self.silent);
+            let knows_all = gateways.listens_for().is_some_and(|since| since >= self.silent);
             if !knows_all {
                 // It takes one such time to know who there is, and another one for them to obey.
                 bound = self.silent * 2;

@@ -172,7 +172,7 @@ fn follow(
                 Begin::End => {}
                 Begin::Offsets(offsets) => drop(offsets.insert(partition, next)),
                 Begin::Beginning | Begin::Last(_) | Begin::Time(_) => {
-                    *from = Begin::Offsets([(partition, next)].into())
+                    *from = Begin::Offsets([(partition, next)].into());
                 }
             }
         }

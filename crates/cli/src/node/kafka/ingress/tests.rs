@@ -242,7 +242,8 @@ fn a_record_is_committed_when_the_last_of_its_writes_is_acknowledged() {
     let mut hears: Vec<Hears> = sent.lock().unwrap().drain(..).map(|(_, hears)| hears).collect();
     for (left, committed) in [(2, vec![]), (1, vec![]), (0, vec![(place(), 43)])] {
         // The last one first.
-        hears.pop().unwrap()(LANDED);
+        let hear = hears.pop().unwrap();
+        hear(LANDED);
         assert!(sending.hear(Instant::now()));
         assert_eq!((hears.len(), sending.commits()), (left, committed));
     }

@@ -50,10 +50,13 @@ struct Taking {
     room: Room,
     places: Places,
     /// What the journal has by now.
-    journaled: (Sender<(u32, u64)>, Receiver<(u32, u64)>),
+    journaled: (Sender<Journaled>, Receiver<Journaled>),
     is_paused: bool,
     committed_at: Instant,
 }
+
+/// A place in the topic: partition and offset.
+type Journaled = (u32, u64);
 
 impl Commands {
     /// Joins the stage's group. `instance` is the same for every life of this process, where it has a name.
@@ -141,7 +144,9 @@ impl Taking {
                 );
                 self.note();
                 let committed = self.commit();
-                partitions.iter().for_each(|(_, partition)| self.places.lose(*partition));
+                for (_, partition) in &partitions {
+                    self.places.lose(*partition);
+                }
                 committed?;
             }
         }

@@ -5,7 +5,7 @@ use crate::node::traffic::memory::{MemoryTopic, until};
 use domain::work::GatewayObserved;
 use engine::message::{TargetServed, encode_gateway_report};
 
-const SILENT: Duration = Duration::from_millis(1_000);
+const SILENT: Duration = Duration::from_secs(1);
 
 fn target() -> TargetId {
     TargetId::parse("fraud@production").unwrap()

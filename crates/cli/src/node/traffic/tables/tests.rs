@@ -51,7 +51,9 @@ impl Loaded {
 
     fn of(versions: &[&str]) -> Self {
         let loaded = Self::default();
-        versions.iter().for_each(|version| loaded.load(version));
+        for version in versions {
+            loaded.load(version);
+        }
         loaded
     }
 }

@@ -225,7 +225,7 @@ fn unsafe_code_is_excepted_in_one_function() {
         excepted.map(|_| path.clone()).collect::<Vec<_>>()
     });
     let found: Vec<_> = lines.collect();
-    assert_eq!(found, [std::path::PathBuf::from("crates/log-kafka/src/topics/topic_id.rs")]);
+    assert_eq!(found, [std::path::PathBuf::from("crates/log-kafka/src/topics/described.rs")]);
 }
 
 #[test]

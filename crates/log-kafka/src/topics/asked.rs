@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, OwnedResourceSpecifier, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::producer::Producer as _;
 
-use super::topic_id::topic_ids;
+use super::described::{Described, describe};
 use super::{Error, Known};
 use crate::reach::{Reached, reach};
 use crate::{NotReached, Settings, Topic};
@@ -79,56 +78,27 @@ pub(super) fn ask(settings: &Settings) -> Result<Found, Error> {
         what: "ask for the cluster's id",
         why: "no answer in time".into(),
     })?;
-    let mut ids = topic_ids(client.client().native_client(), &all, ANSWERED_WITHIN)
-        .map_err(|code| Error::Refused { what: "ask for the topics' ids", why: code.to_string() })?;
-    let there: Vec<&str> = all.iter().copied().filter(|name| matches!(ids.get(*name), Some(Ok(_)))).collect();
+    let mut described = describe(client.client().native_client(), &all, ANSWERED_WITHIN)
+        .map_err(|code| Error::Refused { what: "ask for the topics", why: code.to_string() })?;
+    let there: Vec<&str> =
+        all.iter().copied().filter(|name| matches!(described.get(*name), Some(Ok(_)))).collect();
     let mut configured = if there.is_empty() { BTreeMap::new() } else { configured(settings, &there)? };
     let mut topics = BTreeMap::new();
     for (topic, name) in &names {
-        let state = match ids.remove(name.as_str()) {
-            Some(Ok(id)) => {
-                let (partitions, replicas) = counts(&client, &metadata, name)?;
+        let state = match described.remove(name.as_str()) {
+            Some(Ok(Described { id, partitions, replicas })) => {
                 let settings = configured.remove(name.as_str()).unwrap_or_default();
                 State::There(There { id, partitions, replicas, settings })
             }
             None | Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition)) => State::Missing,
             Some(Err(RDKafkaErrorCode::TopicAuthorizationFailed)) => State::NotEntitled,
             Some(Err(code)) => {
-                return Err(Error::Refused { what: "ask for a topic's id", why: format!("{name}: {code}") });
+                return Err(Error::Refused { what: "ask for a topic", why: format!("{name}: {code}") });
             }
         };
         topics.insert(*topic, state);
     }
     Ok(Found { cluster, brokers: metadata.brokers().len(), topics })
-}
-
-/// Partitions, and the copies of the one that has the fewest. A topic that is new may not be in what one broker knew
-/// a moment ago: it is asked for by its name then.
-fn counts(
-    client: &rdkafka::producer::BaseProducer<crate::reach::Heard>,
-    metadata: &Metadata,
-    name: &str,
-) -> Result<(u32, u32), Error> {
-    let of = |topic: &MetadataTopic| {
-        let replicas = topic.partitions().iter().map(|partition| partition.replicas().len());
-        (topic.partitions().len() as u32, replicas.min().unwrap_or(0) as u32)
-    };
-    if let Some(topic) =
-        metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none())
-    {
-        return Ok(of(topic));
-    }
-    let refused =
-        |why: String| Error::Refused { what: "ask for a topic's partitions", why: format!("{name}: {why}") };
-    let asked = client
-        .client()
-        .fetch_metadata(Some(name), ANSWERED_WITHIN)
-        .map_err(|error| refused(error.to_string()))?;
-    match asked.topics().first() {
-        Some(topic) if topic.error().is_none() => Ok(of(topic)),
-        Some(topic) => Err(refused(format!("{:?}", topic.error()))),
-        None => Err(refused("it is not in the answer".into())),
-    }
 }
 
 fn configured(
@@ -138,7 +108,7 @@ fn configured(
     let admin = admin(settings)?;
     let asked: Vec<ResourceSpecifier<'_>> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
     let what = "ask for the topics' settings";
-    let answered = wait(admin.describe_configs(&asked, &options()))
+    let answered = wait(admin.describe_configs(&asked, &options()), ANSWERED_WITHIN)
         .ok_or_else(|| Error::Refused { what, why: "no answer in time".into() })?
         .map_err(|error| Error::Refused { what, why: error.to_string() })?;
     let mut configured = BTreeMap::new();
@@ -158,8 +128,9 @@ pub(super) fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(ANSWERED_WITHIN)).operation_timeout(Some(ANSWERED_WITHIN))
 }
 
-/// Waits for an answer of the admin client, which a thread of its own makes; none if it does not come at all.
-pub(super) fn wait<F: Future>(answer: F) -> Option<F::Output> {
+/// Waits for an answer of the admin client, which a thread of its own makes and which comes `within` that time; none if
+/// it does not come at all.
+pub(super) fn wait<F: Future>(answer: F, within: Duration) -> Option<F::Output> {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -168,7 +139,7 @@ pub(super) fn wait<F: Future>(answer: F) -> Option<F::Output> {
     }
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut answer = pin!(answer);
-    let until = Instant::now() + ANSWERED_WITHIN + GIVEN_UP_AFTER;
+    let until = Instant::now() + within + GIVEN_UP_AFTER;
     loop {
         if let Poll::Ready(output) = answer.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Some(output);

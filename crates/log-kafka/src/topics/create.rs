@@ -1,14 +1,17 @@
 //! Makes the topics that are missing. What is there is left as it is.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rdkafka::admin::{NewTopic, TopicReplication};
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::asked::{ANSWERED_WITHIN, State, admin, ask, options, wait};
+use super::asked::{Found, State, admin, ask, wait};
 use super::shape::shape;
 use super::{Error, Wanted};
 use crate::{Settings, Topic};
+
+/// How long brokers may take to make all topics: hundreds of partitions, each with its files.
+const CREATED_WITHIN: Duration = Duration::from_mins(1);
 
 /// What became of one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +60,9 @@ pub fn create(settings: &Settings, wanted: &Wanted) -> Result<Vec<Made>, Error> 
             })
             .collect();
         let what = "create topics";
-        let answered = wait(admin(settings)?.create_topics(&new, &options()))
+        let options =
+            AdminOptions::new().request_timeout(Some(CREATED_WITHIN)).operation_timeout(Some(CREATED_WITHIN));
+        let answered = wait(admin(settings)?.create_topics(&new, &options), CREATED_WITHIN)
             .ok_or_else(|| Error::Refused { what, why: "no answer in time".into() })?
             .map_err(|error| Error::Refused { what, why: error.to_string() })?;
         for (topic, name, shape, _) in &missing {
@@ -72,7 +77,11 @@ pub fn create(settings: &Settings, wanted: &Wanted) -> Result<Vec<Made>, Error> 
                 said.unwrap_or_else(|| Outcome::Refused { why: "no answer for it".into(), hint: None });
             made.push(Made { topic: *topic, name: name.clone(), partitions: shape.partitions, outcome });
         }
-        known_everywhere(settings, &made)?;
+        let found = known_everywhere(settings, &made)?;
+        for made in &mut made {
+            // Whoever was faster may have chosen another count.
+            made.partitions = found.partitions(made.topic).unwrap_or(made.partitions);
+        }
     }
     made.sort_by_key(|made| made.topic);
     Ok(made)
@@ -92,18 +101,23 @@ fn refused(code: RDKafkaErrorCode) -> Outcome {
 }
 
 /// A broker that is asked right after the creation may not know it yet.
-fn known_everywhere(settings: &Settings, made: &[Made]) -> Result<(), Error> {
+fn known_everywhere(settings: &Settings, made: &[Made]) -> Result<Found, Error> {
     let began = Instant::now();
     loop {
-        let found = ask(settings)?;
-        let unknown = made.iter().find(|made| {
-            !matches!(made.outcome, Outcome::Refused { .. })
-                && found.partitions(made.topic) != Some(made.partitions)
-        });
-        match unknown {
-            None => return Ok(()),
-            Some(made) if began.elapsed() > ANSWERED_WITHIN => {
-                let why = format!("{} was created, but the brokers do not show it", made.name);
+        let found = match ask(settings) {
+            // One of the topics has no leader yet.
+            Err(Error::Refused { .. }) if began.elapsed() <= CREATED_WITHIN => continue,
+            other => other?,
+        };
+        let is_known = |made: &&Made| match made.outcome {
+            Outcome::Created => found.partitions(made.topic) == Some(made.partitions),
+            Outcome::Kept => found.there(made.topic).is_some(),
+            Outcome::Refused { .. } => true,
+        };
+        match made.iter().find(|made| !is_known(made)) {
+            None => return Ok(found),
+            Some(made) if began.elapsed() > CREATED_WITHIN => {
+                let why = format!("the brokers do not show {} after {CREATED_WITHIN:?}", made.name);
                 return Err(Error::Refused { what: "create topics", why });
             }
             Some(_) => {}

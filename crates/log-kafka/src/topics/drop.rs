@@ -4,7 +4,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Error;
-use super::asked::{admin, options, wait};
+use super::asked::{ANSWERED_WITHIN, admin, options, wait};
 use crate::{Settings, Topic};
 
 /// Drops all dead letters of a partition before an offset. Gives the first one that is kept.
@@ -14,7 +14,7 @@ pub fn drop_letters_before(settings: &Settings, partition: u32, offset: u64) -> 
     let mut offsets = TopicPartitionList::with_capacity(1);
     let asked = offsets.add_partition_offset(&name, partition as i32, Offset::Offset(offset as i64));
     asked.map_err(|error| refused(error.to_string()))?;
-    let answered = wait(admin(settings)?.delete_records(&offsets, &options()))
+    let answered = wait(admin(settings)?.delete_records(&offsets, &options()), ANSWERED_WITHIN)
         .ok_or_else(|| refused("no answer in time".into()))?
         .map_err(|error: KafkaError| refused(error.to_string()))?;
     let found = answered.find_partition(&name, partition as i32);

@@ -11,8 +11,8 @@ mod asked;
 mod compare;
 mod configured;
 mod create;
+mod described;
 mod drop;
-mod topic_id;
 
 use std::collections::BTreeMap;
 

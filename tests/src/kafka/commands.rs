@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 use log_kafka::Topic;
 
 use super::cluster::{prefix, shared};
 use super::vandal::Vandal;
 use crate::process::place::{Pace, Place};
+
+const SEEN_MAX: Duration = Duration::from_secs(30);
 
 /// A place whose configuration has these lines in `[kafka]`.
 fn place(lines: &str) -> Place {
@@ -46,8 +49,15 @@ fn topics_are_made_checked_and_what_is_wrong_is_told_with_its_cure() {
         1,
         &[("cleanup.policy", "delete"), ("message.timestamp.type", "LogAppendTime")],
     );
-    let checked = place.run(&["topics", "check"]);
-    assert_eq!(checked.code, Some(1), "{checked:?}");
+    // The broker shows what was made anew a moment later.
+    let began = Instant::now();
+    let checked = loop {
+        let checked = place.run(&["topics", "check"]);
+        if checked.code == Some(1) && checked.out.starts_with("TOPIC_NOT_COMPACTED") {
+            break checked;
+        }
+        assert!(began.elapsed() < SEEN_MAX, "{checked:?}");
+    };
     let cure = format!(
         "hint: kafka-configs.sh --bootstrap-server {brokers} --alter --entity-type topics --entity-name {routes} \
          --add-config cleanup.policy=compact\n"

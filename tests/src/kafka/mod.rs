@@ -10,6 +10,7 @@ mod fleet;
 mod nodes;
 mod planes;
 mod publishing;
+mod refused;
 mod security;
 mod topics;
 mod vandal;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use domain::workflow::StageKind;
-use log_kafka::Topic;
+use log_kafka::topic::{MODEL_TRAINED, Topic};
 use serde_json::Value;
 
 use super::{read, root, tracked};
@@ -344,8 +344,8 @@ fn every_topic_is_in_the_access_list_and_only_engines_write_the_log() {
     );
     for line in rules.lines() {
         let named = line.split("--topic ").nth(1).and_then(|rest| rest.split(' ').next());
-        let is_known = named
-            .is_none_or(|name| name == PREFIX || name == log_kafka::MODEL_TRAINED || topics.contains(name));
+        let is_known =
+            named.is_none_or(|name| name == PREFIX || name == MODEL_TRAINED || topics.contains(name));
         assert!(is_known, "no such topic: {line}");
     }
 }

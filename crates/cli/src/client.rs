@@ -245,7 +245,7 @@ pub fn segment(text: &str) -> String {
 fn token(global: &Global, config: &Config) -> Result<Option<String>, Failure> {
     match &global.token {
         Some(token) => Ok(Some(token.clone())),
-        None => read_token(&config.store.data.join(api::auth::ADMIN_TOKEN_FILE)),
+        None => read_token(&config.secrets().join(api::auth::ADMIN_TOKEN_FILE)),
     }
 }
 
@@ -343,5 +343,25 @@ mod tests {
         ] {
             assert_eq!(segment(text), encoded);
         }
+    }
+
+    #[test]
+    fn the_administrators_token_is_where_the_secrets_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, secrets) = (folder.path().join("data"), folder.path().join("secrets"));
+        std::fs::create_dir_all(&data).unwrap();
+        std::fs::create_dir_all(&secrets).unwrap();
+        std::fs::write(secrets.join(api::auth::ADMIN_TOKEN_FILE), "mr_shared\n").unwrap();
+        let file = data.join("modelrail.toml");
+        std::fs::write(&file, format!("[store]\nsecrets = {secrets:?}\n")).unwrap();
+        let (config, _) = config::load(Some(&file), Some(&data)).unwrap();
+        let global = Global {
+            output: crate::argv::Form::Json,
+            server: None,
+            token: None,
+            data: Some(data),
+            config: Some(file),
+        };
+        assert_eq!(token(&global, &config).unwrap().as_deref(), Some("mr_shared"));
     }
 }

@@ -4,6 +4,7 @@
 //! They read text and `cargo metadata`; they build nothing and start nothing.
 
 mod crates;
+mod deploy;
 mod documents;
 mod files;
 mod names;

@@ -11,7 +11,7 @@ use log_kafka::topics::{self, Durability, Wanted};
 use super::cluster::Cluster;
 use super::nodes::settings;
 use crate::process::asking::Client;
-use crate::process::place::{Place, Server};
+use crate::process::place::{Pace, Place, Server};
 
 /// As the place's configuration says.
 pub(super) const PARTITIONS: u32 = 4;
@@ -33,7 +33,7 @@ impl Fleet {
         let settings = settings(cluster);
         let made = topics::create(&settings, &WANTED).unwrap();
         assert!(made.iter().all(|made| made.outcome == topics::Outcome::Created), "{made:?}");
-        let mut place = Place::new();
+        let mut place = Place::of(Pace::Quick);
         let secrets = place.root().join("secrets").display().to_string();
         place.set("MODELRAIL_KAFKA__BROKERS", settings.brokers.clone());
         place.set("MODELRAIL_KAFKA__PREFIX", settings.prefix.clone());

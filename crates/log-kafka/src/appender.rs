@@ -153,7 +153,7 @@ impl Appender {
 
 fn produce(settings: &Settings, health: &Health) -> Result<BaseProducer<Context>, Error> {
     let context = Context { reports: Reports::default(), health: health.clone() };
-    config(settings).create_with_context(context).map_err(Error::Client)
+    config(settings).create_with_context(context).map_err(Error::client)
 }
 
 fn config(settings: &Settings) -> ClientConfig {

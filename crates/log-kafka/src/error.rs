@@ -41,3 +41,32 @@ impl Error {
         code == Some(RDKafkaErrorCode::MessageSizeTooLarge)
     }
 }
+
+impl Error {
+    /// Why there is no client. The value of a setting is left out: it may be a password.
+    pub(crate) fn client(error: KafkaError) -> Self {
+        Self::Client(match error {
+            KafkaError::ClientConfig(result, _, key, _) => {
+                KafkaError::ClientConfig(result, "it is not taken".to_owned(), key, "..".to_owned())
+            }
+            other => other,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+    use rdkafka::consumer::BaseConsumer;
+
+    use super::*;
+
+    #[test]
+    fn a_setting_that_is_refused_is_named_without_its_value() {
+        let mut config = ClientConfig::new();
+        config.set("acks", "a secret");
+        let refused = config.create::<BaseConsumer>().err().map(Error::client);
+        let text = format!("{refused:?}");
+        assert!(text.contains("acks") && !text.contains("a secret"), "{text}");
+    }
+}

@@ -56,7 +56,7 @@ impl Follower {
         within: Duration,
     ) -> Result<Self, Error> {
         let mut consumer: BaseConsumer<Plain> =
-            config(settings).create_with_context(Plain::default()).map_err(Error::Client)?;
+            config(settings).create_with_context(Plain::default()).map_err(Error::client)?;
         let bell = bell.clone();
         consumer.set_nonempty_callback(move || bell.ring());
         let partitions = partitions(settings, &consumer, topic, within)?;
@@ -78,7 +78,7 @@ impl Follower {
             let ask = |within: Duration| consumer.offsets_for_times(assignment.clone(), within);
             assignment = patiently(within, ask).map_err(asking)?;
         }
-        consumer.assign(&assignment).map_err(Error::Client)?;
+        consumer.assign(&assignment).map_err(Error::client)?;
         let behind = std::cell::RefCell::new(Some(partitions.into_iter().collect()));
         Ok(Self { consumer, topic: topic.to_owned(), behind })
     }

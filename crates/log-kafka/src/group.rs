@@ -114,11 +114,11 @@ impl Member {
     pub fn join(settings: &Settings, joining: &Joining<'_>, bell: &Bell) -> Result<Self, Error> {
         let context = Context { changes: Arc::default(), health: Health::default(), reads: joining.reads };
         let mut consumer: BaseConsumer<Context> =
-            config(settings, joining).create_with_context(context).map_err(Error::Client)?;
+            config(settings, joining).create_with_context(context).map_err(Error::client)?;
         let bell = bell.clone();
         consumer.set_nonempty_callback(move || bell.ring());
         let topics: Vec<&str> = joining.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).map_err(Error::Client)?;
+        consumer.subscribe(&topics).map_err(Error::client)?;
         Ok(Self { consumer, brokers: settings.brokers.clone() })
     }
 

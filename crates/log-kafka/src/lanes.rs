@@ -26,7 +26,7 @@ impl LaneReader {
     /// Reads nothing at first.
     pub fn open(settings: &Settings, bell: &Bell) -> Result<Self, Error> {
         let mut consumer: BaseConsumer<Plain> =
-            config(settings).create_with_context(Plain::default()).map_err(Error::Client)?;
+            config(settings).create_with_context(Plain::default()).map_err(Error::client)?;
         let bell = bell.clone();
         consumer.set_nonempty_callback(move || bell.ring());
         Ok(Self { consumer, topics: Lane::ALL.map(|lane| Topic::Lane(lane).name(&settings.prefix)) })

@@ -82,7 +82,7 @@ impl ProducerContext for Context {
 impl Publisher {
     pub fn open(settings: &Settings) -> Result<Self, Error> {
         let context = Context { health: Health::default() };
-        let producer = config(settings).create_with_context(context).map_err(Error::Client)?;
+        let producer = config(settings).create_with_context(context).map_err(Error::client)?;
         Ok(Self(Arc::new(producer)))
     }
 

@@ -66,16 +66,16 @@ impl LogReader {
     ) -> Result<Self, Error> {
         let topic = Topic::Events.name(&settings.prefix);
         let mut consumer: BaseConsumer<Plain> =
-            config(settings).create_with_context(Plain::default()).map_err(Error::Client)?;
+            config(settings).create_with_context(Plain::default()).map_err(Error::client)?;
         let bell = bell.clone();
         consumer.set_nonempty_callback(move || bell.ring());
         let mut assignment = TopicPartitionList::new();
         for (partition, offset) in from {
             assignment
                 .add_partition_offset(&topic, partition as i32, Offset::Offset(offset as i64))
-                .map_err(Error::Client)?;
+                .map_err(Error::client)?;
         }
-        consumer.assign(&assignment).map_err(Error::Client)?;
+        consumer.assign(&assignment).map_err(Error::client)?;
         let brokers = settings.brokers.clone();
         Ok(Self { consumer: Consumer(consumer), topic, partitions, brokers })
     }

@@ -27,7 +27,6 @@ use log_kafka::{
     Appender, Bell, Followed, Follower, LaneReader, LogReader, Member, Publisher, Read, Seen, Topic, Write,
 };
 use tokio::sync::watch;
-use wire::codec::Parsers;
 use wire::record::Lane;
 
 use super::outside::{self, Acknowledged};
@@ -75,7 +74,8 @@ pub(super) struct Driver {
     pub answers: Follower,
     pub owner: Option<Owner>,
     pub prefix: String,
-    pub parsers: Parsers,
+    /// Reads what is said; workflows that came lately are not parsed again.
+    pub recent: message::Recent,
     pub bell: Bell,
     pub clock: Arc<SystemClock>,
     pub waiting: Arc<Waiting>,
@@ -400,7 +400,7 @@ impl Driver {
     fn take_input(&mut self, lane: Lane, read: Read) -> Result<(), Ended> {
         let Some(owner) = &self.owner else { return Ok(()) };
         let partition = read.partition;
-        let said = match message::decode_said(read.value.as_deref().unwrap_or_default(), &self.parsers) {
+        let said = match self.recent.decode_said(read.value.as_deref().unwrap_or_default()) {
             Ok(said) => said,
             Err(error) => {
                 outside::bury(&owner.publisher, &self.prefix, &read, &error.to_string());

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use domain::name::Digest;
 use engine::code::{Code, Stopped};
+use engine::message;
 use engine::partition::{Bounds, Config, Format, OpenError, Partition, Redispatch};
 use engine::port::store::Store;
 use engine::token::Key;
@@ -151,7 +152,7 @@ impl Running {
             answers,
             owner,
             prefix: settings.prefix.clone(),
-            parsers: wire::definitions::parsers(),
+            recent: message::Recent::new(wire::definitions::parsers()),
             bell: bell.clone(),
             clock,
             waiting: Arc::clone(&waiting),

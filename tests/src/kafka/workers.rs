@@ -10,7 +10,7 @@ use engine::fail::Point;
 use super::cluster::shared;
 use super::fleet::{Fleet, PATIENCE};
 use crate::process::asking::Client;
-use crate::process::place::{Server, event};
+use crate::process::place::{Place, Server, event};
 
 const BOTH: [&str; 2] = ["package", "stage-test"];
 
@@ -89,11 +89,11 @@ fn workers_come_and_go_while_there_is_work() {
 
 #[test]
 fn what_a_worker_cannot_work_with_is_told() {
-    let fleet = Fleet::over(shared());
-    let said = fleet.place.run(&["worker", "packages"]);
+    let place = Place::new();
+    let said = place.run(&["worker", "packages"]);
     assert_eq!(said.code, Some(2), "{said:?}");
     assert!(said.errors.contains("expected one of package, stage-test, gate, rollout, monitor"), "{said:?}");
-    // `run` has nothing of the fleet's environment: there are no brokers.
-    let said = fleet.place.run(&["worker", "package"]);
+    // There are no brokers.
+    let said = place.run(&["worker", "package"]);
     assert!(said.code != Some(0) && said.errors.contains("error[EMBEDDED]"), "{said:?}");
 }

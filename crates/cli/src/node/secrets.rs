@@ -12,6 +12,8 @@ use super::StartError;
 pub const KILL_TOKEN_FILE: &str = "kill.token";
 /// What opens the control surface of model servers.
 pub const CONTROL_TOKEN_FILE: &str = "control.token";
+/// Held while a key is drawn.
+const LOCK_FILE: &str = "keys.lock";
 const ENGINE_KEY_FILE: &str = "engine.key";
 const SIGNING_KEY_FILE: &str = "signing.key";
 
@@ -84,25 +86,27 @@ fn key(path: &Path, checked: Check) -> Result<[u8; 32], StartError> {
 
 /// Writes a key that was drawn by chance, unless somebody else did meanwhile.
 fn draw(path: &Path, checked: Check) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let options = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).clone();
+    // Held until the end of this function: processes that begin together draw one after the other.
+    let lock = options().open(folder.join(LOCK_FILE))?;
+    lock.lock()?;
+    if path.exists() {
+        return Ok(());
+    }
     let ids = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
     // Hashed, so that the fixed bits of the ids are spread.
     let drawn = domain::name::Digest::of_parts(ids.each_ref().map(|id| id.as_bytes().as_slice())).0;
-    let part = path.with_extension(format!("{}.part", ids[0]));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
     let text = match checked {
         Check::Beside => format!("{}\n{}\n", hex::encode(drawn), check(drawn)),
         Check::None => hex::encode(drawn),
     };
+    let part = path.with_extension("part");
+    let mut file = options().open(&part)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    // A link, unlike a rename, replaces nothing.
-    let linked = fs::hard_link(&part, path);
-    fs::remove_file(&part)?;
-    match linked {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+    fs::rename(&part, path)?;
+    fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -120,8 +124,9 @@ mod tests {
         let kept = Secrets::open(folder.path()).unwrap();
         assert!(opened.iter().all(|it| (it.engine, it.signing) == (kept.engine, kept.signing)));
         assert!(opened.iter().all(|it| it.kill == kept.kill));
-        let files = fs::read_dir(folder.path()).unwrap().count();
-        assert_eq!(files, 3, "no part stays");
+        let files = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+        let parts: Vec<_> = files.filter(|name| name.to_string_lossy().ends_with("part")).collect();
+        assert!(parts.is_empty(), "{parts:?}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use engine::port::clock::{self, Clock as _};
 use engine::port::store::{Commit, Store};
 use log_kafka::group::Event;
 use log_kafka::{
-    Appender, Bell, Followed, Follower, LaneReader, LogReader, Member, Publisher, Read, Seen, Topic, Write,
+    Appender, Bell, Followed, Follower, LaneReader, LogReader, Member, Publisher, Read, Seen, Write,
 };
 use tokio::sync::watch;
 use wire::record::Lane;
@@ -295,9 +295,16 @@ impl Driver {
         }
         tracing::error!(partition, code = %stopped.code, text = stopped.text, hint = stopped.code.hint(), "a partition stopped");
         seat.stopped = Some(stopped);
-        seat.leave();
-        if let Some(owner) = &self.owner {
-            owner.lanes.end(partition)?;
+        self.leave(partition)
+    }
+
+    /// Neither reads the partition's lanes nor sends what was appended to it any more.
+    fn leave(&mut self, partition: u32) -> Result<(), Ended> {
+        self.seats[partition as usize].leave();
+        let Some(owner) = &mut self.owner else { return Ok(()) };
+        owner.lanes.end(partition)?;
+        for other in owner.appender.give_up(partition)? {
+            self.tell(other, Signal::InDoubt)?;
         }
         Ok(())
     }
@@ -460,13 +467,7 @@ impl Driver {
                 }
             }
             Action::DropProducer => {
-                let seat = &mut self.seats[partition as usize];
-                seat.leave();
-                let Some(owner) = &mut self.owner else { return Ok(()) };
-                owner.lanes.end(partition)?;
-                for other in owner.appender.give_up(partition)? {
-                    self.tell(other, Signal::InDoubt)?;
-                }
+                self.leave(partition)?;
             }
             Action::ReadLanes(positions) => {
                 let Some(owner) = &self.owner else { return Ok(()) };
@@ -507,15 +508,7 @@ impl Driver {
     fn commit(&mut self) -> Result<(), Ended> {
         let commits = std::mem::take(&mut self.commits);
         if !commits.is_empty() {
-            let mut written = Vec::with_capacity(commits.len());
-            for (partition, mut commit) in commits {
-                let seat = &mut self.seats[partition as usize];
-                if let Err(stopped) = seat.machine.add_rows(&mut commit) {
-                    self.stop(partition, stopped)?;
-                    continue;
-                }
-                written.push(commit);
-            }
+            let written: Vec<Commit> = commits.into_values().collect();
             self.store.commit(&written)?;
             for commit in &written {
                 self.tell(commit.partition, Signal::Committed { seq: commit.head.seq })?;
@@ -583,9 +576,4 @@ impl Driver {
             drop(told.send(Acknowledged { partition, term, seq, failed: Some((write, error)) }));
         }
     }
-}
-
-/// Whether the topic is one of commands: for the eyes of those who read the log of this process.
-pub(super) fn lane_topic(prefix: &str, lane: Lane) -> String {
-    Topic::Lane(lane).name(prefix)
 }

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use wire::codec::Definitions;
 use wire::record::{self, Body, Lane};
 
-use super::driver::{Driver, Owner, lane_topic};
+use super::driver::{Driver, Owner};
 use super::handle::Handle;
 use super::ingress;
 use super::seat::Seat;
@@ -118,7 +118,6 @@ impl Running {
                 bounds,
             };
             let mut machine = Partition::open(config, Arc::clone(&store))?;
-            machine.put_rows_off();
             machine.tell_of_others();
             seats.push(Seat::new(machine));
         }
@@ -242,7 +241,7 @@ fn owner(
     appender: Appender,
     publisher: &Publisher,
 ) -> Result<Owner, OpeningError> {
-    let requests = [lane_topic(&settings.prefix, Lane::Requests)];
+    let requests = [Topic::Lane(Lane::Requests).name(&settings.prefix)];
     let joining = Joining {
         group: format!("{}engines", settings.prefix),
         topics: &requests,

@@ -8,14 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
-use rdkafka::statistics::Statistics;
 use wire::record;
 
-use crate::client::{self, Health};
+use crate::client::{Health, listens};
+use crate::topics::RECORD_BYTES_MAX;
 use crate::{Error, Settings, Topic};
 
 pub struct Appender {
@@ -43,17 +41,7 @@ struct Context {
     health: Health,
 }
 
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        client::note(&self.health, &error, reason);
-    }
-
-    fn stats(&self, _: Statistics) {}
-}
+listens!(Context);
 
 impl ProducerContext for Context {
     type DeliveryOpaque = Box<u32>;
@@ -166,7 +154,7 @@ fn config(settings: &Settings) -> ClientConfig {
     // Longer than `append_doubt`: by then the partition has given up, and the producer is gone.
     config.set("message.timeout.ms", "30000");
     // One record is one transition.
-    config.set("message.max.bytes", "4000000");
+    config.set("message.max.bytes", RECORD_BYTES_MAX.to_string());
     config.set("socket.nagle.disable", "true");
     config
 }

@@ -3,11 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::statistics::Statistics;
 
 /// How a client's brokers are.
 #[derive(Debug, Clone, Default)]
@@ -51,17 +49,25 @@ pub(crate) struct Plain {
     pub health: Health,
 }
 
-impl ClientContext for Plain {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
-    }
+/// What a context with a field `health` does with its client's words.
+macro_rules! listens {
+    ($context:ty) => {
+        impl rdkafka::client::ClientContext for $context {
+            fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
+                $crate::client::log(level, facility, message);
+            }
 
-    fn error(&self, error: KafkaError, reason: &str) {
-        note(&self.health, &error, reason);
-    }
+            fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+                $crate::client::note(&self.health, &error, reason);
+            }
 
-    fn stats(&self, _: Statistics) {}
+            fn stats(&self, _: rdkafka::statistics::Statistics) {}
+        }
+    };
 }
+pub(crate) use listens;
+
+listens!(Plain);
 
 impl ConsumerContext for Plain {}
 

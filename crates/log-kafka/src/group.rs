@@ -7,14 +7,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaError;
-use rdkafka::statistics::Statistics;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use crate::client::{self, Health};
+use crate::client::{Health, listens};
 use crate::patience::{note_passing, passes};
 use crate::record::Read;
 use crate::{Bell, Error, Settings};
@@ -62,17 +58,7 @@ struct Context {
     reads: bool,
 }
 
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        client::note(&self.health, &error, reason);
-    }
-
-    fn stats(&self, _: Statistics) {}
-}
+listens!(Context);
 
 impl Context {
     fn note(&self, change: Event) {

@@ -3,15 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
-use rdkafka::statistics::Statistics;
 
-use crate::client::{self, Health};
+use crate::client::{Health, listens};
 use crate::record::{self, Headers};
+use crate::topics::RECORD_BYTES_MAX;
 use crate::{Error, Settings};
 
 /// A record to be written.
@@ -51,17 +49,7 @@ struct Context {
     health: Health,
 }
 
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        client::note(&self.health, &error, reason);
-    }
-
-    fn stats(&self, _: Statistics) {}
-}
+listens!(Context);
 
 impl ProducerContext for Context {
     // In a mutex because the client asks for what may be shared; nobody else has it.
@@ -131,7 +119,7 @@ fn config(settings: &Settings) -> ClientConfig {
     config.set("linger.ms", "0");
     // Then whoever said it hears that it may not have landed, and says it again under the same id.
     config.set("message.timeout.ms", "30000");
-    config.set("message.max.bytes", "4000000");
+    config.set("message.max.bytes", RECORD_BYTES_MAX.to_string());
     // What waits here is lost with the process: a bound, beyond which callers are told to come back.
     config.set("queue.buffering.max.messages", "20000");
     // As the client of the Java platform does, so that anybody's publisher agrees on the partition of a key.

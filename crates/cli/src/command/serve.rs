@@ -26,7 +26,7 @@ use crate::output::{Output, facts, say};
 use crate::telemetry;
 
 /// How often to see whether the engine still runs.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long threads of the former start may hold the data folder when it is opened again.
 const LET_GO_MAX: Duration = Duration::from_mins(1);
 
@@ -165,6 +165,21 @@ async fn start_again(config: &Config, signals: &mut Signals) -> Result<Option<No
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = signals.next() => return Ok(None),
+        }
+    }
+}
+
+/// Until somebody interrupts it: true; or it ended by itself: false.
+pub(super) async fn interrupted(signals: &mut Signals, is_running: impl Fn() -> bool) -> bool {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    loop {
+        tokio::select! {
+            () = signals.next() => return true,
+            _ = look.tick() => {
+                if !is_running() {
+                    return false;
+                }
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use domain::workflow::StageKind;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::serve::{LOOK_EVERY, Signals, apart, not_started};
+use super::serve::{Signals, apart, interrupted, not_started};
 use crate::argv::{Global, WorkerArguments};
 use crate::config;
 use crate::exit::{Exit, Failure};
@@ -95,18 +95,14 @@ pub(super) async fn worker(
             ("data", Some(working.data.clone())),
         ])
     })?;
-    let mut look = tokio::time::interval(LOOK_EVERY);
-    loop {
-        tokio::select! {
-            () = signals.next() => break,
-            _ = look.tick() => {
-                if !node.is_running() {
-                    node.stop().await;
-                    return Err(Failure::new(Exit::Failed, "WORKER_STOPPED", "expected a worker that goes on, but it stopped")
-                        .hint("the log above says why; after that, start again: its journal has what it took"));
-                }
-            }
-        }
+    if !interrupted(&mut signals, || node.is_running()).await {
+        node.stop().await;
+        return Err(Failure::new(
+            Exit::Failed,
+            "WORKER_STOPPED",
+            "expected a worker that goes on, but it stopped",
+        )
+        .hint("the log above says why; after that, start again: its journal has what it took"));
     }
     say(&format!(
         "shutting down: what is not begun goes back, what is under way ends first, within {} s; a second signal ends it at once",

@@ -4,7 +4,7 @@ use log_kafka::Settings;
 use log_kafka::topics::{self, Found, Known, Stops};
 use serde::Serialize;
 
-use super::{LOOK_EVERY, Signals, not_started};
+use super::{Signals, interrupted, not_started};
 use crate::argv::Role;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
@@ -42,18 +42,14 @@ pub(super) async fn serve(
             ("data", Some(serving.data.clone())),
         ])
     })?;
-    let mut look = tokio::time::interval(LOOK_EVERY);
-    loop {
-        tokio::select! {
-            () = signals.next() => break,
-            _ = look.tick() => {
-                if !node.is_running() {
-                    node.stop().await;
-                    return Err(Failure::new(Exit::Failed, "ENGINE_STOPPED", "expected a process that goes on, but it stopped")
-                        .hint("the log above says why; after that, start again: what was acknowledged is kept"));
-                }
-            }
-        }
+    if !interrupted(signals, || node.is_running()).await {
+        node.stop().await;
+        return Err(Failure::new(
+            Exit::Failed,
+            "ENGINE_STOPPED",
+            "expected a process that goes on, but it stopped",
+        )
+        .hint("the log above says why; after that, start again: what was acknowledged is kept"));
     }
     say("shutting down: others take over what this process owns");
     tokio::select! {

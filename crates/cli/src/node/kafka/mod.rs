@@ -11,6 +11,7 @@
 //! **Invariant:** an engine acts on what it has read back from the log, and on nothing else; the group says who
 //! should own a partition, the log says who does.
 
+mod carried_out;
 mod driver;
 mod handle;
 pub mod ingress;

@@ -1,0 +1,130 @@
+//! What a driver does with what its partitions want: appends, lanes, commits, and what rests on them.
+
+use engine::partition::{Action, Role, Signal, WorkOrder};
+use engine::port::store::Commit;
+use log_kafka::Write;
+
+use super::driver::{Driver, Ended};
+use super::outside::{self, Acknowledged};
+
+impl Driver {
+    pub(super) fn carry_out(&mut self, partition: u32, action: Action) -> Result<(), Ended> {
+        match action {
+            Action::Append(records) => {
+                let Some(owner) = &mut self.owner else { return Ok(()) };
+                if let Err(error) = owner.appender.append(partition, &records) {
+                    tracing::warn!(partition, %error, "an append was not sent whole");
+                    self.tell(partition, Signal::InDoubt)?;
+                }
+            }
+            Action::DropProducer => {
+                self.leave(partition)?;
+            }
+            Action::ReadLanes(positions) => {
+                let Some(owner) = &self.owner else { return Ok(()) };
+                self.seats[partition as usize].clear_inputs();
+                owner.lanes.begin(partition, &positions)?;
+                tracing::info!(
+                    partition,
+                    epoch = self.seats[partition as usize].machine.head().epoch,
+                    "owns a partition"
+                );
+            }
+            Action::Commit(commit) => match self.commits.remove(&partition) {
+                Some(former) => {
+                    self.commits.insert(partition, former.followed_by(*commit));
+                }
+                None => {
+                    self.commits.insert(partition, *commit);
+                }
+            },
+            // In their order, once what they rest on can be read here.
+            action @ (Action::Dispatch { .. } | Action::Reply(_)) => {
+                self.after_commit.push((partition, action));
+            }
+            Action::Alarm(alarm) => {
+                tracing::error!(code = alarm.code, stream = %alarm.stream, text = alarm.text, "look at this");
+            }
+            Action::Suspend { code, text } => {
+                tracing::warn!(partition, code, text, "a partition is suspended");
+                self.seats[partition as usize].suspended = Some((code, text));
+            }
+            Action::Resume => self.seats[partition as usize].suspended = None,
+            Action::Stop(stopped) => self.stop(partition, stopped)?,
+        }
+        Ok(())
+    }
+
+    /// Writes what was accepted to the mirror, and releases what rests on it.
+    pub(super) fn commit(&mut self) -> Result<(), Ended> {
+        let commits = std::mem::take(&mut self.commits);
+        if !commits.is_empty() {
+            let written: Vec<Commit> = commits.into_values().collect();
+            self.store.commit(&written)?;
+            for commit in &written {
+                self.tell(commit.partition, Signal::Committed { seq: commit.head.seq })?;
+            }
+            self.changed.send_modify(|count| *count += 1);
+        }
+        for (partition, action) in std::mem::take(&mut self.after_commit) {
+            match action {
+                Action::Dispatch { seq, orders, cancels } => {
+                    self.dispatch(partition, seq, orders, &cancels)?;
+                }
+                Action::Reply(reply) => {
+                    if let Some(owner) = &self.owner {
+                        outside::answer(&owner.publisher, &self.prefix, partition, &reply);
+                    }
+                    self.waiting.tell(partition, reply);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn dispatch(
+        &mut self,
+        partition: u32,
+        seq: u64,
+        orders: Vec<WorkOrder>,
+        cancels: &[domain::name::AttemptId],
+    ) -> Result<(), Ended> {
+        let Some(owner) = &self.owner else { return Ok(()) };
+        // Given up meanwhile: whoever owns it next sends them again.
+        if self.seats[partition as usize].machine.role() != Role::Owning {
+            return Ok(());
+        }
+        for attempt in cancels {
+            outside::cancel(&owner.publisher, &self.prefix, attempt);
+        }
+        self.seats[partition as usize].dispatches(seq, orders.len());
+        for order in orders {
+            let write = outside::command(&self.prefix, &order);
+            self.send_command(partition, seq, write);
+        }
+        if let Some(seq) = self.seats[partition as usize].dispatched() {
+            self.tell(partition, Signal::Dispatched { seq })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn send_command(&self, partition: u32, seq: u64, write: Write) {
+        let Some(owner) = &self.owner else { return };
+        let term = self.seats[partition as usize].term;
+        let (told, bell) = (owner.acknowledged.0.clone(), self.bell.clone());
+        let again = write.clone();
+        let sent = owner.publisher.publish(&write, {
+            let told = told.clone();
+            move |result| {
+                let failed = result.err().map(|error| (again, error));
+                // A driver that has ended hears nothing more; the next owner sends them again.
+                drop(told.send(Acknowledged { partition, term, seq, failed }));
+                bell.ring();
+            }
+        });
+        if let Err(error) = sent {
+            drop(told.send(Acknowledged { partition, term, seq, failed: Some((write, error)) }));
+        }
+    }
+}

@@ -15,9 +15,10 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 READY_SECONDS_MAX=120
+LAUNCHES_MAX=3          # of a node that ends while it starts: its port was taken meanwhile, or its machine stood still
 CLIENT_PORT_MIN=20000   # below the ports that the system gives away: a node that is down finds its own free again
 PORTS_A_CALL=16         # four for each of up to three nodes
-CALLS=700               # calls whose process ids differ by less do not meet
+CALLS=700               # where a call begins to look is by its process id
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $1"; say "hint: $2"; exit 1; }
@@ -37,12 +38,12 @@ jvm() {
     exec java $KAFKA_JVM "-Dlog4j2.configurationFile=$here/log4j2.properties" -cp "$jars/*" "$@"
 }
 
-# A line like this names a random 128 bits as Kafka writes them.
-uuid() { head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 1-22; }
+# A line like this names a random 128 bits as Kafka writes them; one that begins with a dash would be taken for an option.
+uuid() { printf 'M%s\n' "$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 2-22)"; }
 
-# The first of as many ports in a row that nobody uses.
+# As many ports in a row that nobody uses: the first of each such row.
 free_ports() {
-    awk -v first="$1" -v step="$PORTS_A_CALL" -v calls="$CALLS" -v own="$(($$ % CALLS))" '
+    awk -v first="$CLIENT_PORT_MIN" -v step="$PORTS_A_CALL" -v calls="$CALLS" -v own="$(($$ % CALLS))" '
         function number(hex,   i, n) { n = 0; hex = toupper(hex)
             for (i = 1; i <= length(hex); i++) n = n * 16 + index("0123456789ABCDEF", substr(hex, i, 1)) - 1
             return n }
@@ -50,8 +51,19 @@ free_ports() {
         END { for (call = 0; call < calls; call++) {
                   from = first + (own + call) % calls * step; taken = 0
                   for (port = from; port < from + step; port++) if (port in used) taken = 1
-                  if (!taken) { print from; exit } }
-              exit 1 }' /proc/net/tcp $(ls /proc/net/tcp6 2>/dev/null)
+                  if (!taken) print from } }' /proc/net/tcp $(ls /proc/net/tcp6 2>/dev/null)
+}
+
+# Takes a row of ports. Its lock is held by this shell and by the nodes that it starts: two calls that look at the same
+# moment, before either listens, do not get the same.
+take_ports() {
+    locks=${TMPDIR:-/tmp}/modelrail-kafka-ports-$(id -u)
+    mkdir -p "$locks"
+    for base in $(free_ports); do
+        exec 9>"$locks/$base"
+        if flock -n 9; then return; fi
+    done
+    fail "no free ports from $CLIENT_PORT_MIN on" "end what listens there"
 }
 
 certificates() {
@@ -124,7 +136,7 @@ addresses() {
 # A new cluster: settings, keys, and formatted folders. One java formats the first; the others are copies of it.
 format() {
     folder=$1
-    base=$(free_ports "$CLIENT_PORT_MIN") || fail "no free ports from $CLIENT_PORT_MIN on" "end what listens there"
+    take_ports
     voters=
     node=1
     while [ "$node" -le "$nodes" ]; do
@@ -179,17 +191,24 @@ launch() {
     echo $! >"$folder/$node/pid"
 }
 
+# What a node said that explains its end: the first errors, and the last lines.
+told() { grep -m 10 -A 3 -E 'ERROR|FATAL|Exception' "$1" >&2 || :; say ...; tail -n 20 "$1" >&2; }
+
 await() {
-    folder=$1 node=$2
+    folder=$1 node=$2 launches=1
     until=$(($(date +%s) + READY_SECONDS_MAX))
     until grep -qF 'Kafka Server started' "$folder/$node/out"; do
         # Not `runs`: it may still be the shell that becomes java. One that ended has no command line.
         if [ -z "$(command_line "$(cat "$folder/$node/pid")")" ]; then
-            tail -n 30 "$folder/$node/out" >&2
-            fail "node $node ended while it started" "see the lines above, and $folder/$node/out"
+            told "$folder/$node/out"
+            [ "$launches" -lt "$LAUNCHES_MAX" ] ||
+                fail "node $node ended while it started" "see the lines above, and $folder/$node/out"
+            say "node $node ended while it started, and is started again"
+            launch "$folder" "$node"
+            launches=$((launches + 1))
         fi
         if [ "$(date +%s)" -gt "$until" ]; then
-            tail -n 30 "$folder/$node/out" >&2
+            told "$folder/$node/out"
             fail "node $node did not start within $READY_SECONDS_MAX s" "see the lines above, and $folder/$node/out"
         fi
         sleep 0.1

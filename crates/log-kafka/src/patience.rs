@@ -46,23 +46,25 @@ pub(crate) fn passes(error: &KafkaError) -> bool {
     )
 }
 
-/// Whether brokers will answer in a moment.
 fn is_passing(error: &KafkaError) -> bool {
+    error.rdkafka_error_code().is_some_and(is_for_a_moment)
+}
+
+/// Whether brokers will answer in a moment.
+pub(crate) fn is_for_a_moment(code: RDKafkaErrorCode) -> bool {
     matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::NotLeaderForPartition
-                | RDKafkaErrorCode::LeaderNotAvailable
-                | RDKafkaErrorCode::ReplicaNotAvailable
-                | RDKafkaErrorCode::UnknownLeaderEpoch
-                | RDKafkaErrorCode::FencedLeaderEpoch
-                | RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::OffsetNotAvailable
-                | RDKafkaErrorCode::BrokerDestroy
-                | RDKafkaErrorCode::DestroyBroker
-                | RDKafkaErrorCode::OperationTimedOut
-        )
+        code,
+        RDKafkaErrorCode::NotLeaderForPartition
+            | RDKafkaErrorCode::LeaderNotAvailable
+            | RDKafkaErrorCode::ReplicaNotAvailable
+            | RDKafkaErrorCode::UnknownLeaderEpoch
+            | RDKafkaErrorCode::FencedLeaderEpoch
+            | RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::OffsetNotAvailable
+            | RDKafkaErrorCode::BrokerDestroy
+            | RDKafkaErrorCode::DestroyBroker
+            | RDKafkaErrorCode::OperationTimedOut
     )
 }
 

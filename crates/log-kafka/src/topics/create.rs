@@ -2,16 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::asked::{Found, State, admin, ask, wait};
+use super::asked::{Found, State, admin, ask, options, patient, wait};
 use super::shape::shape;
 use super::{Error, Wanted};
 use crate::{Settings, Topic};
 
 /// How long brokers may take to make all topics: hundreds of partitions, each with its files.
 const CREATED_WITHIN: Duration = Duration::from_mins(1);
+/// How long each time of asking for it may take, as with all questions to the controller.
+const TIMES: [Duration; 3] = [Duration::from_secs(10), Duration::from_secs(20), CREATED_WITHIN];
 
 /// What became of one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,10 @@ pub enum Outcome {
 
 /// Makes what is missing, and waits until the brokers know it.
 pub fn create(settings: &Settings, wanted: &Wanted) -> Result<Vec<Made>, Error> {
+    patient(&TIMES, |within| create_once(settings, wanted, within))
+}
+
+fn create_once(settings: &Settings, wanted: &Wanted, within: Duration) -> Result<Vec<Made>, Error> {
     let found = ask(settings)?;
     let mut made = vec![];
     let mut missing = vec![];
@@ -60,11 +66,9 @@ pub fn create(settings: &Settings, wanted: &Wanted) -> Result<Vec<Made>, Error> 
             })
             .collect();
         let what = "create topics";
-        let options =
-            AdminOptions::new().request_timeout(Some(CREATED_WITHIN)).operation_timeout(Some(CREATED_WITHIN));
-        let answered = wait(admin(settings)?.create_topics(&new, &options), CREATED_WITHIN)
-            .ok_or_else(|| Error::Refused { what, why: "no answer in time".into() })?
-            .map_err(|error| Error::Refused { what, why: error.to_string() })?;
+        let answered = wait(admin(settings)?.create_topics(&new, &options(within)), within)
+            .ok_or_else(|| Error::unanswered(what))?
+            .map_err(|error| Error::of_admin(what, &error))?;
         for (topic, name, shape, _) in &missing {
             let said = answered.iter().find_map(|result| match result {
                 Ok(known) if known == name => Some(Outcome::Created),
@@ -106,7 +110,9 @@ fn known_everywhere(settings: &Settings, made: &[Made]) -> Result<Found, Error> 
     loop {
         let found = match ask(settings) {
             // One of the topics has no leader yet.
-            Err(Error::Refused { .. }) if began.elapsed() <= CREATED_WITHIN => continue,
+            Err(Error::Refused { .. } | Error::Unanswered { .. }) if began.elapsed() <= CREATED_WITHIN => {
+                continue;
+            }
             other => other?,
         };
         let is_known = |made: &&Made| match made.outcome {

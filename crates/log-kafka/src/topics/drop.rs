@@ -14,9 +14,10 @@ pub fn drop_letters_before(settings: &Settings, partition: u32, offset: u64) -> 
     let mut offsets = TopicPartitionList::with_capacity(1);
     let asked = offsets.add_partition_offset(&name, partition as i32, Offset::Offset(offset as i64));
     asked.map_err(|error| refused(error.to_string()))?;
-    let answered = wait(admin(settings)?.delete_records(&offsets, &options()), ANSWERED_WITHIN)
-        .ok_or_else(|| refused("no answer in time".into()))?
-        .map_err(|error: KafkaError| refused(error.to_string()))?;
+    let answered =
+        wait(admin(settings)?.delete_records(&offsets, &options(ANSWERED_WITHIN)), ANSWERED_WITHIN)
+            .ok_or_else(|| refused("no answer in time".into()))?
+            .map_err(|error: KafkaError| refused(error.to_string()))?;
     let found = answered.find_partition(&name, partition as i32);
     let found = found.ok_or_else(|| refused("no answer for it".into()))?;
     found.error().map_err(|error| refused(error.to_string()))?;

@@ -23,6 +23,9 @@ pub use drop::drop_letters_before;
 pub use problem::{Code, Problem, Stops};
 pub use shape::{RECORD_BYTES_MAX, Shape};
 
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::patience::is_for_a_moment;
 use crate::{NotReached, Settings, Topic};
 
 /// What the operator chose about the topics.
@@ -55,6 +58,9 @@ pub enum Error {
     /// The brokers answer, but not this.
     #[error("failed to {what}: {why}")]
     Refused { what: &'static str, why: String },
+    /// They do not answer this for the moment: a broker that is gone is asked until the others know of it.
+    #[error("failed to {what} for the moment: {why}")]
+    Unanswered { what: &'static str, why: String },
 }
 
 impl Error {
@@ -63,6 +69,7 @@ impl Error {
         match self {
             Self::NotReached(error) => error.code(),
             Self::Refused { .. } => "KAFKA_REFUSED",
+            Self::Unanswered { .. } => "KAFKA_UNANSWERED",
         }
     }
 
@@ -70,7 +77,23 @@ impl Error {
         match self {
             Self::NotReached(error) => error.hint(),
             Self::Refused { .. } => "may `kafka.user` do this? the brokers' logs say more",
+            Self::Unanswered { .. } => "a leader is being chosen, or a broker is gone: try again in a minute",
         }
+    }
+
+    pub(super) fn unanswered(what: &'static str) -> Self {
+        Self::Unanswered { what, why: "no answer in time".into() }
+    }
+
+    pub(super) fn of_admin(what: &'static str, error: &KafkaError) -> Self {
+        match error {
+            KafkaError::AdminOp(code) => Self::of(what, *code, code.to_string()),
+            other => Self::Refused { what, why: other.to_string() },
+        }
+    }
+
+    pub(super) fn of(what: &'static str, code: RDKafkaErrorCode, why: String) -> Self {
+        if is_for_a_moment(code) { Self::Unanswered { what, why } } else { Self::Refused { what, why } }
     }
 }
 

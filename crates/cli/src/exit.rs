@@ -187,6 +187,7 @@ impl Failure {
                 Cause::NoIdentity | Cause::Password => Exit::NotEntitled,
                 Cause::Settings => Exit::Usage,
             },
+            Error::Unanswered { .. } => Exit::NotReachable,
             Error::Refused { .. } => Exit::Failed,
         };
         Self::new(exit, error.code(), error.to_string()).hint(error.hint())

@@ -144,7 +144,8 @@ pub struct DemoArguments {
 
 #[derive(Debug, Args)]
 pub struct ServeArguments {
-    /// Where the API listens, such as 127.0.0.1:7400.
+    /// Where the API listens, such as 127.0.0.1:7400. An engine or an ingress without an API answers there `/healthz`,
+    /// `/readyz` and `/metrics`, and listens nowhere unless said.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<std::net::SocketAddr>,
     /// What this process is, with `kafka.brokers` set; without it one process is everything.
@@ -157,7 +158,7 @@ pub struct WorkerArguments {
     /// Whose commands it carries out: package, stage-test, gate, rollout, monitor.
     #[arg(required = true, value_name = "STAGE")]
     pub stages: Vec<Stage>,
-    /// Where it answers `/healthz` and `/metrics`; nowhere unless said.
+    /// Where it answers `/healthz`, `/readyz` and `/metrics`; nowhere unless said.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<std::net::SocketAddr>,
 }

@@ -14,7 +14,7 @@ use wire::record;
 
 use crate::client::{Health, listens};
 use crate::topics::RECORD_BYTES_MAX;
-use crate::{Error, Settings, Topic};
+use crate::{Error, Settings, Topic, traffic};
 
 pub struct Appender {
     settings: Settings,
@@ -146,6 +146,7 @@ fn produce(settings: &Settings, health: &Health) -> Result<BaseProducer<Context>
 
 fn config(settings: &Settings) -> ClientConfig {
     let mut config = settings.client();
+    traffic::tell(&mut config);
     // Retries of the client keep the order and are written once; acknowledged is what all replicas in sync have.
     config.set("enable.idempotence", "true");
     config.set("acks", "all");

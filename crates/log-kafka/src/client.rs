@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::statistics::Statistics;
+
+use crate::traffic::Traffic;
 
 /// How a client's brokers are.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +18,7 @@ pub struct Health(Arc<Inner>);
 struct Inner {
     away: AtomicBool,
     last: Mutex<Option<String>>,
+    traffic: Mutex<Option<Traffic>>,
 }
 
 impl Health {
@@ -26,6 +30,15 @@ impl Health {
     /// The last trouble in words, until something went well.
     pub fn trouble(&self) -> Option<String> {
         self.0.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the client last said of its traffic; nothing in its first seconds.
+    pub fn traffic(&self) -> Option<Traffic> {
+        self.0.traffic.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn hear(&self, said: &Statistics) {
+        *self.0.traffic.lock().unwrap_or_else(PoisonError::into_inner) = Some(Traffic::of(said));
     }
 
     pub(crate) fn went_well(&self) {
@@ -61,7 +74,9 @@ macro_rules! listens {
                 $crate::client::note(&self.health, &error, reason);
             }
 
-            fn stats(&self, _: rdkafka::statistics::Statistics) {}
+            fn stats(&self, said: rdkafka::statistics::Statistics) {
+                self.health.hear(&said);
+            }
         }
     };
 }

@@ -13,7 +13,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use crate::client::{Health, listens};
 use crate::patience::{note_passing, passes};
 use crate::record::Read;
-use crate::{Bell, Error, Settings};
+use crate::{Bell, Error, Settings, traffic};
 
 /// How long a member may be silent until its partitions are given to others.
 const SESSION_MS: u32 = 6_000;
@@ -164,6 +164,7 @@ impl Member {
 
 fn config(settings: &Settings, joining: &Joining<'_>) -> ClientConfig {
     let mut config = settings.client();
+    traffic::tell(&mut config);
     config.set("group.id", &joining.group);
     if let Some(instance) = &joining.instance {
         config.set("group.instance.id", instance);

@@ -9,7 +9,7 @@ use wire::record::{Lane, Positions};
 use crate::client::{Health, Plain};
 use crate::patience::{note_passing, passes, patiently};
 use crate::record::Read;
-use crate::{Bell, Error, Settings, Topic};
+use crate::{Bell, Error, Settings, Topic, traffic};
 
 pub struct LaneReader {
     consumer: BaseConsumer<Plain>,
@@ -127,6 +127,7 @@ impl LaneReader {
 
 fn config(settings: &Settings) -> ClientConfig {
     let mut config = settings.client();
+    traffic::tell(&mut config);
     // Never joined: a consumer without the name of a group cannot be assigned anything.
     config.set("group.id", format!("{}lanes", settings.prefix));
     // How far the lanes are done stands in the log.

@@ -30,6 +30,7 @@ mod record;
 mod settings;
 pub mod topic;
 pub mod topics;
+mod traffic;
 
 pub use appender::Appender;
 pub use bell::Bell;
@@ -45,3 +46,4 @@ pub use reader::{LogReader, Seen};
 pub use record::{Headers, Read};
 pub use settings::{Identity, Mechanism, Password, Sasl, Security, Settings, Tls};
 pub use topic::Topic;
+pub use traffic::Traffic;

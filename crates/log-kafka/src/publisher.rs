@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerConte
 use crate::client::{Health, listens};
 use crate::record::{self, Headers};
 use crate::topics::RECORD_BYTES_MAX;
-use crate::{Error, Settings};
+use crate::{Error, Settings, traffic};
 
 /// A record to be written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -114,6 +114,7 @@ impl Publisher {
 
 fn config(settings: &Settings) -> ClientConfig {
     let mut config = settings.client();
+    traffic::tell(&mut config);
     config.set("enable.idempotence", "true");
     config.set("acks", "all");
     config.set("linger.ms", "0");

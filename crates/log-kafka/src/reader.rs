@@ -10,7 +10,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::client::{Health, Plain};
 use crate::patience::{note_passing, passes, patiently};
-use crate::{Bell, Error, Settings, Topic};
+use crate::{Bell, Error, Settings, Topic, traffic};
 
 /// How long the broker waits with an answer when it has nothing: bounds how late the end of a partition is noticed.
 const FETCH_WAIT_MS: &str = "200";
@@ -169,6 +169,7 @@ impl LogReader {
 
 fn config(settings: &Settings) -> ClientConfig {
     let mut config = settings.client();
+    traffic::tell(&mut config);
     // Never joined: a consumer without the name of a group cannot be assigned anything.
     config.set("group.id", format!("{}reader", settings.prefix));
     // What was read is known from the records themselves.

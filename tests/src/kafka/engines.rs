@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use api::view::EventAnswer;
 use engine::port::log::Log as _;
@@ -11,10 +12,10 @@ use serde_json::json;
 use wire::record::Lane;
 
 use super::cluster::shared;
-use super::fleet::{Fleet, PARTITIONS};
+use super::fleet::{Fleet, PARTITIONS, PATIENCE};
 use super::nodes::{WANTED, settings};
 use super::vandal::Vandal;
-use crate::process::asking::Client;
+use crate::process::asking::{Client, http};
 use crate::process::place::event;
 
 const OWNS: &str = "owns a partition";
@@ -160,4 +161,45 @@ fn make_anew(fleet: &Fleet, topic: Topic) {
     vandal.delete(&name);
     let settings = [("retention.ms", "-1"), ("cleanup.policy", "delete"), ("max.message.bytes", "4194304")];
     vandal.create_again(&name, PARTITIONS, &settings);
+}
+
+#[test]
+fn an_engine_without_an_api_says_how_it_is_and_what_its_clients_do() {
+    let mut fleet = Fleet::over(shared());
+    let health = fleet.start_telling("one");
+    let metrics = health.replace("/readyz", "/metrics");
+    fleet.hears("one", OWNS, PARTITIONS as usize);
+    let http = http();
+    let get = |url: &str| {
+        let answer = http.get(url).send().unwrap();
+        (answer.status().as_u16(), answer.text().unwrap())
+    };
+    until("it is ready", || get(&health).0 == 200);
+    let told = get(&metrics).1;
+    assert_eq!(told.matches("modelrail_partition_owned{").count(), PARTITIONS as usize, "{told}");
+    // Its clients say it every ten seconds.
+    until("claims are produced, and lanes read to their ends", || {
+        let told = get(&metrics).1;
+        let produced = "modelrail_kafka_requests_total{client=\"appends\",request=\"Produce\"}";
+        let lane = format!(
+            "modelrail_kafka_lag_records{{client=\"lanes\",topic=\"{}\",partition=\"0\"}} 0",
+            Topic::Lane(Lane::Outcomes).name(&fleet.settings.prefix)
+        );
+        told.contains(produced) && told.contains(&lane)
+    });
+    // Nobody decides any more, and whoever asks is told.
+    make_anew(&fleet, Topic::Events);
+    fleet.hears("one", "HISTORY_GAP", PARTITIONS as usize);
+    until("it is not ready", || {
+        let (status, why) = get(&health);
+        status == 503 && why.contains("HISTORY_GAP")
+    });
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "not in time: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }

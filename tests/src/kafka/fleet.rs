@@ -62,6 +62,14 @@ impl Fleet {
         assert!(self.engines.insert(name.to_owned(), server).is_none(), "{name} runs");
     }
 
+    /// Starts an engine that says how it is, and gives where.
+    pub(super) fn start_telling(&mut self, engine: &str) -> String {
+        let mut server = self.place.serve_telling("engine", &self.folder(engine));
+        let health = server.listening(&self.place).health;
+        assert!(self.engines.insert(engine.to_owned(), server).is_none(), "{engine} runs");
+        health
+    }
+
     /// Where it listens, once it does.
     pub(super) fn address(&mut self, name: &str) -> String {
         self.engines.get_mut(name).expect("it runs").listening(&self.place).api

@@ -242,6 +242,11 @@ impl Place {
         self.start_as(&["serve", "--roles", roles], data, &[])
     }
 
+    /// As [`Self::serve_as`], for roles that listen only where they are told to.
+    pub(crate) fn serve_telling(&self, roles: &str, data: &Path) -> Server {
+        self.start_as(&["serve", "--roles", roles, "--listen", "127.0.0.1:0"], data, &[])
+    }
+
     /// Starts a worker of some stages, with these variables in its environment.
     pub(crate) fn work(&self, stages: &[&str], data: &Path, variables: &[(&str, String)]) -> Server {
         self.start_as(&[&["worker"], stages].concat(), data, variables)
@@ -266,7 +271,11 @@ impl Place {
             for read in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if let Ok(serving) = serde_json::from_str::<Value>(&read) {
                     let text = |name: &str| serving[name].as_str().unwrap_or_default().to_owned();
-                    *told.lock().unwrap() = Some(Addresses { api: text("api"), gateway: text("gateway") });
+                    *told.lock().unwrap() = Some(Addresses {
+                        api: text("api"),
+                        gateway: text("gateway"),
+                        health: text("health"),
+                    });
                 }
             }
         });
@@ -289,6 +298,8 @@ impl Place {
 pub(crate) struct Addresses {
     pub(crate) api: String,
     pub(crate) gateway: String,
+    /// Of a process without an API.
+    pub(crate) health: String,
 }
 
 /// A running server. It is killed when this is dropped.

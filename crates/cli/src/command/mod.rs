@@ -99,7 +99,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Topics(command) => topics::topics(&global, &command, output),
         Command::DeadLetters(command) => dead_letters::dead_letters(&global, &command, output),
         Command::Config(command) => configured::config(&global, &command, output),
-        Command::Bench(command) => bench::bench(&command, output),
+        Command::Bench(command) => bench::bench(&global, &command, output).await,
         Command::Doctor => doctor::doctor(&global, output).await,
         Command::Completions { shell } => {
             let mut command = Arguments::command();

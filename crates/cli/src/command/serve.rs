@@ -60,7 +60,7 @@ pub(super) async fn serve(global: &Global, serve: &ServeArguments, output: Outpu
         return planes::serve(&config, &serve.roles, &mut signals, output).await;
     }
     if !config.kafka.is_embedded() {
-        return apart::serve(&config, &serve.roles, &mut signals, output).await;
+        return apart::serve(&config, &serve.roles, serve.listen, &mut signals, output).await;
     }
     let mut node = Node::start(&config).await.map_err(|error| not_started(&error))?;
     tell(&node, &config, output)?;

@@ -85,7 +85,7 @@ pub(super) async fn worker(
     };
     if let Some(address) = worker.listen {
         let address = node.listen(&config, address).await.map_err(|error| not_started(&error))?;
-        working.health = Some(format!("http://{address}/healthz"));
+        working.health = Some(format!("http://{address}/readyz"));
     }
     output.line(&working, |working| {
         facts(&[

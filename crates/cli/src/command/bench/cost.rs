@@ -42,9 +42,27 @@ fn part(thread: &str) -> &str {
     }
 }
 
+/// What a process has used since it began, its ended threads included.
+pub(super) fn cpu_seconds_of(process: u32) -> Result<f64, String> {
+    let path = format!("/proc/{process}/stat");
+    let stat = std::fs::read_to_string(&path).map_err(|error| format!("failed to read `{path}`: {error}"))?;
+    // Behind the name, which may have anything in it.
+    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    Ok((ticks(11) + ticks(12)) / TICKS)
+}
+
+pub(super) fn resident_mib_of(process: u32) -> u64 {
+    value_of(&process.to_string(), "status", "VmRSS") / 1_024
+}
+
 /// A value of `/proc/self/{file}` in its own unit.
 fn value(file: &str, name: &str) -> u64 {
-    let text = std::fs::read_to_string(Path::new("/proc/self").join(file)).unwrap_or_default();
+    value_of("self", file, name)
+}
+
+fn value_of(process: &str, file: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(Path::new("/proc").join(process).join(file)).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }

@@ -9,13 +9,16 @@ mod engine;
 mod fill;
 mod flow;
 mod gateway;
+mod kafka;
 mod kill;
 mod live;
+mod load;
 mod machine;
 mod replay;
 
 use clap::Subcommand;
 
+use crate::argv::Global;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
@@ -23,6 +26,11 @@ use crate::output::Output;
 pub enum BenchCommand {
     /// Runs a second through all stages with workers that do nothing: throughput, latency, CPU, disk.
     Engine(engine::EngineArguments),
+    /// Runs a second through engines and workers that are processes of their own, over brokers of this machine.
+    Kafka(kafka::KafkaArguments),
+    /// A process of that measurement.
+    #[command(hide = true)]
+    KafkaWorker(kafka::WorkerArguments),
     /// Compares the gateway with a direct call, nginx and haproxy: throughput, latency, CPU, changes of tables.
     Gateway(gateway::GatewayArguments),
     /// Kills a server with a thousand commands in flight and starts it again: how long until its first step.
@@ -45,9 +53,11 @@ pub enum BenchCommand {
     LivePart(live::LivePartArguments),
 }
 
-pub fn bench(command: &BenchCommand, output: Output) -> Result<Exit, Failure> {
+pub async fn bench(global: &Global, command: &BenchCommand, output: Output) -> Result<Exit, Failure> {
     match command {
         BenchCommand::Engine(arguments) => engine::bench(arguments, output),
+        BenchCommand::Kafka(arguments) => kafka::bench(arguments, output),
+        BenchCommand::KafkaWorker(_) => kafka::worker(global, output).await,
         BenchCommand::Gateway(arguments) => gateway::bench(arguments, output),
         BenchCommand::Restart(arguments) => kill::restart(arguments, output),
         BenchCommand::Soak(arguments) => kill::soak(arguments, output),

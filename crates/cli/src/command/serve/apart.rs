@@ -1,5 +1,7 @@
 //! A process of distributed mode: the topics are checked, then it runs until somebody interrupts it.
 
+use std::net::SocketAddr;
+
 use log_kafka::Settings;
 use log_kafka::topics::{self, Found, Known, Stops};
 use serde::Serialize;
@@ -15,6 +17,7 @@ use crate::output::{Output, facts, say};
 struct Serving {
     roles: String,
     api: Option<String>,
+    health: Option<String>,
     brokers: String,
     data: String,
 }
@@ -22,15 +25,19 @@ struct Serving {
 pub(super) async fn serve(
     config: &Config,
     roles: &[Role],
+    listen: Option<SocketAddr>,
     signals: &mut Signals,
     output: Output,
 ) -> Result<Exit, Failure> {
     let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     let (settings, found) = topics(config, &names.join("-")).await?;
-    let node = KafkaNode::start(config, settings, found, roles).await.map_err(|error| not_started(&error))?;
+    let node = KafkaNode::start(config, settings, found, roles, listen)
+        .await
+        .map_err(|error| not_started(&error))?;
     let serving = Serving {
         roles: names.join(", "),
         api: node.api.map(|api| format!("http://{api}")),
+        health: node.health.map(|address| format!("http://{address}/readyz")),
         brokers: config.kafka.brokers.clone(),
         data: config.store.data.display().to_string(),
     };
@@ -38,6 +45,7 @@ pub(super) async fn serve(
         facts(&[
             ("roles", Some(serving.roles.clone())),
             ("api", serving.api.clone()),
+            ("health", serving.health.clone()),
             ("brokers", Some(serving.brokers.clone())),
             ("data", Some(serving.data.clone())),
         ])

@@ -15,7 +15,9 @@ use tokio::sync::watch;
 use wire::record::Lane;
 
 use super::ingress::{self, Ingress};
+use super::pulse;
 use super::running::{Membership, Opening, Running};
+use super::shown::Shown;
 use super::watch::Watched;
 use crate::argv::Role;
 use crate::config::Config;
@@ -32,6 +34,8 @@ const ROLES_AGAIN: Duration = Duration::from_secs(1);
 pub struct KafkaNode {
     /// Where the API listens, when this process has it.
     pub api: Option<SocketAddr>,
+    /// Where a process without an API says how it is, if it was told to.
+    pub health: Option<SocketAddr>,
     /// What reads the log, for an engine and an API.
     running: Option<Running>,
     ingress: Option<ingress::Running>,
@@ -41,12 +45,13 @@ pub struct KafkaNode {
 }
 
 impl KafkaNode {
-    /// Opens the mirror, joins what its roles join, and listens.
+    /// Opens the mirror, joins what its roles join, and listens. Without an API it says at `health` how it is.
     pub async fn start(
         config: &Config,
         settings: Settings,
         found: topics::Found,
         roles: &[Role],
+        health: Option<SocketAddr>,
     ) -> Result<Self, StartError> {
         let listen = api::Listen { exposed: config.server.exposed.clone() };
         if roles.contains(&Role::Api) {
@@ -65,7 +70,8 @@ impl KafkaNode {
         };
         let (closing, closed) = watch::channel(false);
         let taken = roles.contains(&Role::Ingress).then(Arc::<ingress::Counts>::default);
-        let mut node = Self { api: None, running, ingress: None, http: None, closing, tasks: vec![] };
+        let mut node =
+            Self { api: None, health: None, running, ingress: None, http: None, closing, tasks: vec![] };
         if roles.contains(&Role::Api) {
             node.serve_api(config, clock, taken.clone(), closed).await?;
         }
@@ -73,6 +79,9 @@ impl KafkaNode {
         if let Some(counts) = taken {
             let ingress = ingress_of(config, settings, counts)?;
             node.ingress = Some(ingress.start().map_err(StartError::Ingress)?);
+        }
+        if let (None, Some(address)) = (node.api, health) {
+            node.health = Some(pulse::listen(node.pulse(), config, address).await?);
         }
         Ok(node)
     }
@@ -169,6 +178,13 @@ impl KafkaNode {
         Ok(())
     }
 
+    fn pulse(&self) -> Pulse {
+        Pulse {
+            shown: self.running.as_ref().map(|running| Arc::clone(running.shown())),
+            ingress: self.ingress.as_ref().map(ingress::Running::shown),
+        }
+    }
+
     /// Whether it goes on; it ends by itself when its folder or the brokers refuse it.
     pub fn is_running(&self) -> bool {
         self.running.as_ref().is_none_or(Running::is_running)
@@ -199,6 +215,25 @@ impl KafkaNode {
             }
             Err(error) => tracing::error!(%error, "a thread did not end as it should"),
         }
+    }
+}
+
+/// What a process without an API says of itself.
+struct Pulse {
+    shown: Option<Arc<Shown>>,
+    ingress: Option<ingress::Shown>,
+}
+
+impl pulse::Pulse for Pulse {
+    fn ready(&self) -> Result<(), String> {
+        let shown = self.shown.as_ref().map_or(Ok(()), |shown| shown.ready());
+        shown.map_err(|hindered| hindered.to_string())?;
+        self.ingress.as_ref().map_or(Ok(()), ingress::Shown::ready)
+    }
+
+    fn metrics(&self) -> String {
+        let shown = self.shown.as_ref().map(|shown| shown.render()).unwrap_or_default();
+        shown + &self.ingress.as_ref().map(ingress::Shown::render).unwrap_or_default()
     }
 }
 

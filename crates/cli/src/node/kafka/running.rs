@@ -27,6 +27,7 @@ use super::handle::Handle;
 use super::ingress;
 use super::seat::Seat;
 use super::shown::Shown;
+use super::traffic::Clients;
 use super::waiting::Waiting;
 use super::watch::{Watch, Watched};
 use crate::node::clock::SystemClock;
@@ -143,7 +144,15 @@ impl Running {
         let answers = Topic::Answers.name(&settings.prefix);
         let answers = Follower::open(settings, &answers, &Begin::End, &bell, ASK_MAX)?;
         let (changed, changes) = watch::channel(0);
-        let (waiting, shown) = (Arc::<Waiting>::default(), Arc::<Shown>::default());
+        let mut clients = Clients::default();
+        clients.add("log", reader.health());
+        clients.add("sent", publisher.health());
+        if let Some(owner) = &owner {
+            clients.add("appends", owner.appender.health());
+            clients.add("lanes", owner.lanes.health());
+            clients.add("group", owner.member.health());
+        }
+        let (waiting, shown) = (Arc::<Waiting>::default(), Arc::new(Shown::new(clients)));
         let mut driver = Driver {
             seats,
             store,
@@ -200,6 +209,11 @@ impl Running {
     /// Whether the driver goes on.
     pub fn is_running(&self) -> bool {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// What it shows of itself.
+    pub(super) fn shown(&self) -> &Arc<Shown> {
+        &self.shown
     }
 
     /// What the API sees of the engines.

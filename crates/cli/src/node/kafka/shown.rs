@@ -8,9 +8,13 @@ use engine::partition::{Counts, Role};
 use log_kafka::Health;
 
 use super::seat::Seat;
+use super::traffic::Clients;
 
-#[derive(Debug, Default)]
-pub struct Shown(Mutex<Look>);
+#[derive(Debug)]
+pub struct Shown {
+    look: Mutex<Look>,
+    clients: Clients,
+}
 
 #[derive(Debug, Clone, Default)]
 struct Look {
@@ -36,17 +40,26 @@ struct Place {
 }
 
 /// Why nothing is decided here, or nothing can be said.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Hindered {
+    #[error("it has ended: {0}")]
     Ended(String),
+    #[error("a partition stopped: {}: {}", .0.code, .0.text)]
     Stopped(Stopped),
+    #[error("a partition is suspended: {0}: {1}")]
     Suspended(&'static str, String),
     /// What is there was not read yet.
+    #[error("{0} partitions of the log are not read to their ends yet")]
     Behind(usize),
+    #[error("no broker answers: {0}")]
     Away(String),
 }
 
 impl Shown {
+    pub(super) fn new(clients: Clients) -> Self {
+        Self { look: Mutex::default(), clients }
+    }
+
     pub(super) fn show(&self, seats: &[Seat], health: &Health) {
         let partitions = seats.iter().map(|seat| Place {
             role: seat.machine.role(),
@@ -60,17 +73,17 @@ impl Shown {
             stopped: seat.stopped.clone(),
             suspended: seat.suspended.clone(),
         });
-        let mut look = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
         look.partitions = partitions.collect();
         (look.is_away, look.trouble) = (health.is_away(), health.trouble());
     }
 
     pub(super) fn ended(&self, why: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).ended = Some(why);
+        self.look.lock().unwrap_or_else(PoisonError::into_inner).ended = Some(why);
     }
 
     fn look(&self) -> Look {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.look.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether what was there when this process began was read, and can be added to.
@@ -134,6 +147,6 @@ impl Shown {
         let away = u8::from(look.is_away);
         write!(text, "# TYPE modelrail_partitions_suspended gauge\nmodelrail_partitions_suspended {suspended}\n# TYPE modelrail_suspended gauge\nmodelrail_suspended{{code=\"{code}\"}} {away}\n")
             .expect("writing to a string");
-        text
+        text + &self.clients.render()
     }
 }

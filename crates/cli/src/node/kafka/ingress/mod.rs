@@ -26,11 +26,12 @@ use std::time::{Duration, Instant};
 
 use api::auth::Users;
 use engine::workflows::Workflows;
-use log_kafka::{Bell, Error, Joining, Member, Publisher, Read, Settings, group};
+use log_kafka::{Bell, Error, Health, Joining, Member, Publisher, Read, Settings, group};
 
 pub use self::counts::Counts;
 use self::sending::Sending;
 use super::letter::{self, Why};
+use super::traffic::Clients;
 
 /// How long to wait for something to happen, until it is looked whether somebody wants an end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -67,6 +68,7 @@ pub struct Ingress {
 /// An ingress on its thread.
 #[derive(Debug)]
 pub struct Running {
+    shown: Shown,
     stop: Arc<AtomicBool>,
     bell: Bell,
     thread: JoinHandle<()>,
@@ -82,6 +84,10 @@ impl Ingress {
         let group = format!("{}ingress", settings.prefix);
         let joining = Joining { group, topics: &topics, instance, reads: true };
         let member = Member::join(&settings, &joining, &bell)?;
+        let mut clients = Clients::default();
+        clients.add("triggers", publisher.health());
+        clients.add("model-trained", member.health());
+        let shown = Shown { counts: Arc::clone(&counts), health: member.health().clone(), clients };
         let publish = Box::new(move |write: &_, hears| publisher.publish(write, hears));
         let sending = Sending::new(publish, &settings.prefix, bell.clone(), Arc::clone(&counts));
         let prefix = settings.prefix;
@@ -108,11 +114,36 @@ impl Ingress {
                 reader.drain(&bell);
             }
         });
-        Ok(Running { stop, bell, thread: thread.map_err(StartError::Thread)? })
+        Ok(Running { shown, stop, bell, thread: thread.map_err(StartError::Thread)? })
+    }
+}
+
+/// What an ingress shows of itself.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    counts: Arc<Counts>,
+    health: Health,
+    clients: Clients,
+}
+
+impl Shown {
+    /// Whether brokers answer.
+    pub fn ready(&self) -> Result<(), String> {
+        let trouble = || self.health.trouble().unwrap_or_else(|| "nobody answers".to_owned());
+        if self.health.is_away() { Err(format!("no broker answers: {}", trouble())) } else { Ok(()) }
+    }
+
+    /// In OpenMetrics.
+    pub fn render(&self) -> String {
+        self.counts.render() + &self.clients.render()
     }
 }
 
 impl Running {
+    pub fn shown(&self) -> Shown {
+        self.shown.clone()
+    }
+
     pub fn is_running(&self) -> bool {
         !self.thread.is_finished()
     }

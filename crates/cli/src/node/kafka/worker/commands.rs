@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use domain::workflow::StageKind;
 use engine::message;
 use log_kafka::group::Event;
-use log_kafka::{Bell, Error, Joining, Member, Publisher, Read, Settings, Topic};
+use log_kafka::{Bell, Error, Health, Joining, Member, Publisher, Read, Settings, Topic};
 
 use super::places::Places;
 use crate::node::StartError;
@@ -36,6 +36,7 @@ const LEAVE: Duration = Duration::from_millis(300);
 /// The thread that polls.
 #[derive(Debug)]
 pub(super) struct Commands {
+    pub(super) health: Health,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -75,6 +76,7 @@ impl Commands {
             reads: true,
         };
         let member = Member::join(settings, &joining, &Bell::default()).map_err(StartError::Topics)?;
+        let health = member.health().clone();
         let stop = Arc::new(AtomicBool::new(false));
         let mut taking = Taking {
             stage,
@@ -92,7 +94,7 @@ impl Commands {
         let stopped = Arc::clone(&stop);
         let name = format!("take-{}", stage.as_str());
         let thread = std::thread::Builder::new().name(name).spawn(move || taking.drive(&stopped));
-        Ok(Self { stop, thread: thread.map_err(StartError::Thread)? })
+        Ok(Self { health, stop, thread: thread.map_err(StartError::Thread)? })
     }
 
     /// Takes no more, and leaves the group.

@@ -14,7 +14,7 @@ mod cancels;
 mod commands;
 mod home;
 mod places;
-mod pulse;
+mod shown;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,11 +34,13 @@ use rocks::{Folder, NewLog};
 use self::cancels::Cancels;
 use self::commands::Commands;
 use self::home::Topics;
-use self::pulse::Pulse;
+use self::shown::Pulse;
 use crate::config::Config;
+use crate::node::StartError;
 use crate::node::clock::SystemClock;
 use crate::node::desks::{self, CarryOut, Home};
-use crate::node::{StartError, bind};
+use crate::node::kafka::pulse;
+use crate::node::kafka::traffic::Clients;
 
 /// Longer than the client tries by itself: what is not acknowledged by then did not land, or nobody will know.
 const RESEND_AFTER: Millis = Millis::seconds(35);
@@ -80,28 +82,22 @@ impl WorkerNode {
         let instance = Some(&config.kafka.instance).filter(|instance| !instance.is_empty());
         let mut commands = vec![];
         let mut rooms = vec![];
+        let mut clients = Clients::default();
+        clients.add("outcomes", publisher.health());
         for stage in stages {
             let desk = desks.desk(*stage).expect("it was just started");
             rooms.push((*stage, desk.1.clone()));
-            commands.push(Commands::start(settings, *stage, instance.cloned(), &publisher, desk)?);
+            let taking = Commands::start(settings, *stage, instance.cloned(), &publisher, desk)?;
+            clients.add(stage.as_str(), &taking.health);
+            commands.push(taking);
         }
-        let pulse = Pulse { rooms, publisher, is_ending: Arc::default() };
+        let pulse = Pulse { rooms, publisher, clients, is_ending: Arc::default() };
         Ok(Self { desks, commands, cancels, folder, pulse })
     }
 
-    /// Says how it is, at `/healthz` and `/metrics` of this address, for as long as it lives.
+    /// Says how it is at this address, for as long as it lives.
     pub async fn listen(&self, config: &Config, address: SocketAddr) -> Result<SocketAddr, StartError> {
-        let listen = api::Listen { exposed: config.server.exposed.clone() };
-        api::check_listen(address, &listen)?;
-        let listener = bind(address).await?;
-        let address = listener.local_addr().expect("a bound listener has an address");
-        let routes = self.pulse.clone().routes();
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, routes).await {
-                tracing::error!(%error, "nobody hears any more how this worker is");
-            }
-        });
-        Ok(address)
+        pulse::listen(self.pulse.clone(), config, address).await
     }
 
     /// Whether every desk goes on; one ends by itself when its journal cannot be written.

@@ -60,6 +60,8 @@ impl Partition {
         let next = Head { next_offset: landed.offset + 1, losers: self.head.losers, ..head };
         let seq = next.seq;
         let is_claim = next.epoch == seq;
+        // Where the lanes are others the commands' topics are too: of a log that was copied, or with topics made anew.
+        let has_moved = self.head.epoch > 0 && self.head.topics != next.topics;
         let (orders, cancels) = (std::mem::take(&mut settled.orders), std::mem::take(&mut settled.cancels));
         self.commit(next, settled.commit(), landed);
         if !orders.is_empty() || !cancels.is_empty() {
@@ -67,7 +69,7 @@ impl Partition {
         }
         self.actions.extend(replies.into_iter().map(Action::Reply));
         match self.role {
-            Role::Claiming if is_claim => self.begin_owning(),
+            Role::Claiming if is_claim => self.begin_owning(has_moved),
             Role::Claiming => self.claim(),
             Role::Owning => {
                 self.claims.succeed();

@@ -137,8 +137,9 @@ impl Partition {
         Ok(())
     }
 
-    /// Has the lanes read, and sends out again what is outstanding: the claim is accepted, so nobody else does.
-    pub(super) fn begin_owning(&mut self) -> Result<(), Stopped> {
+    /// Has the lanes read, and sends out again what is outstanding: the claim is accepted, so nobody else does. What was
+    /// sent before the log `has_moved` stands where no worker looks any more.
+    pub(super) fn begin_owning(&mut self, has_moved: bool) -> Result<(), Stopped> {
         self.role = Role::Owning;
         self.owning_since = None;
         self.taken = self.head.positions;
@@ -150,6 +151,7 @@ impl Partition {
             let commands = self.streams.commands(&stream).map_err(stopped)?;
             let sent = match self.config.redispatch {
                 Redispatch::All => vec![],
+                Redispatch::AboveDispatched if has_moved => vec![],
                 Redispatch::AboveDispatched => {
                     self.streams.commands_at(&stream, self.head.dispatched).map_err(stopped)?
                 }

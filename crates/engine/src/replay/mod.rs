@@ -5,6 +5,7 @@
 //! Generic over where the records come from: a log, a view, an exported file.
 
 mod chapters;
+mod copy;
 mod history;
 mod read;
 mod shelf;
@@ -15,6 +16,7 @@ mod walk;
 mod tests;
 
 pub use chapters::{BrokenChapter, Chapters};
+pub use copy::{Copied, CopyError, copy};
 pub use history::{Entry, history};
 pub use read::{ReadError, Reader, Step, from_log};
 pub use shelf::Laid;

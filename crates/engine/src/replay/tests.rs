@@ -189,3 +189,90 @@ fn an_event_that_does_not_fit_is_folded_as_by_every_reader() {
     let folding = fold_log(&*log, 0, reader(), &|_| {}).unwrap();
     assert_eq!((folding.state, folding.withheld), (whole.hash(), whole.withheld()));
 }
+
+fn copied(from: &memory::Embedded, to: &memory::Embedded) -> Result<Copied, CopyError> {
+    copy(from, to, 0, samples::config(1).parsers, |_| {})
+}
+
+fn records_of(log: &memory::Embedded) -> Vec<Vec<u8>> {
+    landed(log, 0).map(|landed| landed.unwrap().bytes).collect()
+}
+
+fn append(log: &memory::Embedded, records: &[Vec<u8>]) {
+    log.append(&[Append { partition: 0, records: records.to_vec() }]).unwrap();
+}
+
+#[test]
+fn a_copy_has_every_accepted_record_and_goes_on_where_it_was_cut_short() {
+    let from = log();
+    let records = records_of(&from);
+    for there in [0, 1, records.len() / 2, records.len()] {
+        let to = memory::Embedded::new(1);
+        append(&to, &records[..there]);
+        let copied = copied(&from, &to).unwrap();
+        assert_eq!((copied.records, copied.head.seq), ((records.len() - there) as u64, records.len() as u64));
+        assert_eq!(records_of(&to), records);
+    }
+}
+
+#[test]
+fn losers_are_not_copied() {
+    let records = records_of(&log());
+    let from = memory::Embedded::new(1);
+    let (before, after) = records.split_at(10);
+    append(&from, before);
+    // Somebody who was replaced wrote it again.
+    append(&from, &before[5..6]);
+    append(&from, after);
+    let to = memory::Embedded::new(1);
+    assert_eq!(copied(&from, &to).unwrap().head.losers, 1);
+    assert_eq!(records_of(&to), records);
+}
+
+#[test]
+fn nothing_is_copied_behind_another_log_nor_from_one_that_is_damaged() {
+    let from = log();
+    let records = records_of(&from);
+    let other = memory::Embedded::new(1);
+    // It forked: its second record is another.
+    append(&other, &[records[0].clone(), records[2].clone()]);
+    assert!(matches!(copied(&from, &other), Err(CopyError::Differs { partition: 0, seq: 2 })));
+    assert_eq!(records_of(&other).len(), 2);
+    let ahead = memory::Embedded::new(1);
+    append(&ahead, &records);
+    let shorter = memory::Embedded::new(1);
+    append(&shorter, &records[..5]);
+    assert!(matches!(copied(&shorter, &ahead), Err(CopyError::Ahead { known: 5, .. })));
+    let damaged = memory::Embedded::new(1);
+    append(&damaged, &records[..5]);
+    append(&damaged, &records[6..7]);
+    let damaged = OfOneWriter(damaged);
+    let to = memory::Embedded::new(1);
+    let broken = copy(&damaged, &to, 0, samples::config(1).parsers, |_| {});
+    assert!(matches!(broken, Err(CopyError::Read(ReadError::Broken { after: 5, .. }))), "{broken:?}");
+}
+
+#[derive(Debug)]
+struct OfOneWriter(memory::Embedded);
+
+impl Log for OfOneWriter {
+    fn partitions(&self) -> u32 {
+        self.0.partitions()
+    }
+
+    fn end(&self, partition: u32) -> Result<u64, log::Error> {
+        self.0.end(partition)
+    }
+
+    fn append(&self, appends: &[Append]) -> Result<(), log::Error> {
+        self.0.append(appends)
+    }
+
+    fn read(&self, partition: u32, from: u64, records_max: usize) -> Result<Vec<Landed>, log::Error> {
+        self.0.read(partition, from, records_max)
+    }
+
+    fn has_one_writer(&self) -> bool {
+        true
+    }
+}

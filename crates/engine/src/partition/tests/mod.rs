@@ -41,6 +41,8 @@ struct World {
     partition: Partition,
     /// Durable, as on Kafka.
     lanes: [Vec<LaneInput>; 3],
+    /// Their topics, where they have some.
+    lane_topics: Option<[&'static str; 3]>,
     /// Orders at the worker, durable too: what was sent is answered.
     sent: VecDeque<WorkOrder>,
     cancelled: Vec<AttemptId>,
@@ -79,6 +81,7 @@ impl World {
             stopped: None,
             now: START,
             dies_in: None,
+            lane_topics: None,
             actions_done: 0,
             answer: |order, now| Some(samples::answer(order, now)),
         };
@@ -93,6 +96,11 @@ impl World {
         let from = self.partition.head().next_offset;
         for landed in self.database.read(0, from, usize::MAX).unwrap() {
             self.signal(Signal::RecordRead(landed))?;
+        }
+        if let Some(topics) = self.lane_topics {
+            self.signal(Signal::LanesFound(
+                topics.map(|topic| LaneFound { topic: topic.into(), begins_at: 0 }),
+            ))?;
         }
         self.signal(Signal::Assigned { nonce: [1; 16] })?;
         assert_eq!(self.partition.role(), Role::Owning);

@@ -115,8 +115,8 @@ fn what_was_committed_and_not_dispatched_is_sent_with_the_same_attempt() {
     assert_eq!(world.sent[0].epoch, world.partition.head().epoch, "under the new claim");
 }
 
-#[test]
-fn on_kafka_only_what_is_above_dispatched_is_sent_again() {
+/// Dies when one order is with its topic, as the log knows, and another is not.
+fn between_two_orders() -> World {
     let mut config = samples::config(1);
     config.redispatch = Redispatch::AboveDispatched;
     let mut world = World::with(config);
@@ -129,9 +129,35 @@ fn on_kafka_only_what_is_above_dispatched_is_sent_again() {
     assert_eq!(world.turn(), Err(Crash));
     world.sent.clear();
     world.dies_in = None;
+    world
+}
+
+fn sent(world: &World) -> Vec<String> {
+    world.sent.iter().map(|order| order.command.target.to_string()).collect()
+}
+
+#[test]
+fn on_kafka_only_what_is_above_dispatched_is_sent_again() {
+    let mut world = between_two_orders();
     world.start().unwrap();
-    let sent: Vec<_> = world.sent.iter().map(|order| order.command.target.to_string()).collect();
-    assert_eq!(sent, ["fraud@production"]);
+    assert_eq!(sent(&world), ["fraud@production"]);
+}
+
+#[test]
+fn after_a_move_to_other_topics_all_that_is_outstanding_is_sent_again() {
+    let mut world = between_two_orders();
+    world.lane_topics = Some(["r2", "o2", "t2"]);
+    world.lanes = Default::default();
+    world.start().unwrap();
+    let mut both = sent(&world);
+    both.sort_unstable();
+    assert_eq!(both, ["flights@production", "fraud@production"]);
+    // Once it owns there, a restart is as any other.
+    world.say(Lane::Triggers, trained("prices", "v1"));
+    world.turn().unwrap();
+    world.sent.clear();
+    world.start().unwrap();
+    assert_eq!(sent(&world).iter().filter(|target| *target == "flights@production").count(), 0);
 }
 
 #[test]

@@ -113,6 +113,9 @@ pub enum Command {
     /// Makes and checks the topics of distributed mode.
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// Moves a log between a data folder and the topics of distributed mode.
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Lists, shows, sends again and drops records that could not be used.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
@@ -477,6 +480,18 @@ pub enum TopicsCommand {
     Create,
     /// Names every topic that is not as it should be, with the command that mends it.
     Check,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum LogCommand {
+    /// Writes the log of the data folder into topics that are empty, or have its beginning. No server may have the folder.
+    Push,
+    /// Reads the log from the topics into a data folder that is new, or has its beginning. No engine may run.
+    Pull {
+        /// Leave inputs behind that no engine has decided: whoever said them hears nothing.
+        #[arg(long)]
+        leave_inputs: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

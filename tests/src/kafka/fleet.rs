@@ -30,10 +30,14 @@ pub(super) struct Fleet {
 impl Fleet {
     /// With topics that no other test has.
     pub(super) fn over(cluster: &Cluster) -> Self {
+        Self::with(cluster, Place::of(Pace::Quick))
+    }
+
+    /// The same in a place that is there.
+    pub(super) fn with(cluster: &Cluster, mut place: Place) -> Self {
         let settings = settings(cluster);
         let made = topics::create(&settings, &WANTED).unwrap();
         assert!(made.iter().all(|made| made.outcome == topics::Outcome::Created), "{made:?}");
-        let mut place = Place::of(Pace::Quick);
         let secrets = place.root().join("secrets").display().to_string();
         place.set("MODELRAIL_KAFKA__BROKERS", settings.brokers.clone());
         place.set("MODELRAIL_KAFKA__PREFIX", settings.prefix.clone());

@@ -7,6 +7,7 @@ pub(crate) mod cluster;
 mod commands;
 mod engines;
 mod fleet;
+mod moving;
 mod nodes;
 mod planes;
 mod publishing;

@@ -51,7 +51,7 @@ stages:
     with: { strategy: blue-green, sticky: header:x-unit, bake: 200ms, deadline: 1m }
 ";
 
-pub(super) fn place() -> Place {
+pub(crate) fn place() -> Place {
     let place = Place::new();
     fs::write(place.root().join("workflows/light.yaml"), PLAIN).unwrap();
     fs::write(place.root().join("workflows/light-gated.yaml"), GATED).unwrap();
@@ -60,17 +60,17 @@ pub(super) fn place() -> Place {
 }
 
 /// Of a run that goes live by itself.
-pub(super) fn plain(version: &str, model: &str, id: &str) -> Value {
+pub(crate) fn plain(version: &str, model: &str, id: &str) -> Value {
     of("light", version, model, id)
 }
 
 /// Of a run with work that takes seconds.
-pub(super) fn slow(version: &str, model: &str, id: &str) -> Value {
+pub(crate) fn slow(version: &str, model: &str, id: &str) -> Value {
     of("light-slow", version, model, id)
 }
 
 /// Of a run that asks people first.
-pub(super) fn gated(version: &str, model: &str, id: &str) -> Value {
+pub(crate) fn gated(version: &str, model: &str, id: &str) -> Value {
     of("light-gated", version, model, id)
 }
 

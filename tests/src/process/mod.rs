@@ -15,7 +15,7 @@ mod flips;
 mod folder;
 mod kills;
 mod ledger;
-mod light;
+pub(crate) mod light;
 pub(crate) mod place;
 mod power;
 mod random;

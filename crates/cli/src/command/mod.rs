@@ -3,6 +3,7 @@
 mod serve;
 mod worker;
 
+mod log;
 mod publish;
 mod runs;
 mod show;
@@ -97,6 +98,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Workflow(command) => workflow::workflow(&global, command, output).await,
         Command::User(command) => user::user(&server()?, command, output).await,
         Command::Topics(command) => topics::topics(&global, &command, output),
+        Command::Log(command) => log::log(&global, &command, output).await,
         Command::DeadLetters(command) => dead_letters::dead_letters(&global, &command, output),
         Command::Config(command) => configured::config(&global, &command, output),
         Command::Bench(command) => bench::bench(&global, &command, output).await,

@@ -5,7 +5,7 @@
 
 pub use wire::codec::Parsers;
 pub use wire::message::{
-    Answer, Error, GatewayReport, LABEL_BYTES_MAX, LIST_MAX, MESSAGE_BYTES_MAX, RECENT_MAX,
+    Addressee, Answer, Error, GatewayReport, LABEL_BYTES_MAX, LIST_MAX, MESSAGE_BYTES_MAX, RECENT_MAX,
     REQUEST_ID_BYTES_MAX, Recent, SIGN_OF_LIFE_BYTES_MAX, TEXT_BYTES_MAX, TargetServed, Unrecorded,
     decode_addressee, decode_answer, decode_cancel, decode_gateway_report, decode_heartbeat, decode_label,
     decode_order, decode_prediction, decode_said, decode_table, encode_answer, encode_cancel,

@@ -18,6 +18,7 @@ use domain::work::{Command, Outcome};
 use domain::workflow::StageKind;
 use engine::desk::{Action, Bounds, Desk, Heartbeat, Opened, Redelivery, Signal};
 use engine::fail::{self, Point};
+use engine::message::Addressee;
 use engine::partition::WorkOrder;
 use engine::port::clock::Clock as _;
 use engine::port::journal::{self, Journal};
@@ -77,6 +78,13 @@ pub enum DeskMessage {
     /// From a topic: it may be forgotten there once the journal has it.
     Command {
         order: Box<WorkOrder>,
+        journaled: Told,
+    },
+    /// From a topic too, and no more can be read of it than whom it is for.
+    Unreadable {
+        addressee: Addressee,
+        bytes: Vec<u8>,
+        why: String,
         journaled: Told,
     },
     Cancel(AttemptId),
@@ -324,10 +332,15 @@ impl Host {
     fn take(&mut self, message: DeskMessage, signals: &mut Vec<Signal>) -> bool {
         match message {
             // It stays outstanding or in its topic, and comes again after the next start, or to another.
-            DeskMessage::Order(_) | DeskMessage::Command { .. } if self.draining => {}
+            DeskMessage::Order(_) | DeskMessage::Command { .. } | DeskMessage::Unreadable { .. }
+                if self.draining => {}
             DeskMessage::Order(order) => signals.push(Signal::Command(order)),
             DeskMessage::Command { order, journaled } => {
                 signals.push(Signal::Command(order));
+                self.journaled.push(journaled);
+            }
+            DeskMessage::Unreadable { addressee, bytes, why, journaled } => {
+                signals.push(Signal::Unreadable { addressee, bytes, why });
                 self.journaled.push(journaled);
             }
             DeskMessage::Cancel(attempt) => signals.push(Signal::Cancel(attempt)),

@@ -31,16 +31,20 @@ use std::sync::Arc;
 
 use domain::name::{AttemptId, TargetId};
 use domain::time::{Millis, Timestamp};
+use domain::work::{Command, Outcome};
 use domain::workflow::StageKind;
 use wire::definitions;
 pub use wire::message::Heartbeat;
 
 use crate::fail::{self, Point};
-use crate::message;
+use crate::message::{self, Addressee};
 use crate::partition::WorkOrder;
 use crate::port::journal::{self, Entry, Journal, State};
 use crate::request::{Report, WorkerAnswer};
 use crate::token::Token;
+
+/// The code of what cannot be told since the order could not be read: it is a newer engine's, say.
+pub const ORDER_UNREADABLE: &str = "ORDER_UNREADABLE";
 
 /// How many attempts wait to be forgotten until there is something to write.
 const FORGOTTEN_MAX: usize = 256;
@@ -91,15 +95,22 @@ impl Default for Bounds {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "one exists at a time")]
 pub enum Signal {
     Command(Box<WorkOrder>),
+    /// A command that this binary cannot read, but for whom it is: the engine is told at once, instead of waiting for the
+    /// lease.
+    Unreadable {
+        addressee: Addressee,
+        bytes: Vec<u8>,
+        /// Why, for people.
+        why: String,
+    },
     /// The attempt is no longer wanted.
     Cancel(AttemptId),
     /// The driver has carried it out, or found that it cannot be told.
     Finished {
         attempt: AttemptId,
-        outcome: domain::work::Outcome,
+        outcome: Outcome,
     },
     /// The engine has the answer.
     Acknowledged(AttemptId),
@@ -145,8 +156,8 @@ pub struct Opened {
     pub desk: Desk,
     /// What it does first: of what the journal holds.
     pub actions: Vec<Action>,
-    /// What the journal holds in a way that this binary cannot read. It is forgotten: the engine hears nothing of these
-    /// attempts, and issues the next.
+    /// What the journal holds in a way in which this binary cannot even read whom it is for. It is forgotten: the engine
+    /// hears nothing of these attempts, and issues the next.
     pub forgotten: Vec<AttemptId>,
 }
 
@@ -258,25 +269,32 @@ impl Desk {
         let mut entries = self.journal.open()?;
         entries.sort_by_key(|entry| entry.at);
         for Entry { attempt, state, order: bytes, at } in entries {
-            let Ok(order) = message::decode_order(&bytes, &definitions::parsers()) else {
-                self.entries.insert(attempt.clone(), None);
-                forgotten.push(attempt);
-                continue;
-            };
-            if !stages.contains(&order.command.stage()) {
-                continue;
-            }
             let answer = match &state {
                 State::Taken | State::Begun => None,
                 // One that cannot be read is worked out again.
                 State::Answered(answer) | State::Closed(answer) => answer::decode(&attempt, answer).ok(),
             };
-            match answer {
-                None => self.backlog.push_back(Waiting { order, bytes, since: at }),
-                Some(answer) => {
+            match (message::decode_order(&bytes, &definitions::parsers()), answer) {
+                // Another desk's.
+                (Ok(order), _) if !stages.contains(&order.command.stage()) => {}
+                (Ok(order), None) => self.backlog.push_back(Waiting { order, bytes, since: at }),
+                (Ok(order), Some(answer)) => {
                     let report = Report { attempt, token: order.token, answer };
                     self.send(order.command.target, report, &mut actions);
                 }
+                // Of which stage is not known: each desk that opens answers, and the first answer counts.
+                (Err(why), answer) => match (message::decode_addressee(&bytes), answer) {
+                    (Ok(Addressee { target, token, .. }), Some(answer)) => {
+                        self.send(target, Report { attempt, token, answer }, &mut actions);
+                    }
+                    (Ok(addressee), None) => {
+                        self.could_not_read(addressee, bytes, &why.to_string(), &mut actions);
+                    }
+                    (Err(_), _) => {
+                        self.entries.insert(attempt.clone(), None);
+                        forgotten.push(attempt);
+                    }
+                },
             }
         }
         self.begin(&mut actions);
@@ -306,6 +324,11 @@ impl Desk {
     fn take_signal(&mut self, signal: Signal, actions: &mut Vec<Action>) -> Result<(), journal::Error> {
         match signal {
             Signal::Command(order) => self.take(*order, actions)?,
+            Signal::Unreadable { addressee, bytes, why } => {
+                if !self.is_copy(&addressee, actions)? {
+                    self.could_not_read(addressee, bytes, &why, actions);
+                }
+            }
             Signal::Cancel(attempt) => self.cancel(&attempt, actions)?,
             Signal::Finished { attempt, outcome } => {
                 if let Some(UnderWay { ordered, since }) = self.under_way.remove(&attempt) {
@@ -322,22 +345,9 @@ impl Desk {
     }
 
     fn take(&mut self, order: WorkOrder, actions: &mut Vec<Action>) -> Result<(), journal::Error> {
-        let attempt = &order.command.attempt;
-        let waits = self.backlog.iter().any(|waiting| waiting.order.command.attempt == *attempt);
-        if waits || self.under_way.contains_key(attempt) {
-            return Ok(());
-        }
-        if let Some(Unacknowledged { report, .. }) = self.unacknowledged.get(attempt) {
-            // The engine was started again and this process was not: whatever the journal was told, it is not done again.
-            let report = Report { token: order.token, ..report.clone() };
-            self.send(order.command.target, report, actions);
-            return Ok(());
-        }
-        let known = self.known(attempt)?;
-        if let Some(Entry { state: State::Answered(bytes) | State::Closed(bytes), .. }) = known {
-            let answer = answer::decode(attempt, &bytes)?;
-            let report = Report { attempt: attempt.clone(), token: order.token, answer };
-            self.send(order.command.target, report, actions);
+        let Command { attempt, target, .. } = &order.command;
+        let addressee = Addressee { attempt: attempt.clone(), target: target.clone(), token: order.token };
+        if self.is_copy(&addressee, actions)? {
             return Ok(());
         }
         let bytes = match self.bounds.redelivery {
@@ -351,9 +361,42 @@ impl Desk {
             return Ok(());
         }
         fail::at(Point::E1);
-        self.note(attempt, State::Taken, bytes.clone());
+        self.note(&addressee.attempt, State::Taken, bytes.clone());
         self.backlog.push_back(Waiting { order, bytes, since: self.now });
         Ok(())
+    }
+
+    /// Whether the attempt is known; what was answered is answered again.
+    fn is_copy(&mut self, addressee: &Addressee, actions: &mut Vec<Action>) -> Result<bool, journal::Error> {
+        let Addressee { attempt, target, token } = addressee;
+        let waits = self.backlog.iter().any(|waiting| waiting.order.command.attempt == *attempt);
+        if waits || self.under_way.contains_key(attempt) {
+            return Ok(true);
+        }
+        if let Some(Unacknowledged { report, .. }) = self.unacknowledged.get(attempt) {
+            // The engine was started again and this process was not: whatever the journal was told, it is not done again.
+            let report = Report { token: *token, ..report.clone() };
+            self.send(target.clone(), report, actions);
+            return Ok(true);
+        }
+        let known = self.known(attempt)?;
+        if let Some(Entry { state: State::Answered(bytes) | State::Closed(bytes), .. }) = known {
+            let answer = answer::decode(attempt, &bytes)?;
+            let report = Report { attempt: attempt.clone(), token: *token, answer };
+            self.send(target.clone(), report, actions);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// No decline: then the engine would issue the next at once, to whoever cannot read that either.
+    fn could_not_read(&mut self, addressee: Addressee, bytes: Vec<u8>, why: &str, actions: &mut Vec<Action>) {
+        let Addressee { attempt, target, token } = addressee;
+        let reason = format!("expected an order that this worker can read: {why}");
+        let outcome =
+            Outcome::CouldNotTell { code: ORDER_UNREADABLE.into(), reason: reason.into(), retry_after: None };
+        let ordered = Ordered { token, target, bytes };
+        self.answer(attempt, ordered, Millis(0), WorkerAnswer::Done(outcome), actions);
     }
 
     /// It is not begun here, and the engine may give its next attempt to another.

@@ -162,6 +162,44 @@ fn what_cannot_be_read_is_forgotten_and_said() {
     assert_eq!(command(&mut desk, 1), [begin(1)], "the engine may ask again");
 }
 
+/// An order of a kind that nobody knows here: without what is ordered, and with whom it is for.
+fn unreadable(number: u32) -> (Addressee, Vec<u8>) {
+    let bytes = message::encode_order(&order(number));
+    // What is ordered is empty, in the last but two fields of the command.
+    let at = bytes.windows(4).position(|four| four == [0x22, 2, 0x32, 0]).unwrap();
+    let bytes = [&bytes[..at], &[0x22, 2, 0x7a, 0], &bytes[at + 4..]].concat();
+    assert!(message::decode_order(&bytes, &definitions::parsers()).is_err());
+    (message::decode_addressee(&bytes).unwrap(), bytes)
+}
+
+#[test]
+fn an_order_that_cannot_be_read_is_answered_by_whom_it_is_for() {
+    let journal = Arc::new(memory::Journal::default());
+    let mut desk = small(&journal);
+    let (addressee, bytes) = unreadable(1);
+    let signal = Signal::Unreadable { addressee, bytes: bytes.clone(), why: "of a newer format".into() };
+    let outcome = Outcome::CouldNotTell {
+        code: ORDER_UNREADABLE.into(),
+        reason: "expected an order that this worker can read: of a newer format".into(),
+        retry_after: None,
+    };
+    let answer = [report(1, WorkerAnswer::Done(outcome))];
+    assert_eq!(desk.step(signal.clone()).unwrap(), answer);
+    assert_eq!(desk.step(signal.clone()).unwrap(), answer, "a copy");
+    assert_eq!(opened(&journal, START).actions, answer, "of the journal, by whoever comes back");
+    desk.step(Signal::Acknowledged(attempt(1))).unwrap();
+    assert_eq!(small(&journal).step(signal).unwrap(), answer, "closed: the same answer");
+    // Taken by a newer release of this worker.
+    let taken = Entry { attempt: attempt(2), state: State::Taken, order: unreadable(2).1, at: START };
+    journal.put(&[taken], &[]).unwrap();
+    let Opened { actions, forgotten, .. } = opened(&journal, START);
+    assert!(
+        matches!(&actions[..], [Action::Send { report: Report { answer: WorkerAnswer::Done(Outcome::CouldNotTell { code, .. }), .. }, .. }] if **code == *ORDER_UNREADABLE),
+        "{actions:?}"
+    );
+    assert_eq!(forgotten, vec![]);
+}
+
 #[test]
 fn the_pool_is_bounded_and_the_backlog_handed_back() {
     let journal = Arc::new(memory::Journal::default());

@@ -54,6 +54,15 @@ pub struct WorkOrder {
     pub epoch: u64,
 }
 
+/// Whom an order is answered for, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addressee {
+    pub attempt: AttemptId,
+    pub target: TargetId,
+    /// To be returned with the outcome.
+    pub token: Token,
+}
+
 /// A worker's sign that an attempt is alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {
@@ -188,12 +197,15 @@ pub fn decode_order(bytes: &[u8], parsers: &Parsers) -> Result<WorkOrder, Error>
 
 /// Whom an order is answered for, where the rest of it cannot be read: a newer engine's, say. The engine is then told
 /// that it could not be done, instead of waiting for the lease.
-pub fn decode_addressee(bytes: &[u8]) -> Result<(AttemptId, Token), Error> {
+pub fn decode_addressee(bytes: &[u8]) -> Result<Addressee, Error> {
     let proto: v1::WorkOrder = parse(bytes, "WorkOrder", MESSAGE_BYTES_MAX)?;
     let at = |message, field| Place { message, field };
     let command = proto.command.ok_or(Error::Missing(at("WorkOrder", "command")))?;
-    let attempt = Wire::take(command.attempt, &Known::nothing(), at("Command", "attempt"))?;
-    Ok((attempt, Wire::take(proto.token, &Known::nothing(), at("WorkOrder", "token"))?))
+    Ok(Addressee {
+        attempt: Wire::take(command.attempt, &Known::nothing(), at("Command", "attempt"))?,
+        target: Wire::take(command.target, &Known::nothing(), at("Command", "target"))?,
+        token: Wire::take(proto.token, &Known::nothing(), at("WorkOrder", "token"))?,
+    })
 }
 
 pub fn encode_heartbeat(heartbeat: &Heartbeat) -> Vec<u8> {

@@ -356,7 +356,8 @@ fn an_order_that_cannot_be_read_still_says_whom_to_answer_for() {
     let bytes = proto.encode_to_vec();
     let refused = refusal(decode_order(&bytes, &parsers()));
     assert_eq!(refused, "unknown variant of Order: it was written by a newer format (needs upgrade)");
-    assert_eq!(decode_addressee(&bytes).unwrap(), (order.command.attempt, order.token));
+    let Command { attempt, target, .. } = order.command;
+    assert_eq!(decode_addressee(&bytes).unwrap(), Addressee { attempt, target, token: order.token });
     assert_eq!(refusal(decode_addressee(&[])), "missing field command in WorkOrder");
 }
 

@@ -125,6 +125,7 @@ fn forward(taken: &Receiver<DeskMessage>, out: &Out) -> io::Result<()> {
                     heard.push(Heard::Acknowledged { attempt: attempt.to_string() });
                 }
                 DeskMessage::Command { .. }
+                | DeskMessage::Unreadable { .. }
                 | DeskMessage::Finished { .. }
                 | DeskMessage::Drain(_)
                 | DeskMessage::Stop => {}

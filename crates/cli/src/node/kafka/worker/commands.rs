@@ -159,21 +159,28 @@ impl Taking {
         let (partition, offset) = (read.partition, read.offset);
         self.places.take(partition, offset);
         let bytes = read.value.as_deref().unwrap_or_default();
-        match message::decode_order(bytes, &wire::definitions::parsers()) {
+        let told = self.journaled.0.clone();
+        // Whoever has ended commits nothing more.
+        let journaled = Box::new(move || {
+            let _ended = told.send((partition, offset));
+        });
+        let error = match message::decode_order(bytes, &wire::definitions::parsers()) {
             Ok(order) => {
-                let journaled = self.journaled.0.clone();
-                // Whoever has ended commits nothing more.
-                let journaled = Box::new(move || {
-                    let _ended = journaled.send((partition, offset));
-                });
                 // A desk that has ended has said why; the command stays in the topic.
                 drop(self.desk.send(DeskMessage::Command { order: Box::new(order), journaled }));
+                return;
             }
-            Err(error) => {
-                // Nobody answers: the engine issues the next attempt, and maybe a newer worker takes that.
-                outside::bury(&self.publisher, &self.prefix, read, &error.to_string());
-                self.places.done(partition, offset);
+            Err(error) => error,
+        };
+        let why = error.to_string();
+        outside::bury(&self.publisher, &self.prefix, read, &why);
+        match message::decode_addressee(bytes) {
+            Ok(addressee) => {
+                let bytes = bytes.to_vec();
+                drop(self.desk.send(DeskMessage::Unreadable { addressee, bytes, why, journaled }));
             }
+            // Nobody can answer: the engine issues the next attempt when the lease is over.
+            Err(_) => self.places.done(partition, offset),
         }
     }
 

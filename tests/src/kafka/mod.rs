@@ -5,12 +5,14 @@
 pub(crate) mod cluster;
 
 mod commands;
+mod conformance;
 mod engines;
 mod fleet;
 mod moving;
 mod nodes;
 mod planes;
 mod publishing;
+mod python;
 mod refused;
 mod security;
 mod topics;

@@ -15,13 +15,12 @@ use wire::record::Lane;
 
 use super::cluster::shared;
 use super::fleet::{Fleet, PARTITIONS, PATIENCE};
+use super::python::{example, python};
 use super::vandal::Vandal;
 use crate::process::asking::http;
 use crate::process::place::{Place, event};
 
 const REPEATS: usize = 1_000;
-/// Leaves out what needs Python, by name.
-const NO_PYTHON: &str = "MODELRAIL_NO_PYTHON";
 const OWNS: &str = "owns a partition";
 const STRUCTURED: &str = "application/cloudevents+json";
 
@@ -126,48 +125,12 @@ fn ids(triggers: &[Read]) -> BTreeSet<String> {
     triggers.iter().map(|read| read.header("ce_id").unwrap().to_owned()).collect()
 }
 
-fn examples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/publish").canonicalize().unwrap()
-}
-
 /// Runs a program to its good end, and gives what it said.
 fn said(program: &mut Command) -> String {
     let output = program.output().unwrap_or_else(|error| panic!("{program:?}: {error}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{program:?}: {}{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
-}
-
-/// A Python with the packages of `examples/publish/requirements.txt`, kept in the cache folder for the next time.
-fn python() -> Option<PathBuf> {
-    if std::env::var_os(NO_PYTHON).is_some() {
-        println!("not run: the publishers in Python, since {NO_PYTHON} is set");
-        return None;
-    }
-    let requirements = examples().join("requirements.txt");
-    let digest = domain::name::Digest::of(&std::fs::read(&requirements).unwrap()).hex();
-    let cache = std::env::var_os("MODELRAIL_CACHE").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").expect("a home folder")).join(".cache/modelrail"),
-        PathBuf::from,
-    );
-    let kept = cache.join(format!("publish-{}", &digest[..16]));
-    if !kept.join("bin/python").exists() {
-        let hint =
-            format!("python3 with venv and pip makes it; {NO_PYTHON}=1 leaves the publishers in Python out");
-        let new = cache.join(format!("publish-{}-{}", &digest[..16], std::process::id()));
-        std::fs::create_dir_all(&cache).unwrap();
-        let made = Command::new("python3").args(["-m", "venv"]).arg(&new).status();
-        assert!(made.is_ok_and(|made| made.success()), "failed to make a Python environment: {hint}");
-        let mut pip = Command::new(new.join("bin/python"));
-        let pip = pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements).status();
-        assert!(pip.is_ok_and(|pip| pip.success()), "failed to install the packages: {hint}");
-        if let Err(error) = std::fs::rename(&new, &kept) {
-            // Another process was faster.
-            assert!(kept.join("bin/python").exists(), "{error}");
-            std::fs::remove_dir_all(&new).unwrap();
-        }
-    }
-    Some(kept.join("bin/python"))
 }
 
 /// Each way of `docs/publishing.md`.
@@ -179,13 +142,13 @@ fn every_publisher_starts_runs_and_repeats_start_none() {
     let client = published.fleet.client();
     published.fleet.start_as("ingress", "ingress");
     let (brokers, topic) = (published.fleet.settings.brokers.clone(), published.topic.clone());
-    let python = python();
+    let python = python("publish");
     let mut expected = BTreeSet::new();
     let by_python = |mode: &str, times: usize, file: &Path| {
         let Some(python) = &python else { return };
         let times = times.to_string();
         let mut program = Command::new(python);
-        program.arg(examples().join("publish.py")).args(["--brokers", &brokers, "--topic", &topic]);
+        program.arg(example("publish").join("publish.py")).args(["--brokers", &brokers, "--topic", &topic]);
         said(program.args(["--mode", mode, "--times", &times]).arg(file));
     };
     let binary = published.file("flights-b", "python-binary");
@@ -196,9 +159,9 @@ fn every_publisher_starts_runs_and_repeats_start_none() {
         expected.extend([binary.1.clone(), structured.1.clone()]);
     }
     let rust = published.file("flights-r", "rust");
-    let example = std::env::current_exe().unwrap();
-    let example = example.parent().and_then(Path::parent).unwrap().join("examples/publish");
-    said(Command::new(example).args([&brokers, &topic]).arg(&rust.0));
+    let ours = std::env::current_exe().unwrap();
+    let ours = ours.parent().and_then(Path::parent).unwrap().join("examples/publish");
+    said(Command::new(ours).args([&brokers, &topic]).arg(&rust.0));
     let typed = published.file("flights-t", "typed");
     let landed =
         published.fleet.place.run(&["publish", "--kafka", "--output", "json", typed.0.to_str().unwrap()]);
@@ -210,7 +173,11 @@ fn every_publisher_starts_runs_and_repeats_start_none() {
     let http = published.file("flights-h", "http");
     let token = published.fleet.folder("secrets").join(api::auth::ADMIN_TOKEN_FILE);
     let answer = said(
-        Command::new("sh").arg(examples().join("publish.sh")).arg(client.address()).arg(token).arg(&http.0),
+        Command::new("sh")
+            .arg(example("publish").join("publish.sh"))
+            .arg(client.address())
+            .arg(token)
+            .arg(&http.0),
     );
     assert!(answer.contains(&http.1), "{answer}");
     expected.insert(http.1);
@@ -227,7 +194,7 @@ fn every_publisher_starts_runs_and_repeats_start_none() {
     }
     said(
         Command::new("sh")
-            .arg(examples().join("publish.sh"))
+            .arg(example("publish").join("publish.sh"))
             .arg(client.address())
             .arg(published.fleet.folder("secrets").join(api::auth::ADMIN_TOKEN_FILE))
             .arg(&again.0),

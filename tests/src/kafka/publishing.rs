@@ -209,6 +209,12 @@ fn every_publisher_starts_runs_and_repeats_start_none() {
     let repeated = triggers.iter().filter(|read| read.header("ce_id") == Some(&again.1)).count();
     assert!(repeated > REPEATS, "{repeated} triggers of the event that was repeated");
     assert!(published.letters().is_empty());
+    // The same event that says something else starts nothing, and the engine tells whoever looks after it.
+    let mut other = event("v1", model, "last");
+    other["data"]["owner"] = "somebody-else".into();
+    published.write(&[("content-type", STRUCTURED)], Some(other.to_string().as_bytes()));
+    published.fleet.hears("one", "CONFLICT", 1);
+    assert_eq!(runs(), expected);
 }
 
 /// What a crash between the writes and the commit leaves is written again, and says the same.

@@ -72,6 +72,7 @@ impl Driver {
                     self.dispatch(partition, seq, orders, &cancels)?;
                 }
                 Action::Reply(reply) => {
+                    outside::tell_refused(partition, &reply);
                     if let Some(owner) = &self.owner {
                         outside::answer(&owner.publisher, &self.prefix, partition, &reply);
                     }

@@ -63,6 +63,26 @@ pub(super) fn answer(publisher: &Publisher, prefix: &str, partition: u32, reply:
     }
 }
 
+/// Says what an engine did not take of what came by a topic, where whoever wrote it waits for no answer. A late outcome is no
+/// news.
+pub(super) fn tell_refused(partition: u32, reply: &Reply) {
+    let ((Lane::Triggers, Answer::Recorded { refused: Some(refusal), .. })
+    | (Lane::Triggers | Lane::Outcomes, Answer::Refused(refusal))) = (reply.lane, &reply.answer)
+    else {
+        return;
+    };
+    tracing::warn!(
+        lane = ?reply.lane,
+        partition,
+        offset = reply.offset,
+        input = reply.input_id.as_deref().unwrap_or_default(),
+        code = refusal.code,
+        text = refusal.text,
+        hint = refusal.hint.as_deref().unwrap_or_default(),
+        "an input is refused"
+    );
+}
+
 /// A lost cancel costs work that nobody waits for.
 pub(super) fn cancel(publisher: &Publisher, prefix: &str, attempt: &AttemptId) {
     let write = Write {

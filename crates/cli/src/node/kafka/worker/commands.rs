@@ -133,10 +133,8 @@ impl Taking {
             Some(Event::Record(read)) => self.take(&read),
             Some(Event::Assigned(partitions)) => {
                 tracing::info!(stage = self.stage.as_str(), ?partitions, "commands are given to this worker");
-                if self.is_paused {
-                    // What is new is not paused yet.
-                    self.member.pause()?;
-                }
+                // What is new is not paused yet; and what was taken away while it was paused comes back as it went.
+                if self.is_paused { self.member.pause()? } else { self.member.resume()? }
             }
             Some(Event::Revoked(partitions)) => {
                 tracing::info!(

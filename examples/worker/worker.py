@@ -18,7 +18,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from google.protobuf.message import DecodeError
 from modelrail.v1.message_pb2 import Heartbeat, Report, Said, WorkerAnswer, WorkOrder
 from modelrail.v1.outcome_pb2 import Outcome
@@ -34,7 +34,7 @@ BROKERS, PREFIX = setting("KAFKA__BROKERS", "127.0.0.1:9092"), setting("KAFKA__P
 INSTANCE, FOLDER = setting("KAFKA__INSTANCE", ""), setting("STORE__DATA", "worker-data")
 PARTITIONS = int(setting("STORE__PARTITIONS", "16"))
 # Seconds.
-HEARTBEAT_EVERY, BEGIN_WITHIN, RESEND_AFTER, CANCELS_BACK, CLOSED_KEPT = 2, 30, 35, 3600, 86400
+HEARTBEAT_EVERY, BEGIN_WITHIN, RESEND_AFTER, CLOSED_KEPT = 2, 30, 35, 86400
 
 
 def carry_out(command, is_cancelled):
@@ -77,11 +77,11 @@ class Worker:
         member = {"group.id": PREFIX + STAGE, "partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 6000,
                   "enable.auto.offset.store": False, "auto.commit.interval.ms": 200, "auto.offset.reset": "earliest"}
         self.commands = Consumer({**client, **member, **({"group.instance.id": INSTANCE} if INSTANCE else {})})
-        self.commands.subscribe([f"{PREFIX}commands.{STAGE}"])
-        # Every worker reads all cancels, from before what its journal may hold.
+        # What is given to it may be paused since it was taken away while it was, and may not be paused when it is full.
+        self.commands.subscribe([f"{PREFIX}commands.{STAGE}"], on_assign=lambda *_: setattr(self, "is_paused", None))
+        # Every worker reads all cancels that there are, the topic keeps those of an hour: its journal may hold what they mean.
         self.cancels = Consumer({**client, "group.id": PREFIX + "follower", "enable.auto.commit": False})
-        since = TopicPartition(PREFIX + "cancels", 0, int((time.time() - CANCELS_BACK) * 1000))
-        self.cancels.assign(self.cancels.offsets_for_times([since], timeout=30))
+        self.cancels.assign([TopicPartition(PREFIX + "cancels", 0, OFFSET_BEGINNING)])
 
     def run(self):
         taken = self.journal.execute("SELECT attempt, work, answer FROM attempts WHERE closed IS NULL ORDER BY rowid")
@@ -93,7 +93,7 @@ class Worker:
                 self.send(attempt, order, WorkerAnswer.FromString(answer))
         while not self.is_ending:
             if (len(self.waiting) >= BACKLOG) != self.is_paused:
-                self.is_paused = not self.is_paused
+                self.is_paused = len(self.waiting) >= BACKLOG
                 (self.commands.pause if self.is_paused else self.commands.resume)(self.commands.assignment())
             record = self.commands.poll(0.02)
             if record is not None and record.error() is None:

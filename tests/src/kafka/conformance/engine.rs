@@ -153,6 +153,11 @@ impl Engine {
         orders.into_iter().for_each(|order| self.send_to(Some(0), order, message::encode_order(order)));
     }
 
+    /// Into a partition of the stage's commands.
+    pub(super) fn send_at(&mut self, partition: u32, order: &WorkOrder) {
+        self.send_to(Some(partition), order, message::encode_order(order));
+    }
+
     /// These bytes in the place of the order's.
     pub(super) fn send_as(&mut self, order: &WorkOrder, bytes: Vec<u8>) {
         self.send_to(Some(0), order, bytes);

@@ -23,7 +23,7 @@ use domain::work::Outcome;
 
 use self::engine::{Engine, Heard};
 use self::receiver::Receiver;
-use self::subject::{Around, POOL, Subject, Worker};
+use self::subject::{Around, BACKLOG, POOL, Subject, Worker};
 use super::nodes::WANTED;
 
 /// The folder, and the group's name for it, that all lives of the worker have.
@@ -44,9 +44,13 @@ impl Asked {
     }
 
     fn start(&self) -> Worker {
+        self.start_as(NAME)
+    }
+
+    fn start_as(&self, name: &str) -> Worker {
         let Self { subject, folder, engine, receiver } = self;
         let (folder, settings) = (folder.path(), &engine.settings);
-        subject.start(NAME, &Around { folder, settings, partitions: WANTED.partitions, receiver })
+        subject.start(name, &Around { folder, settings, partitions: WANTED.partitions, receiver })
     }
 
     fn orders<const N: usize>(&mut self) -> [WorkOrder; N] {
@@ -103,6 +107,7 @@ impl Asked {
         self.goes_on_beside_slow_work_and_says_that_it_lives(&mut worker);
         self.gives_up_what_is_cancelled(&mut worker);
         self.says_what_it_cannot_read(&mut worker);
+        self.takes_again_what_it_gave_up_when_it_was_full(&mut worker);
         let mut worker = self.goes_on_after_a_kill(worker);
         self.engine.until_committed(&mut worker);
         self.hands_back_and_ends_what_is_under_way(worker);
@@ -188,6 +193,30 @@ impl Asked {
             "{answer:?}"
         );
         self.engine.until_committed(worker);
+    }
+
+    /// A partition that is taken away while its reading is paused is read again when it comes back.
+    fn takes_again_what_it_gave_up_when_it_was_full(&mut self, worker: &mut Worker) {
+        let held = self.held(worker);
+        let waiting: [WorkOrder; BACKLOG] = self.orders();
+        self.engine.send_in_line(&waiting);
+        self.until_alive(worker, &waiting, 1);
+        // It has no room: whatever is answered now another answers.
+        let mut other = self.start_as("other");
+        let each = |asked: &mut Self| {
+            let orders: [WorkOrder; WANTED.command_partitions as usize] = asked.orders();
+            (0..).zip(&orders).for_each(|(partition, order)| asked.engine.send_at(partition, order));
+            orders
+        };
+        let orders = each(self);
+        let is = |heard: &Heard| orders.iter().any(|order| heard.is_done(order));
+        self.engine.until(&mut other, "another takes a share", is);
+        self.let_go(&held);
+        other.ask_to_end();
+        assert_eq!(other.wait(), Some(0));
+        self.until_done(worker, &orders);
+        let orders = each(self);
+        self.until_done(worker, &orders);
     }
 
     fn goes_on_after_a_kill(&mut self, mut worker: Worker) -> Worker {

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 type Demand = fn(&mut Asked, Worker);
 
 /// What is missing, where it stands in `examples/worker/worker.py`, what stands there instead, and what notices.
-const LACKS: [(&str, &str, &str, Demand); 9] = [
+const LACKS: [(&str, &str, &str, Demand); 10] = [
     (
         "a journal that outlives it",
         "os.path.join(FOLDER, \"journal.sqlite\")",
@@ -47,6 +47,9 @@ const LACKS: [(&str, &str, &str, Demand); 9] = [
     }),
     ("the place of the target", "value % PARTITIONS", "0", |asked, mut worker| {
         asked.answers_each_order(&mut worker);
+    }),
+    ("a new look at what it is given", "setattr(self, \"is_paused\", None)", "None", |asked, mut worker| {
+        asked.takes_again_what_it_gave_up_when_it_was_full(&mut worker);
     }),
     ("an end in order", "\"is_ending\", True", "\"is_never\", True", |asked, worker| {
         asked.hands_back_and_ends_what_is_under_way(worker);

@@ -18,7 +18,7 @@ const OTHER: &str = "MODELRAIL_WORKER_COMMAND";
 /// How many commands a worker carries out at a time.
 pub(super) const POOL: usize = 2;
 /// How many it takes ahead.
-const BACKLOG: usize = 16;
+pub(super) const BACKLOG: usize = 16;
 
 /// What a worker works with.
 pub(super) struct Around<'a> {

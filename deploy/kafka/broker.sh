@@ -1,15 +1,17 @@
 #!/bin/sh
 # A real Apache Kafka in KRaft mode on loopback, for tests, demo and bench. Nothing that must not be lost belongs there.
 #
-#   broker.sh start FOLDER [--nodes N] [--secure] [--set FILE]   prints the bootstrap addresses; what is there is kept
+#   broker.sh start FOLDER [--nodes N] [--secure] [--proxied] [--set FILE]   prints the bootstrap addresses; what is there is kept
 #   broker.sh stop FOLDER                                        ends all nodes at once, as `kill -9` does
 #   broker.sh start-node FOLDER I | stop-node FOLDER I           one of them; `stop-node` lets it end in order
-#   broker.sh hold [--nodes N] [--secure] [--set FILE]           in a folder of its own, until stdin ends; prints the
+#   broker.sh hold [--nodes N] [--secure] [--proxied] [--set FILE]           in a folder of its own, until stdin ends; prints the
 #                                                                folder, then the addresses
 #
 #   FOLDER/brokers        the bootstrap addresses          FOLDER/I/pid   its process       FOLDER/I/out   what it logged
 #   --secure: FOLDER/mtls and FOLDER/sasl hold the addresses with TLS, FOLDER/tls the keys. Topics have an authorizer:
 #   `alice` may everything, `bob` nothing, both with the password `secret` (SCRAM and PLAIN); FOLDER/brokers needs none.
+#   --proxied: FOLDER/proxied holds addresses that the nodes give to whoever comes to the port below each. Nobody listens
+#   there: a proxy is to, which can cut its clients off. Not together with --secure.
 #   --set: a file of settings of a broker, put behind all others.
 #   KAFKA_JVM: the options of java; the default starts fast and stays small, `bench` wants another.
 set -eu
@@ -108,11 +110,15 @@ authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS;User:alice;User:CN=client
 END
     fi
+    if [ -n "$proxied" ]; then
+        echo "advertised.listeners=PLAINTEXT://127.0.0.1:$(at 0),PROXIED://127.0.0.1:$(at 3)"
+        listeners=$listeners,PROXIED://127.0.0.1:$(at 2)
+    fi
     cat <<END
 node.id=$node
 controller.quorum.voters=$voters
 listeners=$listeners
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,MTLS:SSL,SASL:SASL_SSL
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT,MTLS:SSL,SASL:SASL_SSL
 log.dirs=$folder/$node/log
 offsets.topic.replication.factor=$copies
 transaction.state.log.replication.factor=$copies
@@ -154,6 +160,7 @@ format() {
             done
         done
     fi
+    [ -z "$proxied" ] || addresses 3 >"$folder/proxied"
     node=1
     while [ "$node" -le "$nodes" ]; do
         mkdir -p "$folder/$node"
@@ -239,7 +246,7 @@ stop() {
     done
 }
 
-[ $# -gt 0 ] || { sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -gt 0 ] || { sed -n '2,19s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 what=$1 place=
 shift
 if [ "$what" != hold ]; then
@@ -247,17 +254,19 @@ if [ "$what" != hold ]; then
     place=$1
     shift
 fi
-nodes=1 secure='' extra='' one=''
+nodes=1 secure='' proxied='' extra='' one=''
 while [ $# -gt 0 ]; do
     case $1 in
     --nodes) nodes=$2 && shift ;;
     --secure) secure=yes ;;
+    --proxied) proxied=yes ;;
     --set) extra=$2 && shift ;;
     [1-9]) one=$1 ;;
     *) fail "unknown: $1" "broker.sh alone says what there is" ;;
     esac
     shift
 done
+[ -z "$secure" ] || [ -z "$proxied" ] || fail "--secure and --proxied" "both have the same ports"
 case $nodes in 1 | 2 | 3) ;; *) fail "--nodes $nodes" "1, 2 or 3" ;; esac
 
 case $what in

@@ -3,6 +3,7 @@
 //! ```text
 //!  MODELRAIL_FAIL_AT=K4:3       the third time that K4 is passed, the process ends at once, as by SIGKILL
 //!  MODELRAIL_FAIL_AT=B1:1,A1:2  whichever comes first
+//!  MODELRAIL_PAUSE_AT=K3:2      the second time, the process stands still at once, as by SIGSTOP, until it is woken
 //!  MODELRAIL_FAIL_OFF=sync      writes are not synced: the negative control of the power losses
 //!  MODELRAIL_FAIL_OFF=view      the view counts as one of another shape, and is built again
 //! ```
@@ -25,6 +26,8 @@ pub enum Point {
     T1,
     /// A pass is decided, and nothing is written.
     K3,
+    /// A pass is on its way to a log that is elsewhere, and nothing is heard of it.
+    P1,
     /// The batch is synced, and the guard does not know.
     K4,
     /// The guard is written, and not synced.
@@ -62,13 +65,14 @@ pub enum Point {
 }
 
 impl Point {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::F1,
         Self::M1,
         Self::K1,
         Self::K2,
         Self::T1,
         Self::K3,
+        Self::P1,
         Self::K4,
         Self::G1,
         Self::K5,
@@ -96,6 +100,7 @@ impl Point {
             Self::K2 => "K2",
             Self::T1 => "T1",
             Self::K3 => "K3",
+            Self::P1 => "P1",
             Self::K4 => "K4",
             Self::G1 => "G1",
             Self::K5 => "K5",
@@ -177,36 +182,40 @@ mod armed {
 
     #[derive(Debug, Default, PartialEq, Eq)]
     pub(super) struct Plan {
-        /// Where, and at which passing.
+        /// Where to end, and at which passing.
         pub(super) at: Vec<(Point, u64)>,
+        /// Where to stand still.
+        pub(super) paused_at: Vec<(Point, u64)>,
         pub(super) off: Vec<String>,
     }
 
     impl Plan {
-        pub(super) fn read(at: &str, off: &str) -> Self {
+        pub(super) fn read(at: &str, paused_at: &str, off: &str) -> Self {
             let names = |list: &str| list.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect();
             let one = |text: String| {
                 let (name, times) = text.split_once(':').unwrap_or((&text, "1"));
                 let point = Point::ALL.into_iter().find(|point| point.as_str() == name);
-                let point =
-                    point.unwrap_or_else(|| panic!("MODELRAIL_FAIL_AT names `{name}`: no fail point"));
-                (point, times.parse().expect("MODELRAIL_FAIL_AT gives a number after the colon"))
+                let point = point.unwrap_or_else(|| panic!("expected a fail point, not `{name}`"));
+                (point, times.parse().expect("a number after the colon of a fail point"))
             };
-            let at: Vec<String> = names(at);
-            Self { at: at.into_iter().map(one).collect(), off: names(off) }
+            let points = |list: &str| {
+                let list: Vec<String> = names(list);
+                list.into_iter().map(one).collect()
+            };
+            Self { at: points(at), paused_at: points(paused_at), off: names(off) }
         }
     }
 
     fn plan() -> &'static Plan {
         PLAN.get_or_init(|| {
             let text = |name| std::env::var(name).unwrap_or_default();
-            Plan::read(&text("MODELRAIL_FAIL_AT"), &text("MODELRAIL_FAIL_OFF"))
+            Plan::read(&text("MODELRAIL_FAIL_AT"), &text("MODELRAIL_PAUSE_AT"), &text("MODELRAIL_FAIL_OFF"))
         })
     }
 
     pub(super) fn at(point: Point) {
         let plan = plan();
-        if plan.at.is_empty() {
+        if plan.at.is_empty() && plan.paused_at.is_empty() {
             return;
         }
         let passed = PASSED[point as usize].fetch_add(1, Relaxed) + 1;
@@ -214,6 +223,12 @@ mod armed {
             // Whoever tests reads this line, so that a point which was never reached is no pass.
             eprintln!("fail point {} passed {passed} times: the process ends", point.as_str());
             std::process::abort();
+        }
+        if plan.paused_at.contains(&(point, passed)) {
+            eprintln!("fail point {} passed {passed} times: the process stands still", point.as_str());
+            let own = std::process::id().to_string();
+            let stopped = std::process::Command::new("kill").args(["-STOP", &own]).status();
+            assert!(stopped.is_ok_and(|status| status.success()), "a test has `kill`");
         }
     }
 
@@ -236,9 +251,10 @@ mod tests {
 
     #[test]
     fn a_plan_names_points_with_their_passing() {
-        assert_eq!(Plan::read("", ""), Plan::default());
-        let plan = Plan::read("K4:3,B1", "sync");
-        assert_eq!(plan, Plan { at: vec![(Point::K4, 3), (Point::B1, 1)], off: vec!["sync".into()] });
+        assert_eq!(Plan::read("", "", ""), Plan::default());
+        let plan = Plan::read("K4:3,B1", "K3:2", "sync");
+        let (at, paused_at) = (vec![(Point::K4, 3), (Point::B1, 1)], vec![(Point::K3, 2)]);
+        assert_eq!(plan, Plan { at, paused_at, off: vec!["sync".into()] });
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub(crate) fn is_for_a_moment(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::BrokerDestroy
             | RDKafkaErrorCode::DestroyBroker
             | RDKafkaErrorCode::OperationTimedOut
+            // The client's own: it has not heard of the partition yet. That the topic has it, the check of topics says.
+            | RDKafkaErrorCode::UnknownPartition
     )
 }
 
@@ -99,6 +101,7 @@ mod tests {
     fn what_passes_is_asked_again_and_what_does_not_is_told_at_once() {
         for (code, times) in [
             (RDKafkaErrorCode::NotLeaderForPartition, 3),
+            (RDKafkaErrorCode::UnknownPartition, 3),
             (RDKafkaErrorCode::TopicAuthorizationFailed, 1),
             (RDKafkaErrorCode::UnknownTopicOrPartition, 1),
         ] {

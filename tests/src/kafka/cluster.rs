@@ -59,6 +59,11 @@ impl Cluster {
         Self::own_with(&["--nodes", &nodes.to_string()])
     }
 
+    /// One whose nodes are also reached through proxies, at [`Self::proxied`].
+    pub(crate) fn own_proxied(nodes: u8) -> Option<Self> {
+        Self::own_with(&["--proxied", "--nodes", &nodes.to_string()])
+    }
+
     fn own_with(arguments: &[&str]) -> Option<Self> {
         if std::env::var_os(GIVEN).is_some() {
             println!("not run: it needs brokers of its own, and {GIVEN} names some");
@@ -87,6 +92,11 @@ impl Cluster {
     /// `host:port`, separated by commas, without TLS.
     pub(crate) fn brokers(&self) -> &str {
         &self.brokers
+    }
+
+    /// Where proxies are to listen, each for what comes to the port below.
+    pub(crate) fn proxied(&self) -> String {
+        std::fs::read_to_string(self.folder().join("proxied")).expect("it is a proxied one").trim().to_owned()
     }
 
     /// The addresses of a secure cluster's listener `mtls` or `sasl`.

@@ -18,10 +18,10 @@ use super::vandal::Vandal;
 use crate::process::asking::{Client, http};
 use crate::process::place::event;
 
-const OWNS: &str = "owns a partition";
+pub(super) const OWNS: &str = "owns a partition";
 
 /// Publishes events of models of their own, one after the other.
-fn publish(client: &Client, from: usize, to: usize) -> Vec<EventAnswer> {
+pub(super) fn publish(client: &Client, from: usize, to: usize) -> Vec<EventAnswer> {
     let one = |number: usize| {
         let event = event("v1", &format!("flights-{number}"), &format!("event-{number}"));
         client.publish(&event).unwrap_or_else(|problem| panic!("event {number}: {problem:?}"))
@@ -29,7 +29,7 @@ fn publish(client: &Client, from: usize, to: usize) -> Vec<EventAnswer> {
     (from..to).map(one).collect()
 }
 
-fn all_are_there_once(client: &Client, answers: &[EventAnswer]) {
+pub(super) fn all_are_there_once(client: &Client, answers: &[EventAnswer]) {
     let published: BTreeSet<&str> = answers.iter().map(|answer| answer.run.as_str()).collect();
     assert_eq!(published.len(), answers.len(), "two events are one run");
     let runs = client.runs();

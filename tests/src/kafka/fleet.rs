@@ -34,14 +34,22 @@ impl Fleet {
     }
 
     /// The same in a place that is there.
-    pub(super) fn with(cluster: &Cluster, mut place: Place) -> Self {
+    pub(super) fn with(cluster: &Cluster, place: Place) -> Self {
+        Self::over_as(cluster, place, Durability::SingleBroker)
+    }
+
+    pub(super) fn over_as(cluster: &Cluster, mut place: Place, durability: Durability) -> Self {
         let settings = settings(cluster);
-        let made = topics::create(&settings, &WANTED).unwrap();
+        let made = topics::create(&settings, &Wanted { durability, ..WANTED }).unwrap();
         assert!(made.iter().all(|made| made.outcome == topics::Outcome::Created), "{made:?}");
         let secrets = place.root().join("secrets").display().to_string();
         place.set("MODELRAIL_KAFKA__BROKERS", settings.brokers.clone());
         place.set("MODELRAIL_KAFKA__PREFIX", settings.prefix.clone());
-        place.set("MODELRAIL_KAFKA__DURABILITY", "single-broker".into());
+        let durability = match durability {
+            Durability::SingleBroker => "single-broker",
+            Durability::Replicated => "replicated",
+        };
+        place.set("MODELRAIL_KAFKA__DURABILITY", durability.into());
         place.set("MODELRAIL_KAFKA__COMMAND_PARTITIONS", "4".into());
         place.set("MODELRAIL_KAFKA__CHECK_SECONDS", "1".into());
         place.set("MODELRAIL_STORE__SECRETS", secrets);
@@ -56,7 +64,12 @@ impl Fleet {
 
     /// Starts an engine on the folder of its name, which stays when it ends.
     pub(super) fn start(&mut self, engine: &str) {
-        let server = self.place.serve_as("engine", &self.folder(engine));
+        self.start_with(engine, &[]);
+    }
+
+    /// With these variables in its environment.
+    pub(super) fn start_with(&mut self, engine: &str, variables: &[(&str, String)]) {
+        let server = self.place.serve_as_with("engine", &self.folder(engine), variables);
         assert!(self.engines.insert(engine.to_owned(), server).is_none(), "{engine} runs");
     }
 
@@ -77,6 +90,12 @@ impl Fleet {
     /// Where it listens, once it does.
     pub(super) fn address(&mut self, name: &str) -> String {
         self.engines.get_mut(name).expect("it runs").listening(&self.place).api
+    }
+
+    /// A client of an API that was started by its name.
+    pub(super) fn client_of(&mut self, api: &str) -> Client {
+        let addresses = self.engines.get_mut(api).expect("it runs").listening(&self.place);
+        Client::new(Arc::new(Mutex::new(addresses)), &self.folder("secrets"))
     }
 
     /// Lets it end in order.

@@ -273,6 +273,28 @@ fn a_topic_that_is_made_later_is_read() {
     published.until_triggers(&BTreeSet::from([run]));
 }
 
+/// Said, and taken by nobody: where to read the lanes from is said by the log, not by who comes.
+#[test]
+fn what_was_said_while_nobody_decided_is_decided_by_whoever_comes() {
+    let mut published = Published::over_one_partition();
+    published.fleet.start("one");
+    published.fleet.hears("one", OWNS, PARTITIONS as usize);
+    published.fleet.kill("one");
+    published.fleet.start_as("ingress", "ingress");
+    let runs: BTreeSet<String> = (0..10)
+        .map(|number| {
+            let model = format!("flights-{number}");
+            let event = event("v1", &model, &format!("event-{number}"));
+            published.write(&[("content-type", STRUCTURED)], Some(event.to_string().as_bytes()));
+            run_of(&event, &format!("{model}@production"))
+        })
+        .collect();
+    published.until_triggers(&runs);
+    let client = published.fleet.client();
+    published.fleet.start("two");
+    published.until("a run of each", || runs.iter().all(|run| client.find(run).is_some()));
+}
+
 /// Two of them, one killed in the middle: every event is said at least once.
 #[test]
 fn nothing_is_lost_when_one_of_two_is_killed() {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::metadata::MetadataTopic;
 
 const DONE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -43,6 +44,15 @@ impl Vandal {
     pub(crate) fn delete(&self, name: &str) {
         let said = wait(self.admin.delete_topics(&[name], &options())).unwrap();
         assert_eq!(said, [Ok(name.to_owned())]);
+    }
+
+    /// All that begin so: a broker for tests has little room.
+    pub(crate) fn delete_all(&self, prefix: &str) {
+        let metadata = self.admin.inner().fetch_metadata(None, DONE_WITHIN).unwrap();
+        let names = metadata.topics().iter().map(MetadataTopic::name);
+        let names: Vec<&str> = names.filter(|name| name.starts_with(prefix)).collect();
+        let said = wait(self.admin.delete_topics(&names, &options())).unwrap();
+        assert!(said.iter().all(Result::is_ok), "{said:?}");
     }
 }
 

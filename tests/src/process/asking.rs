@@ -180,6 +180,15 @@ impl Client {
         self.get(&format!("/v1/runs/{run}"))
     }
 
+    /// A run that may not be there.
+    pub(crate) fn find(&self, run: &str) -> Option<RunView> {
+        let path = format!("/v1/runs/{run}");
+        match self.ask(&Method::GET, &path, &self.admin, "", None) {
+            (404, _) => None,
+            answer => Some(Self::good(&path, answer)),
+        }
+    }
+
     /// Waits until a run is as it should be.
     pub(crate) fn until(&self, run: &str, what: &str, is: impl Fn(&RunView) -> bool) -> RunView {
         let began = Instant::now();

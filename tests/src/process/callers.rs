@@ -20,26 +20,26 @@ const LABELS_EVERY: usize = 15;
 
 /// What callers of all targets saw.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
-    pub(super) answered: u64,
+pub(crate) struct Seen {
+    pub(crate) answered: u64,
     /// Not reachable: the process was down.
-    pub(super) unreachable: u64,
+    pub(crate) unreachable: u64,
     /// Answered, but with no prediction: how often, by code.
-    pub(super) failed: BTreeMap<String, u64>,
+    pub(crate) failed: BTreeMap<String, u64>,
     /// The versions that answered, by target and generation.
-    pub(super) versions: BTreeMap<(String, u64), BTreeSet<String>>,
+    pub(crate) versions: BTreeMap<(String, u64), BTreeSet<String>>,
     /// Of these, those from a target that had given a prediction before.
-    pub(super) failed_later: u64,
+    pub(crate) failed_later: u64,
     /// A generation after a newer one: target, newer, older.
-    pub(super) went_back: Vec<(String, u64, u64)>,
+    pub(crate) went_back: Vec<(String, u64, u64)>,
 }
 
 /// Which target is asked now; none for the time being.
 #[derive(Debug, Default)]
-pub(super) struct Asked(Mutex<Option<String>>);
+pub(crate) struct Asked(Mutex<Option<String>>);
 
 impl Asked {
-    pub(super) fn set(&self, model: Option<&str>) {
+    pub(crate) fn set(&self, model: Option<&str>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = model.map(str::to_owned);
     }
 
@@ -49,13 +49,13 @@ impl Asked {
 }
 
 /// A caller of one model in a thread of its own, until this is dropped.
-pub(super) struct Calling {
+pub(crate) struct Calling {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Calling {
-    pub(super) fn start(current: &Current, model: &str) -> Self {
+    pub(crate) fn start(current: &Current, model: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (current, stops, asked) = (Arc::clone(current), Arc::clone(&stop), Asked::default());
         asked.set(Some(model));
@@ -79,7 +79,7 @@ fn rows() -> Vec<Vec<f32>> {
 }
 
 /// Asks until told to stop. What `v3` predicts turns out to be wrong, what others predict right.
-pub(super) fn call(current: &Current, asked: &Asked, stop: &AtomicBool, seen: &Mutex<Seen>) {
+pub(crate) fn call(current: &Current, asked: &Asked, stop: &AtomicBool, seen: &Mutex<Seen>) {
     let (http, rows) = (http(), rows());
     let mut labels = vec![];
     let mut latest: BTreeMap<String, u64> = BTreeMap::new();

@@ -53,7 +53,8 @@ fn kills_at_named_points_and_random_moments_lose_nothing_change_nothing_and_leav
         }
         let planned = rounds * PLACES * KILLS_PER_PLACE;
         assert!(report.faults_all() >= planned, "{} kills of {planned}", report.faults_all());
-        for point in Point::ALL {
+        // There is one process that decides, and its log is here.
+        for point in Point::ALL.into_iter().filter(|point| *point != Point::P1) {
             let times = report.faults.get(point.as_str()).copied().unwrap_or_default();
             assert!(times >= rounds * PLACES, "{} was hit {times} times", point.as_str());
         }
@@ -108,7 +109,7 @@ fn armed(place: &Place, point: Point, passing: u64) -> Server {
 /// At which passing of a point the process may end: where many are passed, deep within one of them.
 fn passings(point: Point) -> u64 {
     match point {
-        Point::F1 | Point::M1 | Point::K6 | Point::B3 | Point::A1 => 1,
+        Point::F1 | Point::M1 | Point::K6 | Point::P1 | Point::B3 | Point::A1 => 1,
         Point::B1 | Point::B2 | Point::G1 => 2,
         Point::T1 | Point::T2 => 3,
         Point::E1 | Point::E2 | Point::E4 | Point::E5 | Point::E6 => 4,
@@ -146,7 +147,8 @@ fn kill_often(
     random: &mut Random,
     mut killed: Killed,
 ) -> (Killed, Server) {
-    let mut points: Vec<Point> = Point::ALL.into_iter().filter(|point| *point != Point::F1).collect();
+    let mut points: Vec<Point> =
+        Point::ALL.into_iter().filter(|point| ![Point::F1, Point::P1].contains(point)).collect();
     let mut armed_for: Option<Point> = None;
     while killed.all() < KILLS_PER_PLACE || !points.is_empty() {
         assert!(killed.all() < 2 * KILLS_PER_PLACE, "some points are never passed: {points:?}");

@@ -12,20 +12,20 @@ type Prefix = Vec<(u64, String)>;
 
 /// What a client was told.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     /// The published events: run, version and target.
-    pub(super) published: Vec<Published>,
+    pub(crate) published: Vec<Published>,
     /// Requests that were accepted: run, key, record.
-    pub(super) accepted: Vec<(String, String, u64)>,
+    pub(crate) accepted: Vec<(String, String, u64)>,
     /// The longest history of each run that was read between kills.
-    pub(super) read: BTreeMap<String, Prefix>,
+    pub(crate) read: BTreeMap<String, Prefix>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Published {
-    pub(super) run: String,
-    pub(super) version: String,
-    pub(super) target: String,
+pub(crate) struct Published {
+    pub(crate) run: String,
+    pub(crate) version: String,
+    pub(crate) target: String,
 }
 
 /// How a version's run may end when nothing is decided differently.
@@ -43,7 +43,7 @@ fn prefix(transitions: &[TransitionView]) -> Prefix {
 
 impl Ledger {
     /// Notes a history that was read; what was read before must be its beginning.
-    pub(super) fn note(&mut self, run: &str, transitions: &[TransitionView]) {
+    pub(crate) fn note(&mut self, run: &str, transitions: &[TransitionView]) {
         let now = prefix(transitions);
         let before = self.read.entry(run.to_owned()).or_default();
         assert!(now.starts_with(before), "run {run} was decided differently:\n{before:?}\n{now:?}");
@@ -51,7 +51,7 @@ impl Ledger {
     }
 
     /// Holds the book against the log; gives how many answers and effects were looked at.
-    pub(super) fn settle(&mut self, client: &Client, seen: &Seen) -> usize {
+    pub(crate) fn settle(&mut self, client: &Client, seen: &Seen) -> usize {
         let mut checked = 0;
         let listed: BTreeMap<String, String> =
             client.runs().into_iter().map(|line| (line.run, line.state)).collect();

@@ -239,7 +239,12 @@ impl Place {
 
     /// Starts a process of distributed mode with these roles.
     pub(crate) fn serve_as(&self, roles: &str, data: &Path) -> Server {
-        self.start_as(&["serve", "--roles", roles], data, &[])
+        self.serve_as_with(roles, data, &[])
+    }
+
+    /// And with these variables in its environment.
+    pub(crate) fn serve_as_with(&self, roles: &str, data: &Path, variables: &[(&str, String)]) -> Server {
+        self.start_as(&["serve", "--roles", roles], data, variables)
     }
 
     /// As [`Self::serve_as`], for roles that listen only where they are told to.
@@ -257,9 +262,7 @@ impl Place {
     }
 
     fn start_as(&self, arguments: &[&str], data: &Path, variables: &[(&str, String)]) -> Server {
-        let path = self.root().join("stderr.txt");
-        let errors = fs::File::options().create(true).append(true).open(path).unwrap();
-        let errors_from = errors.metadata().unwrap().len() as usize;
+        let (errors, errors_at) = self.new_errors();
         let mut command = self.command(arguments);
         command.args(["--output", "jsonl", "--data"]).arg(data);
         command.envs(self.variables.clone()).envs(variables.iter().map(|(name, value)| (name, value)));
@@ -271,25 +274,41 @@ impl Place {
             for read in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if let Ok(serving) = serde_json::from_str::<Value>(&read) {
                     let text = |name: &str| serving[name].as_str().unwrap_or_default().to_owned();
-                    *told.lock().unwrap() = Some(Addresses {
-                        api: text("api"),
-                        gateway: text("gateway"),
-                        health: text("health"),
-                    });
+                    let [api, gateway, models, health] = ["api", "gateway", "models", "health"].map(text);
+                    *told.lock().unwrap() = Some(Addresses { api, gateway, models, health });
                 }
             }
         });
-        Server { child, addresses: line, errors_from }
+        Server { child, addresses: line, errors_at }
+    }
+
+    /// A file that no other server writes to. Servers are started by several threads.
+    fn new_errors(&self) -> (fs::File, PathBuf) {
+        let folder = self.root().join("stderr");
+        fs::create_dir_all(&folder).unwrap();
+        let mut number = fs::read_dir(&folder).unwrap().count();
+        loop {
+            let path = folder.join(format!("{number:05}.txt"));
+            match fs::File::create_new(&path) {
+                Ok(file) => return (file, path),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        }
     }
 
     /// What a server logged.
+    #[expect(clippy::unused_self, reason = "the server's folder must be there still")]
     pub(crate) fn errors_of(&self, server: &Server) -> String {
-        self.errors().split_off(server.errors_from)
+        fs::read_to_string(&server.errors_at).unwrap_or_default()
     }
 
-    /// What servers logged so far.
+    /// What servers logged so far, in the order in which they were started.
     pub(crate) fn errors(&self) -> String {
-        fs::read_to_string(self.root().join("stderr.txt")).unwrap_or_default()
+        let Ok(listed) = fs::read_dir(self.root().join("stderr")) else { return String::new() };
+        let mut paths: Vec<PathBuf> = listed.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths.iter().map(|path| fs::read_to_string(path).unwrap_or_default()).collect()
     }
 }
 
@@ -298,6 +317,7 @@ impl Place {
 pub(crate) struct Addresses {
     pub(crate) api: String,
     pub(crate) gateway: String,
+    pub(crate) models: String,
     /// Of a process without an API.
     pub(crate) health: String,
 }
@@ -306,8 +326,8 @@ pub(crate) struct Addresses {
 pub(crate) struct Server {
     child: Child,
     addresses: Arc<Mutex<Option<Addresses>>>,
-    /// Where its own lines begin among those of all servers.
-    errors_from: usize,
+    /// Where its own lines are.
+    errors_at: PathBuf,
 }
 
 impl Server {
@@ -330,6 +350,11 @@ impl Server {
         }
     }
 
+    /// Where its own lines are.
+    pub(crate) fn errors_at(&self) -> &Path {
+        &self.errors_at
+    }
+
     /// Its process, for what the system says of it.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -350,8 +375,19 @@ impl Server {
         self.ended().is_some_and(|status| status.signal() == Some(SIGABRT))
     }
 
+    /// Whether it stands still, as after SIGSTOP.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
+        self.end();
+    }
+
+    /// The same, where it is to be replaced.
+    pub(crate) fn end(&mut self) {
         // It may have ended already.
         let _gone = self.child.kill();
         self.child.wait().unwrap();

@@ -7,35 +7,35 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Report {
-    pub(super) suite: &'static str,
-    pub(super) seed: u64,
+pub(crate) struct Report {
+    pub(crate) suite: &'static str,
+    pub(crate) seed: u64,
     /// Runs that went through it, or folders that were looked at.
-    pub(super) runs: usize,
+    pub(crate) runs: usize,
     /// Faults by what they are.
-    pub(super) faults: BTreeMap<String, usize>,
+    pub(crate) faults: BTreeMap<String, usize>,
     /// Answers and effects that were held against the log.
-    pub(super) effects_checked: usize,
+    pub(crate) effects_checked: usize,
     /// What became of the faults, by outcome.
-    pub(super) outcomes: BTreeMap<String, usize>,
-    pub(super) violations: Vec<String>,
+    pub(crate) outcomes: BTreeMap<String, usize>,
+    pub(crate) violations: Vec<String>,
 }
 
 impl Report {
-    pub(super) fn fault(&mut self, what: &str) {
+    pub(crate) fn fault(&mut self, what: &str) {
         *self.faults.entry(what.to_owned()).or_default() += 1;
     }
 
-    pub(super) fn outcome(&mut self, what: &str) {
+    pub(crate) fn outcome(&mut self, what: &str) {
         *self.outcomes.entry(what.to_owned()).or_default() += 1;
     }
 
-    pub(super) fn faults_all(&self) -> usize {
+    pub(crate) fn faults_all(&self) -> usize {
         self.faults.values().sum()
     }
 
     /// Carries out the suite, and writes what it found, whether it holds or not.
-    pub(super) fn of(suite: &'static str, seed: u64, carry_out: impl FnOnce(&mut Self)) {
+    pub(crate) fn of(suite: &'static str, seed: u64, carry_out: impl FnOnce(&mut Self)) {
         let mut report = Self { suite, seed, ..Self::default() };
         let held = catch_unwind(AssertUnwindSafe(|| carry_out(&mut report)));
         if let Err(panic) = &held {

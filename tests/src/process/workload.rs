@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use api::view::EventAnswer;
+use serde_json::Value;
+
 use super::asking::{Client, Current, Person, asked};
 use super::callers::{Asked, Seen, call};
 use super::ledger::{Ledger, Published};
@@ -18,9 +21,12 @@ const LANES: usize = 2;
 /// How long a run may take, harm included.
 const RUN_MAX: Duration = Duration::from_mins(2);
 
+/// How a lane publishes an event, until it is taken: by the number of the lane.
+pub(crate) type Publish<'a> = &'a (dyn Fn(&Client, usize, &Value) -> EventAnswer + Sync);
+
 /// What the lanes share with whoever does harm.
-pub(super) struct Shared {
-    pub(super) current: Current,
+pub(crate) struct Shared {
+    pub(crate) current: Current,
     client: Client,
     people: Vec<Person>,
     ledger: Mutex<Ledger>,
@@ -30,19 +36,19 @@ pub(super) struct Shared {
 }
 
 /// What the workload was told.
-pub(super) struct Told {
-    client: Client,
-    pub(super) ledger: Ledger,
-    pub(super) seen: Seen,
+pub(crate) struct Told {
+    pub(crate) client: Client,
+    pub(crate) ledger: Ledger,
+    pub(crate) seen: Seen,
 }
 
 impl Shared {
-    pub(super) fn is_under_way(&self) -> bool {
+    pub(crate) fn is_under_way(&self) -> bool {
         self.under_way.load(Relaxed) > 0
     }
 
     /// Callers and lanes ask this server from now on, if it listens.
-    pub(super) fn look(&self, server: &Server) {
+    pub(crate) fn look(&self, server: &Server) {
         if let Some(addresses) = server.addresses() {
             *self.current.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
         }
@@ -51,13 +57,38 @@ impl Shared {
 
 /// Runs the workload on a server of the place while `harm` goes on; gives what harm gave, with the server that it
 /// left alive.
-pub(super) fn during<T: Send>(
+pub(crate) fn during<T: Send>(
     place: &Place,
     harm: impl FnOnce(Server, &Shared) -> (T, Server) + Send,
 ) -> (T, Server, Told) {
     let mut server = place.serve();
     let current: Current = Arc::new(Mutex::new(server.listening(place)));
     let client = Client::new(Arc::clone(&current), &place.data());
+    let ((harmed, server), told) = under(LANES, &twice, current, client, |shared| {
+        let (harmed, mut server) = harm(server, shared);
+        server.listening(place);
+        shared.look(&server);
+        (harmed, server)
+    });
+    (harmed, server, told)
+}
+
+/// Over HTTP, and again.
+fn twice(client: &Client, _: usize, event: &Value) -> EventAnswer {
+    let answer = client.publish(event).unwrap();
+    let again = client.publish(event).unwrap();
+    assert_eq!((&answer.run, true), (&again.run, again.repeated), "the same event again");
+    answer
+}
+
+/// Runs the workload in so many lanes while `harm` goes on; gives what harm gave.
+pub(crate) fn under<T>(
+    lanes: usize,
+    publish: Publish<'_>,
+    current: Current,
+    client: Client,
+    harm: impl FnOnce(&Shared) -> T,
+) -> (T, Told) {
     let people = vec![client.add("ada", &["ml"]), client.add("bea", &["business"])];
     let shared = Shared {
         current,
@@ -68,8 +99,8 @@ pub(super) fn during<T: Send>(
         calm: AtomicBool::new(false),
     };
     let (stop, seen) = (AtomicBool::new(false), Mutex::new(Seen::default()));
-    let asked: Vec<Asked> = (0..LANES).map(|_| Asked::default()).collect();
-    let (harmed, server) = std::thread::scope(|scope| {
+    let asked: Vec<Asked> = (0..lanes).map(|_| Asked::default()).collect();
+    let harmed = std::thread::scope(|scope| {
         // Callers end with the lanes, also when one of these panics.
         let _ends = Ends(&stop, &shared.calm);
         for asked in &asked {
@@ -81,28 +112,26 @@ pub(super) fn during<T: Send>(
             .enumerate()
             .map(|(lane, asked)| {
                 let shared = &shared;
-                scope.spawn(move || deliver(shared, lane, asked))
+                scope.spawn(move || deliver(shared, lane, publish, asked))
             })
             .collect();
-        let (harmed, mut server) = harm(server, &shared);
-        server.listening(place);
-        shared.look(&server);
+        let harmed = harm(&shared);
         shared.calm.store(true, Relaxed);
         for lane in lanes {
             if let Err(panic) = lane.join() {
                 std::panic::resume_unwind(panic);
             }
         }
-        (harmed, server)
+        harmed
     });
     let (ledger, seen) = (shared.ledger.into_inner().unwrap(), seen.into_inner().unwrap());
-    (harmed, server, Told { client: shared.client, ledger, seen })
+    (harmed, Told { client: shared.client, ledger, seen })
 }
 
 impl Told {
     /// Holds everything that was answered against the log, first of the server, then of the folder that it leaves;
     /// gives how much was held.
-    pub(super) fn settle(mut self, place: &Place, server: Server) -> usize {
+    pub(crate) fn settle(mut self, place: &Place, server: Server) -> usize {
         let checked = self.ledger.settle(&self.client, &self.seen);
         let (seen, ledger) = (&self.seen, &self.ledger);
         println!(
@@ -137,16 +166,14 @@ impl Drop for Ends<'_> {
 }
 
 /// Delivers three versions of one model after the other, until it is calm.
-fn deliver(shared: &Shared, lane: usize, asked: &Asked) {
+fn deliver(shared: &Shared, lane: usize, publish: Publish<'_>, asked: &Asked) {
     let mut round = 0;
     while round == 0 || !shared.calm.load(Relaxed) {
         let model = format!("flights-{lane}-{round}");
         for version in ["v1", "v2", "v3"] {
             let event = event(version, &model, &format!("{model}-{version}"));
             shared.under_way.fetch_add(1, Relaxed);
-            let answer = shared.client.publish(&event).unwrap();
-            let again = shared.client.publish(&event).unwrap();
-            assert_eq!((&answer.run, true), (&again.run, again.repeated), "the same event again");
+            let answer = publish(&shared.client, lane, &event);
             let target = answer.target.clone();
             let published = Published { run: answer.run.clone(), version: version.to_owned(), target };
             shared.ledger.lock().unwrap().published.push(published);

@@ -1,5 +1,6 @@
 //! What a driver does with what its partitions want: appends, lanes, commits, and what rests on them.
 
+use engine::fail::{self, Point};
 use engine::partition::{Action, Role, Signal, WorkOrder};
 use engine::port::store::Commit;
 use log_kafka::Write;
@@ -12,7 +13,10 @@ impl Driver {
         match action {
             Action::Append(records) => {
                 let Some(owner) = &mut self.owner else { return Ok(()) };
-                if let Err(error) = owner.appender.append(partition, &records) {
+                fail::at(Point::K3);
+                let sent = owner.appender.append(partition, &records);
+                fail::at(Point::P1);
+                if let Err(error) = sent {
                     tracing::warn!(partition, %error, "an append was not sent whole");
                     self.tell(partition, Signal::InDoubt)?;
                 }
@@ -60,13 +64,21 @@ impl Driver {
         let commits = std::mem::take(&mut self.commits);
         if !commits.is_empty() {
             let written: Vec<Commit> = commits.into_values().collect();
+            if self.owner.is_some() {
+                fail::at(Point::K6);
+            }
             self.store.commit(&written)?;
             for commit in &written {
                 self.tell(commit.partition, Signal::Committed { seq: commit.head.seq })?;
             }
             self.changed.send_modify(|count| *count += 1);
         }
-        for (partition, action) in std::mem::take(&mut self.after_commit) {
+        let rests_on_it = std::mem::take(&mut self.after_commit);
+        if rests_on_it.is_empty() {
+            return Ok(());
+        }
+        fail::at(Point::K7);
+        for (partition, action) in rests_on_it {
             match action {
                 Action::Dispatch { seq, orders, cancels } => {
                     self.dispatch(partition, seq, orders, &cancels)?;
@@ -74,6 +86,7 @@ impl Driver {
                 Action::Reply(reply) => {
                     outside::tell_refused(partition, &reply);
                     if let Some(owner) = &self.owner {
+                        fail::at(Point::A1);
                         outside::answer(&owner.publisher, &self.prefix, partition, &reply);
                     }
                     self.waiting.tell(partition, reply);
@@ -81,6 +94,7 @@ impl Driver {
                 _ => {}
             }
         }
+        fail::at(Point::K8);
         Ok(())
     }
 

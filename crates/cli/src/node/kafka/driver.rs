@@ -18,6 +18,7 @@ use std::time::Duration;
 use domain::time::Timestamp;
 use engine::chain::topic_mark;
 use engine::code::{Code, Stopped};
+use engine::fail::{self, Point};
 use engine::message;
 use engine::partition::{Action, Hindrance, LaneFound, LaneInput, Role, Signal};
 use engine::port::clock::{self, Clock as _};
@@ -213,7 +214,11 @@ impl Driver {
             match self.reader.next()? {
                 None => break,
                 Some(Seen::Record { partition, landed }) => {
-                    self.seats[partition as usize].at_end = false;
+                    let seat = &mut self.seats[partition as usize];
+                    seat.at_end = false;
+                    if seat.machine.in_flight() > 0 {
+                        fail::at(Point::K5);
+                    }
                     self.tell(partition, Signal::RecordRead(landed))?;
                 }
                 Some(Seen::End { partition }) => {
@@ -404,6 +409,7 @@ impl Driver {
 
     fn take_input(&mut self, lane: Lane, read: Read) -> Result<(), Ended> {
         let Some(owner) = &self.owner else { return Ok(()) };
+        fail::at(Point::K1);
         let partition = read.partition;
         let said = match self.recent.decode_said(read.value.as_deref().unwrap_or_default()) {
             Ok(said) => said,
@@ -437,6 +443,9 @@ impl Driver {
                 return Ok(());
             }
             self.gathering_since = Some(now.monotonic.0);
+        }
+        if self.seats.iter().any(|seat| seat.machine.is_waiting()) {
+            fail::at(Point::K2);
         }
         for partition in 0..self.seats.len() as u32 {
             self.tell(partition, Signal::Tick(now))?;

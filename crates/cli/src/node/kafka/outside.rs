@@ -1,6 +1,7 @@
 //! What an engine writes to topics that are not the log: commands, cancels, and inputs that nobody can read.
 
 use domain::name::AttemptId;
+use domain::refusal::Kind;
 use engine::message::{self, Unrecorded};
 use engine::partition::{Answer, Reply, WorkOrder};
 use log_kafka::{Error, Publisher, Read, Topic, Write};
@@ -71,6 +72,10 @@ pub(super) fn tell_refused(partition: u32, reply: &Reply) {
     else {
         return;
     };
+    // What a rollout worker observes is what is known already, most of the time.
+    if refusal.kind == Kind::Late {
+        return;
+    }
     tracing::warn!(
         lane = ?reply.lane,
         partition,

@@ -36,6 +36,11 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     fn changes(&self) -> watch::Receiver<u64>;
     /// Whether every partition is read to its end and decides, and new requests are taken.
     fn ready(&self) -> Result<(), NotSubmitted>;
+    /// Why something may be recorded that is not found here: the log was not read to its end yet. Nothing once it was. To be
+    /// asked before it is looked for.
+    fn behind(&self) -> Option<NotSubmitted> {
+        None
+    }
     /// Metrics of everything that runs in this process, as OpenMetrics text without the closing `# EOF`.
     fn metrics(&self) -> String;
 }

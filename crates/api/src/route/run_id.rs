@@ -16,11 +16,16 @@ const PREFIX_RUNS_MAX: usize = 100_000;
 /// How many runs an ambiguous prefix names.
 const CANDIDATES_MAX: usize = 10;
 
-/// The run that a text names: its 26 characters, or a prefix that no other run has.
+/// The run that a text names: its 26 characters, or a prefix that no other run has. Whoever has not read the log to its
+/// end says that of a run that it does not find, and not that there is none.
 pub(super) fn find(api: &Api, text: &str) -> Result<RunRow, Problem> {
-    let unknown = || {
-        Problem::not_found("UNKNOWN_RUN", format!("expected a run, but there is none called `{text}`"))
-            .hint("list runs with `modelrail runs`")
+    let behind = api.ports.engine.behind();
+    let unknown = || match behind {
+        Some(why) => why.into(),
+        None => {
+            Problem::not_found("UNKNOWN_RUN", format!("expected a run, but there is none called `{text}`"))
+                .hint("list runs with `modelrail runs`")
+        }
     };
     let prefix = text.to_ascii_uppercase();
     if prefix.len() >= 26 {

@@ -202,12 +202,14 @@ pub(super) fn parse(text: &str) -> Result<TargetId, Problem> {
 }
 
 fn find(api: &Api, target: &TargetId) -> Result<TargetRow, Problem> {
-    api.ports.store.target(target)?.ok_or_else(|| {
-        Problem::not_found(
+    let behind = api.ports.engine.behind();
+    api.ports.store.target(target)?.ok_or_else(|| match behind {
+        Some(why) => why.into(),
+        None => Problem::not_found(
             "UNKNOWN_TARGET",
             format!("expected a target, but there is none called `{target}`"),
         )
         .hint("list targets with `modelrail targets`")
-        .field("target")
+        .field("target"),
     })
 }

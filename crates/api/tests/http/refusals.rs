@@ -300,3 +300,26 @@ async fn bad_questions_are_refused() {
     let got = small.ask("/v1/users", r#"{"name":"somebody","roles":[]}"#).await;
     assert_eq!(got.problem(), (413, "TOO_LARGE".to_owned()));
 }
+
+/// Whoever reads the log anew cannot know that there is no such run: a client is to ask again, and not to give up.
+#[tokio::test]
+async fn what_is_not_found_before_the_log_was_read_to_its_end_is_not_said_to_be_missing() {
+    let world = World::new().await;
+    let run = world.start("fraud", "v1").await;
+    let (run_missing, target_missing) =
+        ("/v1/runs/00000000000000000000000000", "/v1/targets/none@production");
+    let reading =
+        NotSubmitted::Suspended { code: "READING", text: "two partitions are left".into(), hint: "wait" };
+    *world.driver.behind.lock().unwrap() = Some(reading);
+    for path in [run_missing, "/v1/runs/0000", target_missing] {
+        let answer = world.get(path).await;
+        assert_eq!(answer.problem(), (503, "READING".to_owned()), "{path}");
+        assert!(answer.headers.contains_key("retry-after"), "{path}");
+    }
+    let asked = world.ask(&format!("{run_missing}/requests"), r#"{"kind":"pause","reason":"x"}"#).await;
+    assert_eq!(asked.problem(), (503, "READING".to_owned()));
+    // What was read is shown.
+    assert_eq!(world.get(&format!("/v1/runs/{run}")).await.status, 200);
+    *world.driver.behind.lock().unwrap() = None;
+    assert_eq!(world.get(run_missing).await.problem(), (404, "UNKNOWN_RUN".to_owned()));
+}

@@ -211,6 +211,8 @@ pub(crate) struct Driver {
     changes: watch::Sender<u64>,
     /// What `submit` gives instead of trying, and what `ready` says.
     pub(crate) broken: Mutex<Option<NotSubmitted>>,
+    /// Why it may not know what is recorded.
+    pub(crate) behind: Mutex<Option<NotSubmitted>>,
     /// Says that everything waits.
     pub(crate) slow: Mutex<bool>,
 }
@@ -236,6 +238,7 @@ impl Driver {
             clock: Arc::clone(clock),
             changes,
             broken: Mutex::new(None),
+            behind: Mutex::new(None),
             slow: Mutex::new(false),
         };
         driver.settle(None);
@@ -321,6 +324,10 @@ impl Engine for Driver {
 
     fn ready(&self) -> Result<(), NotSubmitted> {
         self.broken.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+
+    fn behind(&self) -> Option<NotSubmitted> {
+        self.behind.lock().unwrap().clone()
     }
 
     fn metrics(&self) -> String {

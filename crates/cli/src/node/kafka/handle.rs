@@ -22,6 +22,8 @@ use super::ingress;
 use super::shown::{Hindered, Shown};
 use super::waiting::Waiting;
 
+const BY_ITSELF: &str = "it goes on by itself; try again in a moment";
+
 #[derive(Debug)]
 pub(super) struct Handle {
     pub(super) publisher: Publisher,
@@ -86,20 +88,21 @@ impl api::Engine for Handle {
         self.changes.clone()
     }
 
+    fn behind(&self) -> Option<NotSubmitted> {
+        self.shown.behind().map(reading)
+    }
+
     fn ready(&self) -> Result<(), NotSubmitted> {
-        let hint = "it goes on by itself; try again in a moment";
         self.shown.ready().map_err(|hindered| match hindered {
             Hindered::Ended(text) => {
                 NotSubmitted::Suspended { code: "ENDED", text, hint: "the process ends; another serves" }
             }
             Hindered::Stopped(stopped) => NotSubmitted::Stopped(stopped),
-            Hindered::Suspended(code, text) => NotSubmitted::Suspended { code, text, hint },
-            Hindered::Behind(partitions) => NotSubmitted::Suspended {
-                code: "READING",
-                text: format!("{partitions} partitions of the log are not read to their ends yet"),
-                hint,
-            },
-            Hindered::Away(text) => NotSubmitted::Suspended { code: refused::LOG_AWAY, text, hint },
+            Hindered::Suspended(code, text) => NotSubmitted::Suspended { code, text, hint: BY_ITSELF },
+            Hindered::Behind(partitions) => reading(partitions),
+            Hindered::Away(text) => {
+                NotSubmitted::Suspended { code: refused::LOG_AWAY, text, hint: BY_ITSELF }
+            }
         })
     }
 
@@ -189,6 +192,12 @@ impl Handle {
             }
         }
     }
+}
+
+/// Of a process that has not read so many partitions to their ends.
+fn reading(partitions: usize) -> NotSubmitted {
+    let text = Hindered::Behind(partitions).to_string();
+    NotSubmitted::Suspended { code: "READING", text, hint: BY_ITSELF }
 }
 
 fn not_sent(error: &Error) -> NotSubmitted {

@@ -55,6 +55,16 @@ pub enum Hindered {
     Away(String),
 }
 
+impl Look {
+    /// How many partitions are still read to their ends. One that stopped is not: of it no more is read. Before the first look
+    /// nothing is known of any.
+    fn behind(&self) -> Option<usize> {
+        let behind =
+            self.partitions.iter().filter(|place| !place.caught_up && place.stopped.is_none()).count();
+        (behind > 0 || self.partitions.is_empty()).then_some(behind)
+    }
+}
+
 impl Shown {
     pub(super) fn new(clients: Clients) -> Self {
         Self { look: Mutex::default(), clients }
@@ -102,10 +112,12 @@ impl Shown {
         if let Some((code, text)) = look.partitions.iter().find_map(|place| place.suspended.clone()) {
             return Err(Hindered::Suspended(code, text));
         }
-        match look.partitions.iter().filter(|place| !place.caught_up).count() {
-            0 if !look.partitions.is_empty() => Ok(()),
-            behind => Err(Hindered::Behind(behind)),
-        }
+        look.behind().map_or(Ok(()), |behind| Err(Hindered::Behind(behind)))
+    }
+
+    /// How many partitions were not read up to where they ended when this process began; nothing when all were.
+    pub(super) fn behind(&self) -> Option<usize> {
+        self.look().behind()
     }
 
     /// In OpenMetrics.

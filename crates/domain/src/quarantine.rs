@@ -8,10 +8,11 @@
 //!                                          +-- Abort, Kill, RollBack: on the last good state, at once
 //! ```
 //!
-//! **Invariant:** what is held is bounded, and released in the order in which it came. A moment is not held: its
-//! state asks for it again.
+//! **Invariant:** what is held is bounded, and released in the order in which it came. What a released input leads to
+//! is decided with it, as it would have been then: the answer to what it asks is not held behind what came later. A moment
+//! is not held: its state asks for it again.
 
-use crate::decider::{Decider, IllegalEvent, Tell};
+use crate::decider::{Decider, Decision, IllegalEvent, Tell};
 use crate::evidence::Text;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -60,6 +61,12 @@ pub trait Holds: Decider {
     fn holding(&self) -> Option<&Holding<Self::Input>>;
     fn origin(input: &Self::Input) -> Origin;
     fn input_name(input: &Self::Input) -> &'static str;
+    /// As a stream that holds nothing decides.
+    fn decide_ordinarily(
+        &self,
+        input: &Self::Input,
+        now: Timestamp,
+    ) -> Result<Decision<Self::Event>, Self::Rejection>;
     /// The event that quarantines the stream.
     fn quarantined(quarantine: Quarantine) -> Self::Event;
     /// What others hear of it.

@@ -47,6 +47,15 @@ impl Input {
         }
     }
 
+    /// Whether a stream decides what it held.
+    fn releases(&self) -> bool {
+        match self {
+            Self::Define(_) => false,
+            Self::Run(_, input) => Run::origin(input) == Origin::Release,
+            Self::Target(_, input) => Target::origin(input) == Origin::Release,
+        }
+    }
+
     /// Whether it takes traffic away and must never wait.
     fn lowers(&self) -> bool {
         match self {
@@ -173,6 +182,8 @@ pub fn transact_watched<S: Streams>(
 ) -> Result<(Transition, Changed), Failure<S::Error>> {
     let name = outside.name();
     let lowers = outside.lowers();
+    let releasing = outside.releases().then(|| outside.stream());
+    let scene = Scene { now, watch, releasing };
     let mut changed = Changed::default();
     let mut steps = Vec::with_capacity(4);
     let mut waiting = VecDeque::from([outside]);
@@ -182,7 +193,7 @@ pub fn transact_watched<S: Streams>(
         }
         let first = steps.is_empty();
         let told_run = !first && matches!(input, Input::Run(..));
-        let decided = match one(streams, &mut changed, input, now, watch) {
+        let decided = match one(streams, &mut changed, input, &scene) {
             // A run that cannot be read cannot hear of it. Its target and the others go on.
             Err(Failure::Read(error)) if told_run && S::is_parked(&error) => continue,
             decided => decided?,
@@ -212,12 +223,19 @@ pub fn transact_watched<S: Streams>(
 
 type Answer = Result<Vec<Tell>, Refusal>;
 
+/// What is the same for every step of a transition.
+struct Scene<'a> {
+    now: Timestamp,
+    watch: Option<Watch<'a>>,
+    /// The stream whose held input this transition releases.
+    releasing: Option<StreamId>,
+}
+
 fn one<S: Streams>(
     streams: &mut S,
     changed: &mut Changed,
     input: Input,
-    now: Timestamp,
-    watch: Option<Watch<'_>>,
+    scene: &Scene<'_>,
 ) -> Result<(Step, Answer), Failure<S::Error>> {
     match input {
         Input::Define(input) => {
@@ -238,8 +256,7 @@ fn one<S: Streams>(
                 Some(state) => Arc::clone(state),
                 None => streams.run(id).map_err(Failure::Read)?,
             };
-            let seen = |name| watch.map_or((), |watch| watch(&StreamId::Run(id), name));
-            let (events, answer, state) = decided(&state, &input, now, seen);
+            let (events, answer, state) = decided(&state, &input, &StreamId::Run(id), scene);
             changed.runs.insert(id, Arc::new(state));
             Ok((Step::Run { run: id, input, events }, answer))
         }
@@ -248,8 +265,7 @@ fn one<S: Streams>(
                 Some(state) => Arc::clone(state),
                 None => streams.target(&id).map_err(Failure::Read)?,
             };
-            let seen = |name| watch.map_or((), |watch| watch(&StreamId::Target(id.clone()), name));
-            let (events, answer, state) = decided(&state, &input, now, seen);
+            let (events, answer, state) = decided(&state, &input, &StreamId::Target(id.clone()), scene);
             changed.targets.insert(id.clone(), Arc::new(state));
             Ok((Step::Target { target: id, input, events }, answer))
         }
@@ -285,10 +301,25 @@ fn open_chapters(bounds: Bounds, steps: &mut [Step], changed: &mut Changed, now:
 fn decided<D: Holds>(
     state: &Arc<D>,
     input: &D::Input,
-    now: Timestamp,
-    seen: impl Fn(&'static str),
+    stream: &StreamId,
+    scene: &Scene<'_>,
 ) -> (Vec<D::Event>, Answer, D) {
+    let now = scene.now;
+    let seen = |name| scene.watch.map_or((), |watch| watch(stream, name));
     let origin = D::origin(input);
+    let goes_on = state.holding().is_some_and(|holding| holding.quarantine.is_none());
+    if goes_on && origin == Origin::Tell && scene.releasing.as_ref() == Some(stream) {
+        let tried = attempt(|| {
+            seen(D::input_name(input));
+            folded(&**state, state.decide_ordinarily(input, now))
+        });
+        // What fails is held, and fails again when it is released: then the stream is quarantined.
+        match tried {
+            Ok(Ok((decision, after))) => return (decision.events, Ok(decision.tells), after),
+            Ok(Err(refusal)) => return (vec![], Err(refusal), D::clone(state)),
+            Err(_) => {}
+        }
+    }
     // The input that is decided as ordinary inputs are: not one that is about to be held.
     let ordinary = match (state.holding(), origin) {
         (None, _) => Some(input),
@@ -342,7 +373,14 @@ fn decided<D: Holds>(
 type Decides<D> = Result<(Decision<<D as Decider>::Event>, D), Refusal>;
 
 fn decide<D: Holds>(state: &D, input: &D::Input, now: Timestamp) -> Result<Decides<D>, IllegalEvent> {
-    match state.decide(input, now) {
+    folded(state, state.decide(input, now))
+}
+
+fn folded<D: Holds>(
+    state: &D,
+    decided: Result<Decision<D::Event>, D::Rejection>,
+) -> Result<Decides<D>, IllegalEvent> {
+    match decided {
         Ok(decision) => {
             let after = decision.events.iter().try_fold(state.clone(), D::evolve)?;
             Ok(Ok((decision, after)))

@@ -70,6 +70,10 @@ impl Holds for Run {
         input.name()
     }
 
+    fn decide_ordinarily(&self, input: &Input, now: Timestamp) -> Result<Decision<Event>, Rejection> {
+        decide::ordinary(self, input, now)
+    }
+
     fn quarantined(quarantine: Quarantine) -> Event {
         let Quarantine { why, since, holds_cause } = quarantine;
         Event::StreamQuarantined { why, holds_cause, at: since }

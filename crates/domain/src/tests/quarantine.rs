@@ -2,7 +2,8 @@
 
 use super::world::*;
 use crate::definition::Pinned;
-use crate::name::{Digest, RunId, StreamId};
+use crate::model::Release;
+use crate::name::{Digest, RunId, StreamId, Version};
 use crate::quarantine::{HELD_ALL_MAX, HELD_FULL, HELD_INPUTS_MAX};
 use crate::run::{self, End, Phase};
 use crate::target;
@@ -36,6 +37,18 @@ fn pause(who: &str) -> run::Input {
 
 fn kill(bundle: Digest) -> target::Input {
     target::Input::Kill { actor: actor("ops"), roles: roles(), bundle, reason: "harmful".into() }
+}
+
+fn adopt() -> target::Input {
+    let release =
+        Release { version: Version::parse("before").unwrap(), bundle: Digest::of(b"before"), run: None };
+    target::Input::Adopt {
+        target: target_id(),
+        release,
+        actor: actor("ops"),
+        roles: roles(),
+        reason: "r".into(),
+    }
 }
 
 fn held(world: &World, run: RunId) -> Vec<&'static str> {
@@ -183,6 +196,54 @@ fn one_quarantined_run_keeps_its_place_and_the_target_goes_on() {
     assert!(world.state(run).holding.is_none());
 }
 
+/// Else it would be sent back by what it is told next, while its release has the traffic that it asked for.
+#[test]
+fn what_a_released_input_leads_to_is_not_held_behind_what_came_later() {
+    let mut world = World::new();
+    let run = world.publish("v1", &flow());
+    world.defects.push((StreamId::Run(run), "PrepareDone"));
+    world.work();
+    world.tell_target(adopt()).unwrap();
+    assert_eq!(held(&world, run), ["PrepareDone", "LiveChanged"]);
+    world.defects.clear();
+    world.tell(run, resolve(false)).unwrap();
+    world.pass(Millis(0));
+    assert_eq!(held(&world, run), [""; 0]);
+    assert!(world.state(run).raised.is_some(), "its traffic was raised before it heard of another release");
+    world.pass(Millis::hours(10));
+    assert_eq!(world.state(run).phase, Phase::Live);
+}
+
+/// Fails where it is told at once: then it is held like the others, and fails again.
+#[test]
+fn an_answer_that_fails_while_another_input_is_released_is_held() {
+    let mut world = World::new();
+    let run = world.publish("v1", &flow());
+    world.defects.push((StreamId::Run(run), "PrepareDone"));
+    world.work();
+    world.tell(run, pause("ops")).unwrap();
+    world.defects = vec![(StreamId::Run(run), "ShiftAccepted")];
+    world.tell(run, resolve(false)).unwrap();
+    world.pass(Millis(0));
+    assert_eq!(held(&world, run), ["ShiftAccepted", "ShiftObserved"]);
+    assert!(world.state(run).quarantine().is_some() && world.state(run).paused_at.is_some());
+    world.defects.clear();
+    world.tell(run, resolve(false)).unwrap();
+    world.pass(Millis(0));
+    assert_eq!((held(&world, run), world.state(run).quarantine()), (vec![], None));
+}
+
+/// It asks when its plan is told, and may have been told while that was held: two answers, one slot.
+#[test]
+fn a_run_that_hears_of_its_slot_again_keeps_it() {
+    let mut world = World::new();
+    let (_, second) = in_canary(&mut world);
+    world.tell(second, run::Input::SlotGranted).unwrap_err();
+    assert_eq!(world.place().slot, Some(second));
+    world.pass(Millis::hours(10));
+    assert_eq!(world.state(second).phase, Phase::Live);
+}
+
 #[test]
 fn a_resolved_run_can_be_superseded_again() {
     let mut world = World::new();
@@ -326,6 +387,30 @@ fn a_quarantined_target_can_be_killed_and_rolled_back() {
         assert_eq!(world.state(second).phase, Phase::Ended(End::RolledBack));
         assert_eq!(world.place().live.as_ref().unwrap().release, good);
     }
+}
+
+#[test]
+fn what_is_killed_while_it_comes_back_to_a_quarantined_target_does_not_come_back() {
+    let mut world = World::new();
+    let (first, second) = (world.bring_live("v1", &flow()), world.bring_live("v2", &flow()));
+    let (good, bad) = (world.state(first).release().unwrap(), world.state(second).release().unwrap());
+    world.tell_target(kill(bad.bundle)).unwrap();
+    world.defects.push((place(), "Freeze"));
+    let again = target::Input::Unfreeze { actor: actor("ops"), roles: roles(), reason: "x".into() };
+    world.tell_target(again).unwrap();
+    let freeze =
+        target::Input::Freeze { actor: actor("ops"), roles: roles(), until: None, reason: "x".into() };
+    world.tell_target(freeze).unwrap();
+    assert!(world.place().quarantine().is_some() && world.place().leaving.is_some());
+    world.tell_target(kill(good.bundle)).unwrap();
+    world.work();
+    assert_eq!(world.place().table.as_ref().unwrap().routes, []);
+    assert!(world.state(first).is_ended());
+    world.defects.clear();
+    world.tell_target(resolve_target(true)).unwrap();
+    world.pass(Millis::hours(3));
+    assert_eq!((&world.place().live, &world.place().leaving), (&None, &None));
+    assert_eq!(world.state(second).phase, Phase::Ended(End::RolledBack));
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use super::world::*;
 use crate::model::Release;
-use crate::name::{Digest, Version};
+use crate::name::{Digest, StreamId, Version};
 use crate::run::{End, Phase};
 use crate::target::Input;
 use crate::time::Millis;
 use crate::weight::Weight;
+use crate::work::Order;
 use crate::workflow::WhileRunning;
 
 fn flow() -> crate::definition::Pinned<crate::workflow::Workflow> {
@@ -122,6 +123,45 @@ fn killing_the_only_release_leaves_nobody_loudly() {
     assert_eq!(served(&world), None);
     assert_eq!(world.state(run).phase, Phase::Ended(End::RolledBack));
     assert!(world.place().live.is_none());
+}
+
+/// Whether it is loaded yet or not, and whether gateways obey already or not.
+#[test]
+fn what_is_killed_while_it_comes_back_does_not_come_back() {
+    for rest in [Millis(0), Millis::hours(30)] {
+        let mut world = World::new();
+        let (first, second) = (world.bring_live("v1", &flow()), world.bring_live("v2", &flow()));
+        world.pass(rest);
+        let good = world.state(first).release().unwrap();
+        world.tell_target(roll_back(None)).unwrap();
+        assert!(world.place().leaving.is_some());
+        world.tell_target(kill(good.bundle)).unwrap();
+        world.work();
+        assert_eq!((served(&world), &world.place().live, &world.place().leaving), (None, &None, &None));
+        assert!(world.state(first).is_ended());
+        assert_eq!(world.state(second).phase, Phase::Ended(End::RolledBack));
+        assert!(!world.place().is_loaded(&good), "it is not kept for anybody");
+        let third = world.publish("v3", &flow());
+        world.tell_target(unfreeze()).unwrap();
+        world.pass(Millis::hours(10));
+        assert_eq!(world.state(third).phase, Phase::Live);
+    }
+}
+
+/// What it was planned against is gone: its turn comes again when it has planned anew.
+#[test]
+fn a_turn_that_comes_while_a_run_plans_anew_is_given_on() {
+    let mut world = World::new();
+    let first = world.publish("v1", &ungated());
+    world.work();
+    let second = world.publish("v2", &ungated());
+    world.work_of_runs();
+    assert_eq!((world.place().slot, &world.place().queue[..]), (Some(first), &[second][..]));
+    let plan = world.work_until(|order| matches!(order, Order::Plan(_)));
+    assert_eq!(world.state(first).phase, Phase::Live);
+    assert_eq!((plan.attempt.owner, world.place().slot), (StreamId::Run(second), None));
+    world.pass(Millis::hours(10));
+    assert_eq!(world.state(second).phase, Phase::Live);
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub(super) fn decide(run: &Run, input: &Input, now: Timestamp) -> Result<Decisio
     }
 }
 
-fn ordinary(run: &Run, input: &Input, now: Timestamp) -> Result<Decision<Event>, Rejection> {
+pub(super) fn ordinary(run: &Run, input: &Input, now: Timestamp) -> Result<Decision<Event>, Rejection> {
     let mut draft = Draft { run: run.clone(), events: vec![], tells: vec![], now };
     let draft_ref = &mut draft;
     admit(run, input)?;
@@ -79,10 +79,7 @@ fn ordinary(run: &Run, input: &Input, now: Timestamp) -> Result<Decision<Event>,
             stages::refused(draft_ref, why);
             Ok(())
         }
-        Input::SlotGranted => {
-            rollout::slot_granted(draft_ref);
-            Ok(())
-        }
+        Input::SlotGranted => rollout::slot_granted(draft_ref),
         Input::SlotRefused { why } => rollout::slot_refused(draft_ref, why),
         Input::Thawed => rollout::thawed(draft_ref),
         Input::PrepareDone => rollout::prepared(draft_ref),

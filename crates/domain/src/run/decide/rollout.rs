@@ -55,18 +55,26 @@ fn ask_slot(d: &mut Draft) {
     d.tell_target(target::Input::AskSlot { run });
 }
 
-pub(super) fn slot_granted(d: &mut Draft) {
-    let wanted = d.rollout().filter(|(index, _)| {
-        let stage = &d.run.stages[*index];
-        d.run.phase == Phase::Active && stage.state.is_open() && !stage.rollout.has_slot
-    });
-    let Some((index, workflow)) = wanted else {
+/// Taken by a run that is where it asks for it. One that was sent back while it waited, because another release went
+/// live, plans anew first, and asks again.
+pub(super) fn slot_granted(d: &mut Draft) -> Refused {
+    let open =
+        d.rollout().filter(|(index, _)| d.run.phase == Phase::Active && d.run.stages[*index].state.is_open());
+    if open.as_ref().is_some_and(|(index, _)| d.run.stages[*index].rollout.has_slot) {
+        return Err(Rejection::MomentOver);
+    }
+    let is_planned = |index: usize| {
+        let stage = &d.run.stages[index];
+        stage.rollout.plan.is_some() || stage.failures > 0
+    };
+    let Some((index, workflow)) = open.filter(|(index, _)| is_planned(*index)) else {
         let run = d.start().run;
         d.tell_target(target::Input::LeaveSlot { run });
-        return;
+        return Ok(());
     };
     d.emit(Event::SlotTaken { stage: workflow.stages[index].name.clone() });
     go_on(d);
+    Ok(())
 }
 
 pub(super) fn slot_refused(d: &mut Draft, why: &Text) -> Refused {

@@ -182,7 +182,16 @@ fn kill(d: &mut Draft, actor: &Actor, roles: &Pinned<RoleMap>, bundle: Digest, r
     };
     d.emit(Event::ReleaseKilled { release: release.clone(), by: by.clone(), reason: reason.clone() });
     freeze(d, &by, &cause);
-    if live.as_ref() == Some(&release) {
+    let leaving = d.target.leaving.clone().filter(|leaving| leaving.to.as_ref() == Some(&release));
+    if let Some(leaving) = leaving {
+        // What the live release is taken back to is no way back any more: nobody answers instead.
+        let (leaves, by) = (leaving.release, Some(by));
+        d.emit(Event::ReleaseRolledBack { release: leaves, to: None, cause: cause.clone(), by });
+        go_on(d);
+        if let Some(run) = release.run {
+            d.tell(run, run::Input::ReleaseEnded { why: cause });
+        }
+    } else if live.as_ref() == Some(&release) {
         let to = d.target.last_good.as_ref().map(|good| good.release.clone());
         leave(d, &release, to, &cause, Some(&by));
     } else {

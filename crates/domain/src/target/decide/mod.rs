@@ -25,7 +25,7 @@ pub(super) fn decide(target: &Target, input: &Input, now: Timestamp) -> Result<D
     }
 }
 
-fn ordinary(target: &Target, input: &Input, now: Timestamp) -> Result<Decision<Event>, Rejection> {
+pub(super) fn ordinary(target: &Target, input: &Input, now: Timestamp) -> Result<Decision<Event>, Rejection> {
     let mut draft = Draft { target: target.clone(), events: vec![], tells: vec![], now };
     let d = &mut draft;
     match input {

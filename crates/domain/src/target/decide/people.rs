@@ -7,7 +7,7 @@ use crate::model::Release;
 use crate::name::{Digest, Subject, TargetId};
 use crate::roles::{Actor, RoleMap};
 use crate::run;
-use crate::target::{Event, Rejection, Target};
+use crate::target::{Event, LeavingRelease, Rejection, Target};
 use crate::time::Timestamp;
 
 pub(super) fn entitled(
@@ -88,7 +88,16 @@ pub(super) fn kill(
     let good = d.target.last_good.as_ref().map(|good| &good.release).filter(is).cloned();
     let cause: Text = format!("killed by {by}: {reason}").into();
     let killed = |release: Release| Event::ReleaseKilled { release, by: by.clone(), reason: reason.clone() };
-    if let Some(live) = live {
+    let leaving = d.target.leaving.clone().filter(|leaving| leaving.to.as_ref().is_some_and(|to| is(&to)));
+    if let Some(LeavingRelease { release, to: Some(to), .. }) = leaving {
+        // What the live release is taken back to is no way back any more: nobody answers instead.
+        d.emit(killed(to.clone()));
+        freeze_for(d, &by, &cause);
+        traffic::take_back_to_nobody(d, release, &cause, &by);
+        if let Some(run) = to.run {
+            d.tell(run, run::Input::ReleaseEnded { why: cause });
+        }
+    } else if let Some(live) = live {
         d.emit(killed(live));
         freeze_for(d, &by, &cause);
         let to = d.target.last_good.as_ref().map(|good| good.release.clone());

@@ -188,6 +188,12 @@ pub(super) fn roll_back_live(d: &mut Draft, to: Option<Release>, cause: &Text, b
     settle(d);
 }
 
+/// The live release is leaving already, and what it should go back to was killed.
+pub(super) fn take_back_to_nobody(d: &mut Draft, release: Release, cause: &Text, by: &Subject) {
+    d.emit(Event::ReleaseRolledBack { release, to: None, cause: cause.clone(), by: Some(by.clone()) });
+    settle(d);
+}
+
 /// Goes on with a rollback of the live release: raised once what it goes back to is loaded, and done once every
 /// gateway obeys.
 pub(super) fn settle(d: &mut Draft) {

@@ -199,6 +199,8 @@ impl World {
             }
             self.desk(stage, Signal::Command(Box::new(order)))?;
         }
+        // A desk hears of one after the other: what it ends for the first may make room for the next.
+        self.withdrawn = passed.cancels.iter().cloned().collect();
         for attempt in passed.cancels {
             for stage in StageKind::ALL {
                 self.desk(stage, Signal::Cancel(attempt.clone()))?;
@@ -282,7 +284,8 @@ impl World {
         }
         // A desk that takes up its journal cannot know what was withdrawn while there was none.
         let is_brought = self.redelivery == Redelivery::TheEngine;
-        if is_brought && !self.checker.outstanding().any(|outstanding| *outstanding == attempt) {
+        let is_outstanding = self.checker.outstanding().any(|outstanding| *outstanding == attempt);
+        if is_brought && !is_outstanding && !self.withdrawn.contains(&attempt) {
             return Err(format!("{attempt} is carried out, which is not outstanding"));
         }
         self.begun.insert(attempt.clone());

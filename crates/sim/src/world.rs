@@ -79,6 +79,8 @@ pub(crate) struct World {
     pub(crate) redelivery: Redelivery,
     /// Attempts whose answer the journal has.
     pub(crate) written_down: BTreeSet<AttemptId>,
+    /// What the engine withdrew in its last pass.
+    pub(crate) withdrawn: BTreeSet<AttemptId>,
     pub(crate) life: u64,
     /// There is no room on the disk but for the reserve: nothing is decided.
     pub(crate) is_full: bool,
@@ -135,6 +137,7 @@ impl World {
             ticking: BTreeSet::new(),
             redelivery,
             written_down: BTreeSet::new(),
+            withdrawn: BTreeSet::new(),
             life: 0,
             is_full: false,
             is_suspect: false,

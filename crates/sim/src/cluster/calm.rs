@@ -78,7 +78,7 @@ impl Cluster {
             && self.differing().is_none()
     }
 
-    /// A process that does not stand where the log does.
+    /// A process that does not stand where the log does, or whose view does not.
     fn differing(&self) -> Option<String> {
         for partition in 0..PARTITIONS {
             let (seq, hash) = self.audit.head(partition);
@@ -87,6 +87,12 @@ impl Cluster {
                 let same = head.is_some_and(|head| (head.seq, Some(head.hash)) == (seq, hash));
                 if !same && seq > 0 {
                     return Some(format!("process {number} does not stand at record {partition}/{seq}"));
+                }
+                let written = node.view.head(partition).ok().flatten().map_or(0, |head| head.seq);
+                if written < seq {
+                    let text =
+                        format!("the view of process {number} does not stand at record {partition}/{seq}");
+                    return Some(text);
                 }
             }
         }

@@ -31,6 +31,20 @@ struct Entry {
     token_sha256: String,
 }
 
+const LOCK_FILE: &str = "users.lock";
+
+/// Held by whoever changes the list, until it is dropped.
+pub(super) fn lock(folder: &Path) -> Result<fs::File, Error> {
+    let path = folder.join(LOCK_FILE);
+    let open = || -> io::Result<fs::File> {
+        fs::create_dir_all(folder)?;
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    open().map_err(|source| Error::Write { path: path.clone(), source })
+}
+
 /// What tells one list from the one that replaced it, without reading either.
 pub(super) type Stamp = (std::time::SystemTime, u64);
 
@@ -44,13 +58,18 @@ pub(super) fn stamp(path: &Path) -> Result<Option<Stamp>, Error> {
     }
 }
 
+/// Nothing where there is no such file.
+pub(super) fn text(path: &Path) -> Result<Option<String>, Error> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Read { path: path.to_owned(), source }),
+    }
+}
+
 pub(super) fn read(path: &Path) -> Result<Vec<User>, Error> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-        Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
-    };
-    parse(&bytes).map_err(|source| Error::Malformed { path: path.to_owned(), source })
+    let Some(text) = text(path)? else { return Ok(vec![]) };
+    parse(text.as_bytes()).map_err(|source| Error::Malformed { path: path.to_owned(), source })
 }
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<User>, Box<dyn std::error::Error + Send + Sync>> {

@@ -131,26 +131,26 @@ impl Users {
         self.all().is_empty()
     }
 
-    /// Makes the administrator and the file with the token, if one of them is missing. Gives the file's path.
+    /// Makes the administrator and the file with the token, unless they are there and fit. Gives the file's path.
     pub fn create_admin_if_absent(&self) -> Result<PathBuf, Error> {
         let path = self.folder.join(ADMIN_TOKEN_FILE);
-        let mut list = self.lock();
-        let known = list.iter().position(|user| user.name == ADMIN_NAME);
-        if known.is_some() && path.exists() {
-            return Ok(path);
-        }
-        let token = draw_token();
-        let mut users = Vec::clone(&list);
-        if let Some(index) = known {
-            // Who can write in the data folder is its administrator: a lost token is replaced.
-            users[index].token_sha256 = Digest::of(token.as_bytes());
-        } else {
-            let admin = Role::parse(ADMIN).expect("the role's own name is one");
-            users.push(new_user(ADMIN_NAME, BTreeSet::from([admin]), false, &token));
-        }
-        file::write(&self.folder.join(USERS_FILE), &users)?;
-        file::write_private(&path, format!("{token}\n").as_bytes())?;
-        *list = Arc::new(users);
+        self.change(|users| {
+            let known = users.iter_mut().find(|user| user.name == ADMIN_NAME);
+            let kept = file::text(&path)?.map(|token| Digest::of(token.trim().as_bytes()));
+            if known.as_ref().is_some_and(|user| kept == Some(user.token_sha256)) {
+                return Ok(());
+            }
+            let token = draw_token();
+            if let Some(admin) = known {
+                // Who can write in the data folder is its administrator: a lost token is replaced.
+                admin.token_sha256 = Digest::of(token.as_bytes());
+            } else {
+                let admin = Role::parse(ADMIN).expect("the role's own name is one");
+                users.push(new_user(ADMIN_NAME, BTreeSet::from([admin]), false, &token));
+            }
+            // Whoever ends between this file and the list leaves a token that opens nothing: it is replaced then.
+            file::write_private(&path, format!("{token}\n").as_bytes())
+        })?;
         Ok(path)
     }
 
@@ -158,36 +158,46 @@ impl Users {
     pub fn add(&self, name: &str, roles: &[Role], tool: bool) -> Result<NewToken, Error> {
         // The same form as a role: plain, so that a name cannot look like another.
         Role::parse(name).map_err(|BadName { found, .. }| Error::BadUserName(found))?;
-        let mut list = self.lock();
-        if list.iter().any(|user| user.name == name) {
-            return Err(Error::Exists(name.to_owned()));
-        }
-        if list.len() >= USERS_MAX {
-            return Err(Error::Full);
-        }
-        let token = draw_token();
-        let user = new_user(name, roles.iter().cloned().collect(), tool, &token);
-        let mut users = Vec::clone(&list);
-        users.push(user.clone());
-        file::write(&self.folder.join(USERS_FILE), &users)?;
-        *list = Arc::new(users);
-        Ok(NewToken { user, token })
+        self.change(|users| {
+            if users.iter().any(|user| user.name == name) {
+                return Err(Error::Exists(name.to_owned()));
+            }
+            if users.len() >= USERS_MAX {
+                return Err(Error::Full);
+            }
+            let token = draw_token();
+            let user = new_user(name, roles.iter().cloned().collect(), tool, &token);
+            users.push(user.clone());
+            Ok(NewToken { user, token })
+        })
     }
 
     /// Takes the token and all roles from somebody.
     pub fn revoke(&self, name: &str) -> Result<User, Error> {
-        let mut list = self.lock();
-        let Some(index) = list.iter().position(|user| user.name == name) else {
-            return Err(Error::Unknown(name.to_owned()));
-        };
-        let mut users = Vec::clone(&list);
-        let gone = users.remove(index);
-        if gone.is_admin() && !users.iter().any(User::is_admin) {
-            return Err(Error::LastAdmin(name.to_owned()));
+        self.change(|users| {
+            let Some(index) = users.iter().position(|user| user.name == name) else {
+                return Err(Error::Unknown(name.to_owned()));
+            };
+            let gone = users.remove(index);
+            if gone.is_admin() && !users.iter().any(User::is_admin) {
+                return Err(Error::LastAdmin(name.to_owned()));
+            }
+            Ok(gone)
+        })
+    }
+
+    /// Changes the list as it is on disk by now, one process after the other.
+    fn change<T>(&self, change: impl FnOnce(&mut Vec<User>) -> Result<T, Error>) -> Result<T, Error> {
+        let path = self.folder.join(USERS_FILE);
+        let _others = file::lock(&self.folder)?;
+        let mut users = file::read(&path)?;
+        let before = users.clone();
+        let given = change(&mut users)?;
+        if users != before {
+            file::write(&path, &users)?;
         }
-        file::write(&self.folder.join(USERS_FILE), &users)?;
-        *list = Arc::new(users);
-        Ok(gone)
+        *self.lock() = Arc::new(users);
+        Ok(given)
     }
 
     /// By name.
@@ -197,8 +207,12 @@ impl Users {
         users
     }
 
-    /// Who holds this token. Hashes are compared, so that the time it takes tells nothing of the token.
+    /// Who holds this token, as far as any process knows. Hashes are compared, so that the time it takes tells nothing of the
+    /// token.
     pub fn authenticate(&self, token: &str) -> Option<User> {
+        if let Err(error) = self.refresh() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the users could not be read again");
+        }
         let sha256 = Digest::of(token.as_bytes());
         self.all().iter().find(|user| user.token_sha256 == sha256).cloned()
     }

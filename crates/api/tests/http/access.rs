@@ -132,6 +132,10 @@ fn users_outlive_a_restart_and_tokens_are_only_hashes_on_disk() {
     again.create_admin_if_absent().unwrap();
     let anew = std::fs::read_to_string(&path).unwrap();
     assert!(again.authenticate(admin.trim()).is_none() && again.authenticate(anew.trim()).is_some());
+    std::fs::write(&path, "of another life").unwrap();
+    again.create_admin_if_absent().unwrap();
+    let anew = std::fs::read_to_string(&path).unwrap();
+    assert!(again.authenticate(anew.trim()).is_some(), "a token that nobody has is replaced");
     std::fs::write(folder.path().join("users.json"), "{}").unwrap();
     assert!(
         Users::open(folder.path()).is_err(),
@@ -152,8 +156,32 @@ fn users_that_another_process_added_are_known_after_another_look() {
         mine.refresh().unwrap();
     }
     assert_eq!(Some(mine.as_subject(named)), theirs.subject_of("mo"));
+    let ed = theirs.add("ed", &[], false).unwrap();
+    assert_eq!(mine.authenticate(&ed.token), Some(ed.user), "another process may serve whom this one added");
+    theirs.revoke("ed").unwrap();
+    assert_eq!(mine.authenticate(&ed.token), None);
     std::fs::write(folder.path().join("users.json"), "{}").unwrap();
     assert!(mine.refresh().is_err() && !mine.is_empty(), "what was read last still counts");
+}
+
+#[test]
+fn processes_that_change_the_users_at_once_lose_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("secrets");
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let folder = &folder;
+            scope.spawn(move || {
+                let users = Users::open(folder).unwrap();
+                users.create_admin_if_absent().unwrap();
+                users.add(&format!("user-{number}"), &[], false).unwrap();
+            });
+        }
+    });
+    let users = Users::open(&folder).unwrap();
+    assert_eq!(users.list().len(), 9, "{:?}", users.list());
+    let token = std::fs::read_to_string(folder.join(ADMIN_TOKEN_FILE)).unwrap();
+    assert!(users.authenticate(token.trim()).is_some_and(|user| user.is_admin()));
 }
 
 #[tokio::test]

@@ -43,10 +43,8 @@ impl Secrets {
 
 /// The text of a token's file, without any other secret of the folder. It is made where there is none.
 pub fn token(folder: &Path, file: &str) -> Result<String, StartError> {
-    let path = folder.join(file);
-    fs::create_dir_all(folder).map_err(|source| StartError::Secret { path: path.clone(), source })?;
     // People read these, and copy them whole.
-    Ok(hex::encode(key(&path, Check::None)?))
+    Ok(hex::encode(key(&folder.join(file), Check::None)?))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +85,7 @@ fn key(path: &Path, checked: Check) -> Result<[u8; 32], StartError> {
 /// Writes a key that was drawn by chance, unless somebody else did meanwhile.
 fn draw(path: &Path, checked: Check) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
     let options = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).clone();
     // Held until the end of this function: processes that begin together draw one after the other.
     let lock = options().open(folder.join(LOCK_FILE))?;
@@ -115,16 +114,17 @@ mod tests {
 
     #[test]
     fn processes_that_draw_at_the_same_time_have_the_same_keys() {
-        let folder = tempfile::tempdir().unwrap();
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("secrets");
         let opened = std::thread::scope(|scope| {
-            let open = || Secrets::open(folder.path()).unwrap();
+            let open = || Secrets::open(&folder).unwrap();
             let openings: Vec<_> = (0..16).map(|_| scope.spawn(open)).collect();
             openings.into_iter().map(|opening| opening.join().unwrap()).collect::<Vec<_>>()
         });
-        let kept = Secrets::open(folder.path()).unwrap();
+        let kept = Secrets::open(&folder).unwrap();
         assert!(opened.iter().all(|it| (it.engine, it.signing) == (kept.engine, kept.signing)));
         assert!(opened.iter().all(|it| it.kill == kept.kill));
-        let files = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+        let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
         let parts: Vec<_> = files.filter(|name| name.to_string_lossy().ends_with("part")).collect();
         assert!(parts.is_empty(), "{parts:?}");
     }

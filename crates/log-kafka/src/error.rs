@@ -16,6 +16,9 @@ pub enum Error {
         #[source]
         source: KafkaError,
     },
+    /// For good: it is to be opened anew by whoever runs the process.
+    #[error("this process is a member of its group no more: {0}")]
+    Expelled(String),
     /// Nothing was sent.
     #[error("expected room in the queue to Kafka, but it is full")]
     Full,
@@ -34,6 +37,7 @@ impl Error {
             Self::Write(error) => error.rdkafka_error_code(),
             Self::Client(_)
             | Self::NotReached { .. }
+            | Self::Expelled(_)
             | Self::Asking { .. }
             | Self::Full
             | Self::Gone { .. } => None,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::client::{Health, listens};
@@ -31,6 +32,19 @@ pub struct Joining<'a> {
     pub instance: Option<String>,
     /// Whether records are wanted; else only who should own what.
     pub reads: bool,
+    /// Asked before partitions are another's.
+    pub gives: Option<Gives>,
+}
+
+/// Says of partitions that are about to be given away where whoever is given them next begins: topic, partition, offset.
+/// Nobody else has them until it has answered, so it may wait a moment for what it took to be safe.
+#[derive(Clone)]
+pub struct Gives(pub Arc<dyn Fn(&[(String, u32)]) -> Vec<(String, u32, u64)> + Send + Sync>);
+
+impl std::fmt::Debug for Gives {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gives")
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +70,7 @@ struct Context {
     changes: Arc<Mutex<VecDeque<Event>>>,
     health: Health,
     reads: bool,
+    gives: Option<Gives>,
 }
 
 listens!(Context);
@@ -67,9 +82,24 @@ impl Context {
 }
 
 impl ConsumerContext for Context {
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    /// What is kept here goes to the coordinator before this member joins again, on the same connection: so whoever is given
+    /// the partitions next reads it. Later it would be refused, or be read too late.
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(partitions) = rebalance {
-            self.note(Event::Revoked(places(partitions)));
+            let partitions = places(partitions);
+            let kept = self.gives.as_ref().map_or_else(Vec::new, |gives| (gives.0)(&partitions));
+            if let Err(error) = commit(consumer, &kept) {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "offsets of what is given away were not kept: some of it comes again");
+            }
+            self.note(Event::Revoked(partitions));
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            let places = places(offsets);
+            tracing::warn!(%error, ?places, "offsets were not kept: some of it may come again");
         }
     }
 
@@ -98,7 +128,12 @@ fn places(partitions: &TopicPartitionList) -> Vec<(String, u32)> {
 impl Member {
     /// Joins. The bell is rung when there is something.
     pub fn join(settings: &Settings, joining: &Joining<'_>, bell: &Bell) -> Result<Self, Error> {
-        let context = Context { changes: Arc::default(), health: Health::default(), reads: joining.reads };
+        let context = Context {
+            changes: Arc::default(),
+            health: Health::default(),
+            reads: joining.reads,
+            gives: joining.gives.clone(),
+        };
         let mut consumer: BaseConsumer<Context> =
             config(settings, joining).create_with_context(context).map_err(Error::client)?;
         let bell = bell.clone();
@@ -131,8 +166,21 @@ impl Member {
                 note_passing("a group", &error);
                 Ok(changes.pop_front())
             }
-            Some(Err(error)) => Err(Error::Asking { what: "the group's records", source: error }),
+            Some(Err(error)) => {
+                Err(self.expelled().unwrap_or(Error::Asking { what: "the group's records", source: error }))
+            }
         }
+    }
+
+    /// Whether another process joined under its name, or the client broke.
+    fn expelled(&self) -> Option<Error> {
+        let (code, why) = self.consumer.client().fatal_error()?;
+        Some(Error::Expelled(match code {
+            RDKafkaErrorCode::FencedInstanceId => {
+                format!("another one has joined under the same `kafka.instance`, or was taken for it ({why})")
+            }
+            _ => why,
+        }))
     }
 
     fn change(&self) -> Option<Event> {
@@ -141,13 +189,7 @@ impl Member {
 
     /// Whoever is given the partition next begins at this offset.
     pub fn commit(&self, topic: &str, partition: u32, next_offset: u64) -> Result<(), Error> {
-        let mut offsets = TopicPartitionList::with_capacity(1);
-        offsets
-            .add_partition_offset(topic, partition as i32, Offset::Offset(next_offset as i64))
-            .map_err(|source| Error::Asking { what: "an offset to be kept", source })?;
-        self.consumer
-            .commit(&offsets, CommitMode::Async)
-            .map_err(|source| Error::Asking { what: "an offset to be kept", source })
+        commit(&self.consumer, &[(topic.to_owned(), partition, next_offset)])
     }
 
     /// Takes no more records until [`Self::resume`].
@@ -160,6 +202,20 @@ impl Member {
         let asking = |source| Error::Asking { what: "an end of the pause", source };
         self.consumer.assignment().and_then(|assigned| self.consumer.resume(&assigned)).map_err(asking)
     }
+}
+
+fn commit(consumer: &BaseConsumer<Context>, kept: &[(String, u32, u64)]) -> Result<(), Error> {
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let asking = |source| Error::Asking { what: "an offset to be kept", source };
+    let mut offsets = TopicPartitionList::with_capacity(kept.len());
+    for (topic, partition, next) in kept {
+        offsets
+            .add_partition_offset(topic, *partition as i32, Offset::Offset(*next as i64))
+            .map_err(asking)?;
+    }
+    consumer.commit(&offsets, CommitMode::Async).map_err(asking)
 }
 
 fn config(settings: &Settings, joining: &Joining<'_>) -> ClientConfig {

@@ -326,6 +326,18 @@ fn nothing_is_lost_when_one_of_two_is_killed() {
 }
 
 #[test]
+fn of_two_of_one_name_the_first_ends_and_says_why() {
+    let mut published = Published::over_one_partition();
+    published.fleet.place.set("MODELRAIL_KAFKA__INSTANCE", "one".into());
+    published.fleet.start_as("ingress", "first");
+    published.fleet.hears("first", "events are given to this ingress", 1);
+    published.fleet.start_as("ingress", "second");
+    published.fleet.hears("first", "error[ENGINE_STOPPED]", 1);
+    assert!(published.fleet.said("first").contains("kafka.instance"), "{}", published.fleet.said("first"));
+    published.fleet.hears("second", "events are given to this ingress", 1);
+}
+
+#[test]
 fn what_cannot_be_used_is_kept_and_sent_again_once_it_is_mended() {
     let mut published = Published::over_one_partition();
     published.fleet.start_as("api,ingress", "ingress");

@@ -166,6 +166,7 @@ fn who_may_not_write_read_or_join_is_told_and_who_may_does() {
         topics: std::slice::from_ref(&input.topic),
         instance: None,
         reads: true,
+        gives: None,
     };
     let member = Member::join(&bob, &joining("bob"), &bell).unwrap();
     let may_not = told(|| member.next(Duration::from_millis(100)));

@@ -10,7 +10,7 @@ use engine::fail::Point;
 use super::cluster::shared;
 use super::fleet::{Fleet, PATIENCE};
 use crate::process::asking::Client;
-use crate::process::place::{Place, Server, event};
+use crate::process::place::{Place, event};
 
 const BOTH: [&str; 2] = ["package", "stage-test"];
 
@@ -38,10 +38,10 @@ fn all_are_tested(client: &Client, runs: &[String]) {
     }
 }
 
-fn until_aborted(worker: &mut Server, what: &str) {
+fn until(what: &str, mut is: impl FnMut() -> bool) {
     let began = Instant::now();
-    while !worker.was_aborted() {
-        assert!(began.elapsed() < PATIENCE, "{what} is not passed");
+    while !is() {
+        assert!(began.elapsed() < PATIENCE, "{what}: it never came about");
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -57,7 +57,7 @@ fn a_worker_that_ends_anywhere_goes_on_with_what_it_took() {
         let failing = [("MODELRAIL_FAIL_AT", format!("{}:2", point.as_str()))];
         let mut worker = fleet.work("worker", &BOTH, &failing);
         let runs = publish(&client, number, number + 1);
-        until_aborted(&mut worker, point.as_str());
+        until(point.as_str(), || worker.was_aborted());
         let worker = fleet.work("worker", &BOTH, &[]);
         all_are_tested(&client, &runs);
         assert_eq!(worker.stop(), Some(0), "{}: {}", point.as_str(), fleet.place.errors());
@@ -85,6 +85,21 @@ fn workers_come_and_go_while_there_is_work() {
     assert_eq!(two.stop(), Some(0), "{}", fleet.place.errors());
     let verified = client.verify();
     assert!(verified.good, "{verified:?}");
+}
+
+/// The group lets one process at a time be the member of a name. The one that is none any more must not look like one.
+#[test]
+fn of_two_workers_of_one_name_the_first_ends_and_says_why() {
+    let mut fleet = Fleet::over(shared());
+    fleet.place.set("MODELRAIL_KAFKA__INSTANCE", "one".into());
+    let mut first = fleet.work("first", &["package"], &[]);
+    until("it takes part", || fleet.place.errors_of(&first).contains("commands are given to this worker"));
+    let second = fleet.work("second", &["package"], &[]);
+    until("the first ends", || first.has_ended());
+    let said = fleet.place.errors_of(&first);
+    assert!(said.contains("kafka.instance") && said.contains("error[WORKER_STOPPED]"), "{said}");
+    assert_eq!(first.wait(), Some(1));
+    assert_eq!(second.stop(), Some(0), "{}", fleet.place.errors());
 }
 
 #[test]

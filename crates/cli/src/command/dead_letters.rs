@@ -366,7 +366,7 @@ pub(super) fn failure(error: &Error) -> Failure {
             .hint("is `kafka.brokers` right, and does a broker listen there? `modelrail topics check` says more"),
         Error::Client(_) => Failure::usage("KAFKA_SETTINGS", error.to_string())
             .hint("see `[kafka]` in `deploy/modelrail.toml`"),
-        Error::Asking { .. } | Error::Full | Error::Write(_) | Error::Gone { .. } => {
+        Error::Asking { .. } | Error::Expelled(_) | Error::Full | Error::Write(_) | Error::Gone { .. } => {
             Failure::new(Exit::Failed, "KAFKA_REFUSED", error.to_string())
                 .hint("`modelrail topics check` says whether the topics are as they should be")
         }

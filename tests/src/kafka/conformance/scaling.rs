@@ -20,10 +20,6 @@ const WANTED_HERE: Wanted = Wanted { command_partitions: WORKERS as u32, ..WANTE
 const OPEN: usize = 64;
 /// How many are done by one worker before and after.
 const ALONE: usize = 100;
-/// How many of a hundred may be done twice, by whoever had them and whoever was given their partition: what was taken since
-/// offsets moved last, 17 times.
-const TWICE_MAX_OF_100: usize = 10;
-
 /// Orders that are always there, and what became of them.
 struct Load {
     engine: Engine,
@@ -106,15 +102,18 @@ fn workers_go_from_one_to_eight_and_back_under_load() {
     load.until("one worker works", |load| load.done.len() >= ALONE);
     let others: Vec<Worker> = (2..=WORKERS).map(|number| start(number, &load.receiver)).collect();
     load.until("each of eight has a share", |load| load.shares.len() == WORKERS);
+    let mut said = String::new();
     for mut worker in others {
         worker.ask_to_end();
         load.until("one ends", |_| worker.has_ended());
-        let said = worker.said();
-        assert_eq!(worker.wait(), Some(0), "{said}");
+        let told = worker.said();
+        assert_eq!(worker.wait(), Some(0), "{told}");
+        said += &told;
     }
     let before = load.done.len();
     load.until("one worker works again", |load| load.done.len() >= before + ALONE);
     load.end();
+    said += &one.said();
     drop(one);
 
     let calls: Vec<usize> =
@@ -122,5 +121,8 @@ fn workers_go_from_one_to_eight_and_back_under_load() {
     assert!(calls.iter().all(|calls| *calls > 0), "something counts as done and is not");
     let twice = calls.iter().filter(|calls| **calls > 1).count();
     println!("{} orders, {twice} of them twice under the same effect key: {:?}", calls.len(), load.shares);
-    assert!(twice * 100 <= calls.len() * TWICE_MAX_OF_100, "{twice} of {} were done twice", calls.len());
+    // Whoever gives a partition away says first what its journal has. On a machine too busy for that it is said.
+    let was_too_busy =
+        ["given away before", "offsets were not kept"].iter().any(|words| said.contains(words));
+    assert!(twice == 0 || was_too_busy, "{twice} of {} orders were done twice:\n{said}", calls.len());
 }

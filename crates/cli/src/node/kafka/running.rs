@@ -261,6 +261,7 @@ fn owner(
         topics: &requests,
         instance: membership.instance,
         reads: false,
+        gives: None,
     };
     let heartbeats = Topic::Heartbeats.name(&settings.prefix);
     Ok(Owner {

@@ -82,7 +82,7 @@ impl Ingress {
         let publisher = Publisher::open(&settings)?;
         let topics = [topic];
         let group = format!("{}ingress", settings.prefix);
-        let joining = Joining { group, topics: &topics, instance, reads: true };
+        let joining = Joining { group, topics: &topics, instance, reads: true, gives: None };
         let member = Member::join(&settings, &joining, &bell)?;
         let mut clients = Clients::default();
         clients.add("triggers", publisher.health());
@@ -95,6 +95,7 @@ impl Ingress {
             member,
             sending,
             is_paused: false,
+            is_over: false,
             committed_at: Instant::now(),
             prefix,
             partitions,
@@ -106,7 +107,7 @@ impl Ingress {
         let thread = std::thread::Builder::new().name("ingress".into()).spawn({
             let (stop, bell) = (Arc::clone(&stop), bell.clone());
             move || {
-                while !stop.load(Relaxed) {
+                while !stop.load(Relaxed) && !reader.is_over {
                     if !reader.turn() {
                         bell.wait(LOOK_EVERY);
                     }
@@ -163,6 +164,8 @@ struct Reader {
     member: Member,
     sending: Sending,
     is_paused: bool,
+    /// It is a member no more.
+    is_over: bool,
     committed_at: Instant,
     prefix: String,
     partitions: u32,
@@ -184,6 +187,7 @@ impl Reader {
         let event = match self.member.next(Duration::ZERO) {
             Ok(event) => event,
             Err(error) => {
+                self.is_over = matches!(error, Error::Expelled(_));
                 self.sending.troubled(&error);
                 return heard;
             }
@@ -192,6 +196,7 @@ impl Reader {
         self.sending.well();
         match event {
             group::Event::Assigned(places) => {
+                tracing::info!(?places, "events are given to this ingress");
                 for place in places {
                     self.sending.assigned(place);
                 }

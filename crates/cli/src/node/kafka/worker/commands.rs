@@ -8,15 +8,15 @@
 //!
 //! **Invariant:** an offset moves only behind commands that the journal has. Polling never waits for work.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use domain::workflow::StageKind;
 use engine::message;
-use log_kafka::group::Event;
+use log_kafka::group::{Event, Gives};
 use log_kafka::{Bell, Error, Health, Joining, Member, Publisher, Read, Settings, Topic};
 
 use super::places::Places;
@@ -30,8 +30,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const COMMIT_EVERY: Duration = Duration::from_millis(200);
 /// How long a member that failed rests.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// How long the last offsets may take to arrive when this process ends.
-const LEAVE: Duration = Duration::from_millis(300);
+/// How long the journal may take to have what was taken of partitions that are given away; what it has not comes again.
+const GIVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The thread that polls.
 #[derive(Debug)]
@@ -49,11 +49,17 @@ struct Taking {
     publisher: Publisher,
     desk: Sender<DeskMessage>,
     room: Room,
-    places: Places,
-    /// What the journal has by now.
-    journaled: (Sender<Journaled>, Receiver<Journaled>),
+    held: Arc<Mutex<Held>>,
+    journaled: Sender<Journaled>,
     is_paused: bool,
     committed_at: Instant,
+}
+
+/// What this worker took of its partitions, and what the journal has of it by now.
+#[derive(Debug)]
+struct Held {
+    places: Places,
+    journaled: Receiver<Journaled>,
 }
 
 /// A place in the topic: partition and offset.
@@ -69,11 +75,18 @@ impl Commands {
         (desk, room): (Sender<DeskMessage>, Room),
     ) -> Result<Self, StartError> {
         let topic = Topic::Commands(stage).name(&settings.prefix);
+        let (journaled, told) = channel();
+        let held = Arc::new(Mutex::new(Held { places: Places::default(), journaled: told }));
+        let gives = Gives(Arc::new({
+            let held = Arc::clone(&held);
+            move |partitions| lock(&held).give(partitions)
+        }));
         let joining = Joining {
             group: format!("{}{}", settings.prefix, stage.as_str()),
             topics: std::slice::from_ref(&topic),
             instance,
             reads: true,
+            gives: Some(gives),
         };
         let member = Member::join(settings, &joining, &Bell::default()).map_err(StartError::Topics)?;
         let health = member.health().clone();
@@ -86,8 +99,8 @@ impl Commands {
             publisher: publisher.clone(),
             desk,
             room,
-            places: Places::default(),
-            journaled: channel(),
+            held,
+            journaled,
             is_paused: false,
             committed_at: Instant::now(),
         };
@@ -95,6 +108,11 @@ impl Commands {
         let name = format!("take-{}", stage.as_str());
         let thread = std::thread::Builder::new().name(name).spawn(move || taking.drive(&stopped));
         Ok(Self { health, stop, thread: thread.map_err(StartError::Thread)? })
+    }
+
+    /// Whether it goes on; one that is a member no more ends by itself.
+    pub(super) fn is_running(&self) -> bool {
+        !self.thread.is_finished()
     }
 
     /// Takes no more, and leaves the group.
@@ -110,7 +128,12 @@ impl Taking {
     fn drive(&mut self, stopped: &AtomicBool) {
         while !stopped.load(Relaxed) {
             if let Err(error) = self.look() {
+                let is_over = matches!(error, Error::Expelled(_));
                 let error: &dyn std::error::Error = &error;
+                if is_over {
+                    tracing::error!(stage = self.stage.as_str(), error, "commands are taken no more");
+                    return;
+                }
                 tracing::warn!(
                     stage = self.stage.as_str(),
                     error,
@@ -119,11 +142,11 @@ impl Taking {
                 std::thread::sleep(AGAIN_AFTER);
             }
         }
-        self.leave();
+        // The member leaves when it is dropped, and gives its partitions away then. What it read meanwhile stays in the topic.
     }
 
     fn look(&mut self) -> Result<(), Error> {
-        self.note();
+        self.held().note();
         if self.committed_at.elapsed() >= COMMIT_EVERY {
             self.commit()?;
         }
@@ -142,12 +165,6 @@ impl Taking {
                     ?partitions,
                     "commands are another's from here on"
                 );
-                self.note();
-                let committed = self.commit();
-                for (_, partition) in &partitions {
-                    self.places.lose(*partition);
-                }
-                committed?;
             }
         }
         Ok(())
@@ -155,9 +172,9 @@ impl Taking {
 
     fn take(&mut self, read: &Read) {
         let (partition, offset) = (read.partition, read.offset);
-        self.places.take(partition, offset);
+        self.held().places.take(partition, offset);
         let bytes = read.value.as_deref().unwrap_or_default();
-        let told = self.journaled.0.clone();
+        let told = self.journaled.clone();
         // Whoever has ended commits nothing more.
         let journaled = Box::new(move || {
             let _ended = told.send((partition, offset));
@@ -178,28 +195,19 @@ impl Taking {
                 drop(self.desk.send(DeskMessage::Unreadable { addressee, bytes, why, journaled }));
             }
             // Nobody can answer: the engine issues the next attempt when the lease is over.
-            Err(_) => self.places.done(partition, offset),
-        }
-    }
-
-    /// What the journal has may be forgotten in the topic.
-    fn note(&mut self) {
-        for (partition, offset) in self.journaled.1.try_iter() {
-            self.places.done(partition, offset);
+            Err(_) => self.held().places.done(partition, offset),
         }
     }
 
     fn commit(&mut self) -> Result<(), Error> {
         self.committed_at = Instant::now();
-        self.places
-            .moved()
-            .into_iter()
-            .try_for_each(|(partition, next)| self.member.commit(&self.topic, partition, next))
+        let moved = self.held().places.moved();
+        moved.into_iter().try_for_each(|(partition, next)| self.member.commit(&self.topic, partition, next))
     }
 
     /// Takes nothing while the desk has no room, until half of it is free again.
     fn pause(&mut self) -> Result<(), Error> {
-        let room = self.room.now().saturating_sub(self.places.waiting());
+        let room = self.room.now().saturating_sub(self.held().places.waiting());
         if !self.is_paused && room == 0 {
             self.member.pause()?;
             self.is_paused = true;
@@ -210,23 +218,44 @@ impl Taking {
         Ok(())
     }
 
-    /// Lets the journal have what was given to the desk, and the brokers the last offsets. What is read meanwhile stays in
-    /// the topic.
-    fn leave(&mut self) {
-        let until = Instant::now() + LEAVE;
-        let left = loop {
-            self.note();
-            let committed = self.commit();
-            // The answer to a commit arrives while the member is looked after.
-            let looked_after = committed.and_then(|()| self.member.next(LOOK));
-            match looked_after {
-                Ok(_) if Instant::now() < until => {}
-                other => break other.map(drop),
-            }
-        };
-        if let Err(error) = left {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "the last offsets may be lost: another worker gets some commands again");
+    fn held(&self) -> MutexGuard<'_, Held> {
+        lock(&self.held)
+    }
+}
+
+impl Held {
+    /// What the journal has may be forgotten in the topic.
+    fn note(&mut self) {
+        for (partition, offset) in self.journaled.try_iter() {
+            self.places.done(partition, offset);
         }
     }
+
+    /// Lets the journal have what was taken of these, and says where whoever is given them next begins.
+    fn give(&mut self, given: &[(String, u32)]) -> Vec<(String, u32, u64)> {
+        let until = Instant::now() + GIVE_WITHIN;
+        let partitions: Vec<u32> = given.iter().map(|(_, partition)| *partition).collect();
+        self.note();
+        while partitions.iter().any(|partition| self.places.waiting_of(*partition) > 0)
+            && let Ok((partition, offset)) =
+                self.journaled.recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
+            self.places.done(partition, offset);
+        }
+        let left = partitions.iter().map(|partition| self.places.waiting_of(*partition)).sum::<usize>();
+        if left > 0 {
+            tracing::warn!(
+                left,
+                "commands are given away before the journal has them: another worker gets them too"
+            );
+        }
+        let begin = |(topic, partition): &(String, u32)| {
+            self.places.give(*partition).map(|next| (topic.clone(), *partition, next))
+        };
+        given.iter().filter_map(begin).collect()
+    }
+}
+
+fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -100,9 +100,9 @@ impl WorkerNode {
         pulse::listen(self.pulse.clone(), config, address).await
     }
 
-    /// Whether every desk goes on; one ends by itself when its journal cannot be written.
+    /// Whether every desk goes on and takes commands; one ends by itself when its journal cannot be written.
     pub fn is_running(&self) -> bool {
-        self.desks.is_running()
+        self.desks.is_running() && self.commands.iter().all(Commands::is_running)
     }
 
     /// Takes nothing more, hands back what is not begun, and waits for what is under way. Whether all of it was answered

@@ -29,8 +29,9 @@ impl Places {
         }
     }
 
-    pub(super) fn lose(&mut self, partition: u32) {
-        self.0.remove(&partition);
+    /// It is another's, who begins where this says, if anything was taken.
+    pub(super) fn give(&mut self, partition: u32) -> Option<u64> {
+        self.0.remove(&partition).map(|place| place.begin())
     }
 
     /// How many were taken and are not done with.
@@ -38,16 +39,27 @@ impl Places {
         self.0.values().map(|place| place.taken.len()).sum()
     }
 
+    pub(super) fn waiting_of(&self, partition: u32) -> usize {
+        self.0.get(&partition).map_or(0, |place| place.taken.len())
+    }
+
     /// Where whoever is given a partition next is to begin, where that moved since this was asked last.
     pub(super) fn moved(&mut self) -> Vec<(u32, u64)> {
         let mut moved = vec![];
         for (partition, place) in &mut self.0 {
-            let begin = place.taken.first().copied().unwrap_or(place.next);
+            let begin = place.begin();
             if place.told.replace(begin) != Some(begin) {
                 moved.push((*partition, begin));
             }
         }
         moved
+    }
+}
+
+impl Place {
+    /// Where whoever is given it next is to begin.
+    fn begin(&self) -> u64 {
+        self.taken.first().copied().unwrap_or(self.next)
     }
 }
 
@@ -68,7 +80,8 @@ mod tests {
         assert_eq!(places.moved(), [], "the first is not done with");
         places.done(1, 4);
         assert_eq!((places.moved(), places.waiting()), (vec![(1, 10)], 1));
-        places.lose(2);
+        assert_eq!((places.waiting_of(1), places.waiting_of(2)), (0, 1));
+        assert_eq!((places.give(2), places.give(3)), (Some(0), None));
         places.done(2, 0);
         assert_eq!((places.moved(), places.waiting()), (vec![], 0), "what was lost is another's");
         places.take(2, 7);

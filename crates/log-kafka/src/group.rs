@@ -39,7 +39,9 @@ pub struct Joining<'a> {
 /// Says of partitions that are about to be given away where whoever is given them next begins: topic, partition, offset.
 /// Nobody else has them until it has answered, so it may wait a moment for what it took to be safe.
 #[derive(Clone)]
-pub struct Gives(pub Arc<dyn Fn(&[(String, u32)]) -> Vec<(String, u32, u64)> + Send + Sync>);
+pub struct Gives(pub Arc<Begins>);
+
+type Begins = dyn Fn(&[(String, u32)]) -> Vec<(String, u32, u64)> + Send + Sync;
 
 impl std::fmt::Debug for Gives {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

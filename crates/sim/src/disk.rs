@@ -21,7 +21,9 @@ use domain::transition::{Step, Transition};
 use engine::port::log::{self, Append, Landed, Log};
 use engine::port::memory;
 use engine::port::row::{RunRow, TargetRow};
-use engine::port::store::{self, Accepted, Batch, Commit, Embedded, Head, Open, Query, RequestRow, Store};
+use engine::port::store::{
+    self, Accepted, Batch, Commit, Embedded, Head, Open, Query, RequestRow, Store, Wake,
+};
 use wire::codec::Definitions;
 use wire::record::{self, Body, Record};
 
@@ -250,6 +252,14 @@ impl Store for Disk {
             open.targets.iter_mut().for_each(|row| row.outstanding = 0);
         }
         Ok(open)
+    }
+    fn wakes(
+        &self,
+        partition: u32,
+        after: Option<&Wake>,
+        wakes_max: usize,
+    ) -> Result<Vec<Wake>, store::Error> {
+        self.database().wakes(partition, after, wakes_max)
     }
     fn request(&self, partition: u32, input_id: &str) -> Result<Option<RequestRow>, store::Error> {
         self.database().request(partition, input_id)

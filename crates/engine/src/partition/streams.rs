@@ -167,6 +167,16 @@ impl Streams {
         }
     }
 
+    /// Whether its latest record is not durable in the view.
+    pub(super) fn is_held(&self, stream: &StreamId) -> bool {
+        let committed = self.committed;
+        match stream {
+            StreamId::Definitions => self.definitions_seq > committed,
+            StreamId::Run(run) => self.runs.get(run).is_some_and(|slot| slot.is_held(committed)),
+            StreamId::Target(target) => self.targets.get(target).is_some_and(|slot| slot.is_held(committed)),
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn cached(&self) -> usize {
         self.runs.len() + self.targets.len()

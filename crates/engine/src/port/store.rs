@@ -9,7 +9,7 @@
 //!    the store stands (`OutOfOrder`).
 //! 3. `stream` gives the records that touch the stream, oldest first, bytes unchanged, at most `records_max`.
 //! 4. Rows are replaced whole. Indexes follow the rows within the same commit: `runs` and `open` never show a
-//!    row that `run` or `target` does not.
+//!    row that `run` or `target` does not, and `wakes` never a moment that is not in its row.
 //! 5. Nothing here is truth: with the view deleted, reading the log again gives the same rows.
 
 use domain::name::{Digest, ModelName, RunId, StreamId, TargetId};
@@ -122,12 +122,15 @@ pub struct Query {
     pub runs_max: usize,
 }
 
-/// The rows of a partition that are not at rest.
+/// The rows of a partition whose stream something is under way for: [`RunRow::is_open`], [`TargetRow::is_open`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Open {
     pub runs: Vec<RunRow>,
     pub targets: Vec<TargetRow>,
 }
+
+/// When a stream is to be woken, and which: in this order.
+pub type Wake = (Timestamp, StreamId);
 
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// Nothing when the view has nothing of this partition.
@@ -147,8 +150,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn target(&self, target: &TargetId) -> Result<Option<TargetRow>, Error>;
     /// All targets, sorted by name.
     fn targets(&self) -> Result<Vec<TargetRow>, Error>;
-    /// The partition's runs that have not ended, and all its targets.
+    /// The partition's rows with something under way, by run and by target: as many as that is, however many others wait.
     fn open(&self, partition: u32) -> Result<Open, Error>;
+    /// When the partition's streams are to be woken, as their rows say: those after a place in the order, at most so
+    /// many.
+    fn wakes(&self, partition: u32, after: Option<&Wake>, wakes_max: usize) -> Result<Vec<Wake>, Error>;
     fn request(&self, partition: u32, input_id: &str) -> Result<Option<RequestRow>, Error>;
 }
 

@@ -12,12 +12,12 @@
 //! **Invariant:** what is here is durable in the log, and is read before what is written: a reader sees a commit
 //! from the moment it is acknowledged, whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use domain::name::{RunId, StreamId, TargetId};
 use engine::port::row::{RunRow, TargetRow};
-use engine::port::store::{Commit, Head, Query, RequestRow};
+use engine::port::store::{Commit, Head, Query, RequestRow, Wake};
 
 /// Behind by more records than this, the view is written with the next step: what a start after a crash reads again.
 const RECORDS_MAX: usize = 1_024;
@@ -71,6 +71,20 @@ impl Behind {
                 answered.extend(commit.requests.iter().map(|row| (row.input_id.clone(), row.clone())));
             }
         }
+    }
+
+    /// The partition's streams that have a row here, which hides the written one, and when they are to be woken.
+    pub(super) fn wakes(&self, partition: u32, after: Option<&Wake>) -> (BTreeSet<StreamId>, Vec<Wake>) {
+        let runs = self.runs.values().map(|row| (row.partition, StreamId::Run(row.run), row.wake_at));
+        let targets = self.targets.values();
+        let targets = targets.map(|row| (row.partition, StreamId::Target(row.target.clone()), row.wake_at));
+        let (mut here, mut wakes) = (BTreeSet::new(), vec![]);
+        for (_, stream, wake_at) in runs.chain(targets).filter(|(of, _, _)| *of == partition) {
+            let wake = wake_at.map(|at| (at, stream.clone()));
+            wakes.extend(wake.filter(|wake| after.is_none_or(|after| wake > after)));
+            here.insert(stream);
+        }
+        (here, wakes)
     }
 
     /// Whether the row belongs to the answer; one that is here hides the written one, whether it fits or not.

@@ -131,6 +131,7 @@ impl Node {
             format: self.format,
             bounds: Bounds {
                 streams_cached_max: 4,
+                timers_near_max: 2,
                 in_flight_records_max: 16,
                 chapters: CHAPTERS,
                 ..Bounds::default()

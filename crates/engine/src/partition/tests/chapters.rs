@@ -89,6 +89,14 @@ impl Store for Spy {
     fn open(&self, partition: u32) -> Result<store::Open, store::Error> {
         self.inner.open(partition)
     }
+    fn wakes(
+        &self,
+        partition: u32,
+        after: Option<&store::Wake>,
+        wakes_max: usize,
+    ) -> Result<Vec<store::Wake>, store::Error> {
+        self.inner.wakes(partition, after, wakes_max)
+    }
     fn request(&self, partition: u32, input_id: &str) -> Result<Option<RequestRow>, store::Error> {
         self.inner.request(partition, input_id)
     }

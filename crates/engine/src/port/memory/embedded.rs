@@ -8,7 +8,7 @@ use domain::time::Timestamp;
 
 use crate::port::log::{self, Append, Landed, Log};
 use crate::port::row::{RunRow, TargetRow};
-use crate::port::store::{self, Batch, Commit, Error, Head, Open, Query, RequestRow, Store};
+use crate::port::store::{self, Batch, Commit, Error, Head, Open, Query, RequestRow, Store, Wake};
 
 /// One partition's part of the view.
 #[derive(Debug, Clone, Default)]
@@ -198,9 +198,20 @@ impl Store for Embedded {
 
     fn open(&self, partition: u32) -> Result<Open, Error> {
         let kept = self.kept();
-        let runs = kept.runs.values().filter(|row| row.partition == partition && !row.ended);
-        let targets = kept.targets.values().filter(|row| row.partition == partition);
+        let runs = kept.runs.values().filter(|row| row.partition == partition && row.is_open());
+        let targets = kept.targets.values().filter(|row| row.partition == partition && row.is_open());
         Ok(Open { runs: runs.cloned().collect(), targets: targets.cloned().collect() })
+    }
+
+    fn wakes(&self, partition: u32, after: Option<&Wake>, wakes_max: usize) -> Result<Vec<Wake>, Error> {
+        let kept = self.kept();
+        let runs = kept.runs.values().filter(|row| row.partition == partition);
+        let targets = kept.targets.values().filter(|row| row.partition == partition);
+        let runs = runs.filter_map(|row| Some((row.wake_at?, StreamId::Run(row.run))));
+        let targets = targets.filter_map(|row| Some((row.wake_at?, StreamId::Target(row.target.clone()))));
+        let wakes: BTreeSet<Wake> =
+            runs.chain(targets).filter(|wake| after.is_none_or(|after| wake > after)).collect();
+        Ok(wakes.into_iter().take(wakes_max).collect())
     }
 
     fn request(&self, partition: u32, input_id: &str) -> Result<Option<RequestRow>, Error> {

@@ -22,7 +22,7 @@ use engine::port::log::{self, Append, Landed, Log};
 use engine::port::memory;
 use engine::port::row::{RunRow, TargetRow};
 use engine::port::store::{
-    self, Accepted, Batch, Commit, Embedded, Head, Open, Query, RequestRow, Store, Wake,
+    self, Accepted, Batch, Commit, Embedded, Head, KeptState, Open, Query, RequestRow, Store, Wake,
 };
 use wire::codec::Definitions;
 use wire::record::{self, Body, Record};
@@ -194,8 +194,14 @@ impl Kept {
     /// The written view says that it stands where it is only read to.
     fn claim_heads(&self) -> Result<(), store::Error> {
         for commit in self.behind.iter().flatten() {
-            let rows =
-                Commit { records: vec![], runs: vec![], targets: vec![], requests: vec![], ..commit.clone() };
+            let rows = Commit {
+                records: vec![],
+                runs: vec![],
+                targets: vec![],
+                requests: vec![],
+                kept: vec![],
+                ..commit.clone()
+            };
             self.written.commit(&[rows])?;
         }
         Ok(())
@@ -232,6 +238,9 @@ impl Store for Disk {
         records_max: usize,
     ) -> Result<Vec<(u64, Vec<u8>)>, store::Error> {
         self.database().stream(partition, stream, from, records_max)
+    }
+    fn kept(&self, partition: u32, stream: &StreamId) -> Result<Option<KeptState>, store::Error> {
+        self.database().kept(partition, stream)
     }
     fn run(&self, run: RunId) -> Result<Option<RunRow>, store::Error> {
         self.database().run(run)

@@ -10,14 +10,15 @@
 //! 3. `stream` gives the records that touch the stream, oldest first, bytes unchanged, at most `records_max`.
 //! 4. Rows are replaced whole. Indexes follow the rows within the same commit: `runs` and `open` never show a
 //!    row that `run` or `target` does not, and `wakes` never a moment that is not in its row.
-//! 5. Nothing here is truth: with the view deleted, reading the log again gives the same rows.
+//! 5. `kept` gives the state of a stream that was committed last, and nothing where none was.
+//! 6. Nothing here is truth: with the view deleted, reading the log again gives the same rows.
 
 use domain::name::{Digest, ModelName, RunId, StreamId, TargetId};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 
 use super::log::{Append, Log};
-use super::row::{RunRow, TargetRow};
+use super::row::{ChapterAt, RunRow, TargetRow};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -78,6 +79,24 @@ pub struct RequestRow {
     pub refused: Option<Refusal>,
 }
 
+/// A stream's state as one of its records left it: reading the stream may begin behind that record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptState {
+    pub stream: StreamId,
+    /// Which release folded it. Another may fold the same records to something else.
+    pub version: String,
+    /// The record.
+    pub seq: u64,
+    /// How many records touch the stream up to it.
+    pub transitions: u64,
+    /// When that record was decided.
+    pub updated_at: Timestamp,
+    /// Nothing while it is in its first.
+    pub chapter: Option<ChapterAt>,
+    /// The state's canonical bytes.
+    pub state: Vec<u8>,
+}
+
 /// What one step of one partition adds to the view.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Commit {
@@ -89,6 +108,8 @@ pub struct Commit {
     pub runs: Vec<RunRow>,
     pub targets: Vec<TargetRow>,
     pub requests: Vec<RequestRow>,
+    /// At most one of each stream.
+    pub kept: Vec<KeptState>,
     /// Request rows of a smaller `seq` may be dropped: they are no longer asked for.
     pub requests_from: u64,
 }
@@ -105,6 +126,8 @@ impl Commit {
         self.targets.retain(|row| !next.targets.iter().any(|later| later.target == row.target));
         self.targets.extend(next.targets);
         self.requests.extend(next.requests);
+        self.kept.retain(|kept| !next.kept.iter().any(|later| later.stream == kept.stream));
+        self.kept.extend(next.kept);
         self.requests_from = next.requests_from;
         self
     }
@@ -144,6 +167,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         from: u64,
         records_max: usize,
     ) -> Result<Vec<(u64, Vec<u8>)>, Error>;
+    fn kept(&self, partition: u32, stream: &StreamId) -> Result<Option<KeptState>, Error>;
     fn run(&self, run: RunId) -> Result<Option<RunRow>, Error>;
     /// Newest first: by `started_at`, then by id, descending.
     fn runs(&self, query: &Query) -> Result<Vec<RunRow>, Error>;

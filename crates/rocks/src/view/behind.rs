@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use domain::name::{RunId, StreamId, TargetId};
 use engine::port::row::{RunRow, TargetRow};
-use engine::port::store::{Commit, Head, Query, RequestRow, Wake};
+use engine::port::store::{Commit, Head, KeptState, Query, RequestRow, Wake};
 
 /// Behind by more records than this, the view is written with the next step: what a start after a crash reads again.
 const RECORDS_MAX: usize = 1_024;
@@ -36,6 +36,7 @@ pub(crate) struct Behind {
     pub(super) runs: BTreeMap<RunId, RunRow>,
     pub(super) targets: BTreeMap<TargetId, TargetRow>,
     pub(super) requests: BTreeMap<u32, BTreeMap<String, RequestRow>>,
+    pub(super) kept: BTreeMap<(u32, StreamId), KeptState>,
 }
 
 impl Behind {
@@ -66,6 +67,8 @@ impl Behind {
             }
             self.runs.extend(commit.runs.iter().map(|row| (row.run, row.clone())));
             self.targets.extend(commit.targets.iter().map(|row| (row.target.clone(), row.clone())));
+            let kept = commit.kept.iter();
+            self.kept.extend(kept.map(|kept| ((commit.partition, kept.stream.clone()), kept.clone())));
             if !commit.requests.is_empty() {
                 let answered = self.requests.entry(commit.partition).or_default();
                 answered.extend(commit.requests.iter().map(|row| (row.input_id.clone(), row.clone())));

@@ -169,6 +169,9 @@ pub(crate) fn put(
         put_under_way(batch, family, row.partition, &stream, former.as_ref(), &place);
         moved.places.push((stream, Some(place)));
     }
+    for ((partition, stream), kept) in &behind.kept {
+        batch.put_cf(family, keys::kept(*partition, stream), rows::encode_kept(kept));
+    }
     for (partition, head) in &behind.heads {
         batch.put_cf(family, keys::head(*partition), rows::encode_head(head));
     }

@@ -3,6 +3,7 @@
 //! ```text
 //!  H partition(4)                                   -> head
 //!  S partition(4) stream seq(8)                     -> (seq, offset) of some records in a row; the first in the key
+//!  K partition(4) stream                            -> a state of it
 //!  R run(16)                                        -> run row
 //!  T target                                         -> target row
 //!  O partition(4) stream                            -> (something is under way for it: see `RunRow::is_open`)
@@ -43,6 +44,12 @@ pub(crate) fn head(partition: u32) -> Vec<u8> {
 /// What all keys of a stream begin with; `seq` follows.
 pub(crate) fn stream(partition: u32, stream: &StreamId) -> Vec<u8> {
     let mut key = tagged(b'S', partition);
+    put_stream(&mut key, stream);
+    key
+}
+
+pub(crate) fn kept(partition: u32, stream: &StreamId) -> Vec<u8> {
+    let mut key = tagged(b'K', partition);
     put_stream(&mut key, stream);
     key
 }

@@ -6,7 +6,7 @@
 
 mod behind;
 mod changes;
-mod keys;
+pub(crate) mod keys;
 pub(crate) mod rows;
 
 use std::collections::btree_map::Entry;
@@ -15,7 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::name::{RunId, StreamId, TargetId};
 use engine::port::log;
 use engine::port::row::{self, RunRow, TargetRow};
-use engine::port::store::{Batch, Commit, Embedded, Error, Head, Open, Query, RequestRow, Store, Wake};
+use engine::port::store::{
+    Batch, Commit, Embedded, Error, Head, KeptState, Open, Query, RequestRow, Store, Wake,
+};
 use rocksdb::{ColumnFamily, DB, ReadOptions, SnapshotWithThreadMode};
 
 pub(crate) use behind::Behind;
@@ -90,6 +92,14 @@ impl Store for Database {
             Ok((*seq, bytes.to_vec()))
         };
         places.iter().zip(records).map(record).collect()
+    }
+
+    fn kept(&self, partition: u32, stream: &StreamId) -> Result<Option<KeptState>, Error> {
+        let behind = self.behind().kept.get(&(partition, stream.clone())).cloned();
+        match behind {
+            Some(kept) => Ok(Some(kept)),
+            None => self.row(&keys::kept(partition, stream), |bytes| rows::decode_kept(stream, bytes)),
+        }
     }
 
     fn run(&self, run: RunId) -> Result<Option<RunRow>, Error> {

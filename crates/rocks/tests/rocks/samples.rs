@@ -128,6 +128,7 @@ pub(crate) fn pass(number: u64) -> Batch {
             runs: vec![run_row(run, offsets.end, partition)],
             targets: vec![],
             requests: vec![],
+            kept: vec![],
             requests_from: 0,
         });
     }

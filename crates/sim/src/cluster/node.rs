@@ -132,6 +132,7 @@ impl Node {
             bounds: Bounds {
                 streams_cached_max: 4,
                 timers_near_max: 2,
+                keep_every: 2,
                 in_flight_records_max: 16,
                 chapters: CHAPTERS,
                 ..Bounds::default()

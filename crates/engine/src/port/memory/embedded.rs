@@ -8,7 +8,7 @@ use domain::time::Timestamp;
 
 use crate::port::log::{self, Append, Landed, Log};
 use crate::port::row::{RunRow, TargetRow};
-use crate::port::store::{self, Batch, Commit, Error, Head, Open, Query, RequestRow, Store, Wake};
+use crate::port::store::{self, Batch, Commit, Error, Head, KeptState, Open, Query, RequestRow, Store, Wake};
 
 /// One partition's part of the view.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +19,7 @@ struct View {
     /// Records by offset: a view holds its own copies, for the log may be elsewhere.
     records: BTreeMap<u64, Vec<u8>>,
     requests: BTreeMap<String, RequestRow>,
+    kept: BTreeMap<StreamId, KeptState>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -109,6 +110,7 @@ impl Kept {
         for row in &commit.requests {
             view.requests.insert(row.input_id.clone(), row.clone());
         }
+        view.kept.extend(commit.kept.iter().map(|kept| (kept.stream.clone(), kept.clone())));
         view.requests.retain(|_, row| row.seq >= commit.requests_from);
         view.head = Some(commit.head.clone());
         for row in &commit.runs {
@@ -170,6 +172,10 @@ impl Store for Embedded {
         let range = (stream.clone(), from)..=(stream.clone(), u64::MAX);
         let places = view.streams.range(range).take(records_max);
         Ok(places.map(|((_, seq), offset)| (*seq, view.records[offset].clone())).collect())
+    }
+
+    fn kept(&self, partition: u32, stream: &StreamId) -> Result<Option<KeptState>, Error> {
+        Ok(self.kept().views.get(&partition).and_then(|view| view.kept.get(stream).cloned()))
     }
 
     fn run(&self, run: RunId) -> Result<Option<RunRow>, Error> {

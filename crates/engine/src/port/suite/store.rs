@@ -4,9 +4,9 @@
 use domain::name::StreamId;
 use domain::time::Timestamp;
 
-use super::samples::{commit, record, request_row, run_id, run_row, target, target_row};
+use super::samples::{commit, kept_state, record, request_row, run_id, run_row, target, target_row};
 use crate::port::log::{self, Append, Log};
-use crate::port::row::{RunRow, TargetRow, Withheld};
+use crate::port::row::{ChapterAt, RunRow, TargetRow, Withheld};
 use crate::port::store::{Commit, Error, Query, Store, Wake};
 
 /// A store that holds no record bytes of its own may take them from its log: so the suite writes both.
@@ -28,6 +28,7 @@ fn kept<S: Store>(fresh: impl Fn() -> S, put: Put<S>) {
     rows(&fresh(), put);
     under_way(&fresh(), put);
     moments(&fresh(), put);
+    kept_states(&fresh(), put);
     requests(&fresh(), put);
 }
 
@@ -234,6 +235,23 @@ fn moments<S: Store>(store: &S, put: Put<S>) {
     put(store, &[third]).expect("commit works");
     let after = [of(8, "fraud"), run(256, 3), run(300, 1), run(300, 2), of(300, "fraud-2")];
     assert_eq!(wakes(0, None, 9), after, "4: and may come again");
+}
+
+fn kept_states<S: Store>(store: &S, put: Put<S>) {
+    let (run, target) = (StreamId::Run(run_id(1)), StreamId::Target(target("flights")));
+    let kept = |partition, stream| store.kept(partition, stream).expect("kept works");
+    let mut first = commit(0, 1, vec![]);
+    first.kept = vec![kept_state(run.clone(), 1, None), kept_state(target.clone(), 1, None)];
+    put(store, &[first, commit(1, 1, vec![])]).expect("commit works");
+    assert_eq!(kept(0, &run), Some(kept_state(run.clone(), 1, None)), "5: it comes back, whole");
+    let chapter = Some(ChapterAt { seq: 2, before: 9 });
+    let mut second = commit(0, 2, vec![]);
+    second.kept = vec![kept_state(target.clone(), 2, chapter)];
+    put(store, &[second, commit(1, 2, vec![])]).expect("commit works");
+    assert_eq!(kept(0, &target), Some(kept_state(target.clone(), 2, chapter)), "5: the last one");
+    assert_eq!(kept(0, &run), Some(kept_state(run.clone(), 1, None)), "5: the others stay");
+    assert_eq!(kept(1, &run), None, "5: each partition its own");
+    assert_eq!(kept(0, &StreamId::Run(run_id(2))), None, "5: none where none was");
 }
 
 fn found(store: &impl Store, query: &Query) -> Vec<u8> {

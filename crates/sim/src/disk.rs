@@ -240,7 +240,15 @@ impl Store for Disk {
         self.database().stream(partition, stream, from, records_max)
     }
     fn kept(&self, partition: u32, stream: &StreamId) -> Result<Option<KeptState>, store::Error> {
-        self.database().kept(partition, stream)
+        let mut kept = self.database().kept(partition, stream)?;
+        if self.kept().sabotage == Some(Sabotage::KeptStateMissesARecord) {
+            let next =
+                self.database().stream(partition, stream, kept.as_ref().map_or(0, |kept| kept.seq + 1), 1)?;
+            if let (Some(kept), Some((seq, _))) = (&mut kept, next.first()) {
+                (kept.seq, kept.transitions) = (*seq, kept.transitions + 1);
+            }
+        }
+        Ok(kept)
     }
     fn run(&self, run: RunId) -> Result<Option<RunRow>, store::Error> {
         self.database().run(run)
@@ -268,6 +276,9 @@ impl Store for Disk {
         after: Option<&Wake>,
         wakes_max: usize,
     ) -> Result<Vec<Wake>, store::Error> {
+        if self.kept().sabotage == Some(Sabotage::MomentsNotReadOn) && after.is_some() {
+            return Ok(vec![]);
+        }
         self.database().wakes(partition, after, wakes_max)
     }
     fn request(&self, partition: u32, input_id: &str) -> Result<Option<RequestRow>, store::Error> {

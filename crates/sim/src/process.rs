@@ -44,7 +44,7 @@ fn config(sabotage: Option<Sabotage>) -> Config {
         format: Format::default(),
         bounds: Bounds {
             streams_cached_max: 4,
-            timers_near_max: 2,
+            timers_near_max: 1,
             keep_every: 2,
             chapters: CHAPTERS,
             ..Bounds::default()

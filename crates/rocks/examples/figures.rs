@@ -77,6 +77,7 @@ fn batch(next: &mut [u64], transitions: u64) -> Batch {
             runs: vec![],
             targets: vec![],
             requests: vec![],
+            kept: vec![],
             requests_from: from.saturating_sub(10_000),
         };
         for offset in from..from + share {

@@ -2,10 +2,10 @@
 //!
 //! **Invariant:** whatever the bytes are, each reader ends in a value or in an error.
 
-use domain::name::{AttemptId, TargetId};
+use domain::name::{AttemptId, StreamId, TargetId};
 
 use crate::predictions::rows as predictions;
-use crate::view::rows;
+use crate::view::{keys, rows};
 use crate::{format, guard, journal};
 
 /// How many of the readers took the bytes for their own.
@@ -15,6 +15,9 @@ pub fn take(bytes: &[u8], attempt: &AttemptId, target: &TargetId) -> usize {
     let taken = [
         rows::decode_head(bytes).is_ok_and(|head| rows::encode_head(&head).len() <= bytes.len()),
         rows::decode_request("someone/key", bytes).is_ok(),
+        rows::decode_kept(&StreamId::Definitions, bytes).is_ok(),
+        keys::stream_of(bytes).is_ok(),
+        keys::wake_of(bytes).is_ok(),
         journal::decode(attempt.clone(), bytes).is_ok(),
         predictions::decode_request(bytes).is_ok(),
         predictions::decode_value(bytes).is_ok(),

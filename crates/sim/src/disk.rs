@@ -21,7 +21,9 @@ use domain::transition::{Step, Transition};
 use engine::port::log::{self, Append, Landed, Log};
 use engine::port::memory;
 use engine::port::row::{RunRow, TargetRow};
-use engine::port::store::{self, Accepted, Batch, Commit, Embedded, Head, Open, Query, RequestRow, Store};
+use engine::port::store::{
+    self, Accepted, Batch, Commit, Embedded, Head, KeptState, Open, Query, RequestRow, Store, Wake,
+};
 use wire::codec::Definitions;
 use wire::record::{self, Body, Record};
 
@@ -192,8 +194,14 @@ impl Kept {
     /// The written view says that it stands where it is only read to.
     fn claim_heads(&self) -> Result<(), store::Error> {
         for commit in self.behind.iter().flatten() {
-            let rows =
-                Commit { records: vec![], runs: vec![], targets: vec![], requests: vec![], ..commit.clone() };
+            let rows = Commit {
+                records: vec![],
+                runs: vec![],
+                targets: vec![],
+                requests: vec![],
+                kept: vec![],
+                ..commit.clone()
+            };
             self.written.commit(&[rows])?;
         }
         Ok(())
@@ -231,6 +239,17 @@ impl Store for Disk {
     ) -> Result<Vec<(u64, Vec<u8>)>, store::Error> {
         self.database().stream(partition, stream, from, records_max)
     }
+    fn kept(&self, partition: u32, stream: &StreamId) -> Result<Option<KeptState>, store::Error> {
+        let mut kept = self.database().kept(partition, stream)?;
+        if self.kept().sabotage == Some(Sabotage::KeptStateMissesARecord) {
+            let next =
+                self.database().stream(partition, stream, kept.as_ref().map_or(0, |kept| kept.seq + 1), 1)?;
+            if let (Some(kept), Some((seq, _))) = (&mut kept, next.first()) {
+                (kept.seq, kept.transitions) = (*seq, kept.transitions + 1);
+            }
+        }
+        Ok(kept)
+    }
     fn run(&self, run: RunId) -> Result<Option<RunRow>, store::Error> {
         self.database().run(run)
     }
@@ -250,6 +269,17 @@ impl Store for Disk {
             open.targets.iter_mut().for_each(|row| row.outstanding = 0);
         }
         Ok(open)
+    }
+    fn wakes(
+        &self,
+        partition: u32,
+        after: Option<&Wake>,
+        wakes_max: usize,
+    ) -> Result<Vec<Wake>, store::Error> {
+        if self.kept().sabotage == Some(Sabotage::MomentsNotReadOn) && after.is_some() {
+            return Ok(vec![]);
+        }
+        self.database().wakes(partition, after, wakes_max)
     }
     fn request(&self, partition: u32, input_id: &str) -> Result<Option<RequestRow>, store::Error> {
         self.database().request(partition, input_id)

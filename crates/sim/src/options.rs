@@ -40,6 +40,10 @@ pub enum Sabotage {
     // In one process.
     /// A start finds summary rows that do not say what is outstanding.
     RowWithoutEffects,
+    /// Of the moments that the view has, only the first are ever read.
+    MomentsNotReadOn,
+    /// A state that the view keeps misses a record that it is said to have.
+    KeptStateMissesARecord,
     /// What a start sends out again gets lost.
     OrdersLostAtStart,
     /// A record is written with the clock's time though that went back.
@@ -90,8 +94,10 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
-    pub const EMBEDDED: [Self; 11] = [
+    pub const EMBEDDED: [Self; 13] = [
         Self::RowWithoutEffects,
+        Self::MomentsNotReadOn,
+        Self::KeptStateMissesARecord,
         Self::OrdersLostAtStart,
         Self::ClockWithoutMax,
         Self::LeaseFromSending,

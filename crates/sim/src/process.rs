@@ -42,7 +42,13 @@ fn config(sabotage: Option<Sabotage>) -> Config {
         key: Key([7; 32]),
         redispatch,
         format: Format::default(),
-        bounds: Bounds { streams_cached_max: 4, chapters: CHAPTERS, ..Bounds::default() },
+        bounds: Bounds {
+            streams_cached_max: 4,
+            timers_near_max: 1,
+            keep_every: 2,
+            chapters: CHAPTERS,
+            ..Bounds::default()
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::port::log::Log as _;
 use crate::port::memory;
-use crate::port::store::Store as _;
+use crate::port::store::{Query, Store as _};
 use crate::replay;
 use crate::request::{Report, WorkerAnswer};
 use crate::samples::{self, START, define_roles, freeze, trained, trigger};
@@ -201,7 +201,7 @@ fn the_view_is_built_again_from_the_log() {
     let rows = |database: &memory::Embedded| {
         (
             database.targets().unwrap(),
-            (0..PARTITIONS).map(|it| database.open(it).unwrap()).collect::<Vec<_>>(),
+            database.runs(&Query { runs_max: usize::MAX, ..Query::default() }).unwrap(),
         )
     };
     let before = rows(&database);

@@ -61,6 +61,12 @@ pub struct Bounds {
     /// What each lane gets of a step at least, when it has that many waiting.
     pub lane_share_min: usize,
     pub timers_per_step_max: usize,
+    /// How many moments are read from the view at once, of those that are to come. Some more than twice as many are in
+    /// memory, and those of streams under way.
+    pub timers_near_max: usize,
+    /// After so many records the view keeps a stream's state: what is folded at most when it is not in memory, but for
+    /// large states.
+    pub keep_every: u64,
     /// How many folded streams stay in memory beyond those in flight.
     pub streams_cached_max: usize,
     /// For how many records of its partition the answer to a request is remembered.
@@ -86,6 +92,8 @@ impl Default for Bounds {
             inputs_per_step_max: 256,
             lane_share_min: 32,
             timers_per_step_max: 64,
+            timers_near_max: 1_024,
+            keep_every: 16,
             streams_cached_max: 4_096,
             request_memory_records: 100_000,
             append_doubt: Millis::seconds(10),

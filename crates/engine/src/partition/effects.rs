@@ -18,7 +18,7 @@ use crate::chain;
 use crate::code::Stopped;
 use crate::fold;
 use crate::port::row::{RunRow, TargetRow, Withheld};
-use crate::port::store::{Accepted, Commit, RequestRow};
+use crate::port::store::{Accepted, Commit, KeptState, RequestRow};
 use crate::request::Request;
 use crate::token;
 
@@ -29,6 +29,7 @@ pub(super) struct Settled {
     pub runs: Vec<RunRow>,
     pub targets: Vec<TargetRow>,
     pub requests: Vec<RequestRow>,
+    pub kept: Vec<KeptState>,
     pub orders: Vec<WorkOrder>,
     pub cancels: Vec<AttemptId>,
 }
@@ -45,6 +46,7 @@ impl Settled {
             runs: self.runs,
             targets: self.targets,
             requests: self.requests,
+            kept: self.kept,
             requests_from: 0,
         }
     }
@@ -120,6 +122,9 @@ impl Partition {
         let outstanding = fold::commands(after.effects()).next().is_some();
         let withheld = fold::withheld(&*after.state, after.parked.as_deref());
         slot.folded = after;
+        if !self.puts_rows_off {
+            settled.kept.extend(self.streams.keep(&StreamId::Run(id)));
+        }
         self.note_withheld(StreamId::Run(id), &withheld);
         self.outstand(settled, StreamId::Run(id), commands, gone, outstanding, &recorded.transition);
         Ok(())
@@ -145,6 +150,9 @@ impl Partition {
         let outstanding = fold::commands(after.effects()).next().is_some();
         let withheld = fold::withheld(&*after.state, after.parked.as_deref());
         slot.folded = after;
+        if !self.puts_rows_off {
+            settled.kept.extend(self.streams.keep(&StreamId::Target(id.clone())));
+        }
         self.note_withheld(StreamId::Target(id.clone()), &withheld);
         // An errand belongs to the trace of the run that moves in the same transition.
         let trace = self.trace_of(&recorded.transition)?;
@@ -196,7 +204,7 @@ impl Partition {
         self.puts_rows_off = true;
     }
 
-    /// Adds the rows of the streams that the commit touches, as they are now. Not while something decided is on its way:
+    /// Adds the rows and states of the streams that the commit touches, as they are now. Not while something decided is on its way:
     /// it would be in the rows, and may never be in the log.
     pub fn add_rows(&mut self, commit: &mut Commit) -> Result<(), Stopped> {
         debug_assert!(self.pending.is_empty(), "rows of what is not read back");
@@ -214,6 +222,7 @@ impl Partition {
                     commit.targets.extend(fold::target_row(partition, target, &slot.folded));
                 }
             }
+            commit.kept.extend(self.streams.keep(stream));
         }
         Ok(())
     }

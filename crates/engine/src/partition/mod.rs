@@ -61,7 +61,7 @@ use self::timers::Timers;
 use crate::code::{Code, Stopped, refused};
 use crate::port::clock::Reading;
 use crate::port::row::Withheld;
-use crate::port::store::{Head, RequestRow, Store};
+use crate::port::store::{self, Head, RequestRow, Store};
 
 /// What this process is to the partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,6 +219,7 @@ impl Partition {
                 let committed = self.streams.committed;
                 self.recent.retain(|_, row| row.seq > committed);
                 self.streams.shrink();
+                self.shrink_timers();
                 Ok(())
             }
             Signal::Dispatched { seq } => {
@@ -303,6 +304,11 @@ impl Partition {
 
 fn refusal(kind: Kind, code: &str, text: impl Into<String>, hint: &str) -> Refusal {
     Refusal { kind, code: code.to_owned(), text: text.into(), hint: Some(hint.to_owned()) }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]
+fn stopped_by(error: store::Error) -> Stopped {
+    Stopped::new(Code::StoreFailed, error.to_string())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]

@@ -40,7 +40,7 @@ impl Partition {
             if self.in_flight_room() == 0 {
                 break;
             }
-            let Some(stream) = self.timers.due(now) else { break };
+            let Some(stream) = self.due(now)? else { break };
             let due = self.moments(&stream)?.into_iter().find(|moment| moment.comes_at <= now);
             match due {
                 Some(moment) => self.decide_moment(&stream, moment, now, records)?,
@@ -70,28 +70,28 @@ impl Partition {
 
     /// Sets the stream's timer by what it asks for now.
     pub(super) fn schedule(&mut self, stream: &StreamId) -> Result<(), Stopped> {
-        let next = match stream {
-            StreamId::Definitions => None,
+        let (next, in_row) = match stream {
+            StreamId::Definitions => (None, None),
             StreamId::Run(run) => {
                 let slot = self.streams.run(*run).map_err(stopped)?;
                 let effects = slot.folded.parked.is_none().then(|| Arc::clone(slot.folded.effects()));
-                effects.and_then(|effects| {
+                effects.map_or((None, None), |effects| {
                     let is =
                         |spent: &Input, asked: &run::Input| matches!(spent, Input::Run(_, it) if it == asked);
-                    self.next_of(stream, &effects, is, run_lease)
+                    (self.next_of(stream, &effects, is, run_lease), first(&effects))
                 })
             }
             StreamId::Target(target) => {
                 let slot = self.streams.target(target).map_err(stopped)?;
                 let effects = slot.folded.parked.is_none().then(|| Arc::clone(slot.folded.effects()));
-                effects.and_then(|effects| {
+                effects.map_or((None, None), |effects| {
                     let is =
                         |spent: &Input, asked: &target::Input| matches!(spent, Input::Target(_, it) if it == asked);
-                    self.next_of(stream, &effects, is, target_lease)
+                    (self.next_of(stream, &effects, is, target_lease), first(&effects))
                 })
             }
         };
-        self.timers.set(stream, next);
+        self.timers.set(stream, next, in_row);
         Ok(())
     }
 
@@ -174,6 +174,11 @@ impl Partition {
         let comes_at = self.comes_at(at, &lease);
         Moment { at, comes_at, given: with_heard(asked.clone(), heard), asked }
     }
+}
+
+/// The moment that the stream's row names.
+fn first<I>(effects: &[Effect<I>]) -> Option<Timestamp> {
+    fold::moments(effects).map(|(at, _)| at).min()
 }
 
 struct Lease {

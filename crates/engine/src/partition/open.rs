@@ -18,7 +18,7 @@ use super::intake::Intake;
 use super::signal::Action;
 use super::streams::Streams;
 use super::timers::Timers;
-use super::{Partition, Role, stopped};
+use super::{Partition, Role, stopped, stopped_by};
 use crate::chain;
 use crate::code::{Code, Stopped};
 use crate::fold;
@@ -108,33 +108,24 @@ impl Partition {
         Ok(())
     }
 
-    /// Takes timers and outstanding streams from the rows of the view.
+    /// Takes from the view what is under way, and what comes next: not what waits.
     pub(super) fn recall(&mut self) -> Result<(), Stopped> {
         self.timers.clear();
         self.outstanding.clear();
         self.withheld.clear();
-        let open = self
-            .store
-            .open(self.config.partition)
-            .map_err(|error| Stopped::new(Code::StoreFailed, error.to_string()))?;
-        for row in &open.runs {
-            self.note_withheld(StreamId::Run(row.run), &row.withheld);
-        }
-        for row in &open.targets {
-            self.note_withheld(StreamId::Target(row.target.clone()), &row.withheld);
-        }
-        let runs = open.runs.iter().map(|row| (StreamId::Run(row.run), row.wake_at, row.outstanding));
+        let open = self.store.open(self.config.partition).map_err(stopped_by)?;
+        let runs = open.runs.iter().map(|row| (StreamId::Run(row.run), row.outstanding, &row.withheld));
         let targets = open
             .targets
             .iter()
-            .map(|row| (StreamId::Target(row.target.clone()), row.wake_at, row.outstanding));
-        for (stream, wake_at, outstanding) in runs.chain(targets) {
-            self.timers.set(&stream, wake_at);
+            .map(|row| (StreamId::Target(row.target.clone()), row.outstanding, &row.withheld));
+        for (stream, outstanding, withheld) in runs.chain(targets) {
+            self.note_withheld(stream.clone(), withheld);
             if outstanding > 0 {
                 self.outstanding.insert(stream);
             }
         }
-        Ok(())
+        self.read_timers()
     }
 
     /// Has the lanes read, and sends out again what is outstanding: the claim is accepted, so nobody else does. What was

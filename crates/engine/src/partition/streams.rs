@@ -1,6 +1,10 @@
 //! The folded streams of a partition: loaded when asked for by folding their records, kept while in flight, and
 //! a bounded number of others besides.
 //!
+//! Folding begins at the state that the view keeps, at the last chapter, or at the first record, whichever comes last.
+//! A long stream's state is kept now and then, so that a start after a crash, which needs many streams at once, folds
+//! little of each.
+//!
 //! **Invariant:** a stream whose latest record is not durable in the view stays in memory, for folding again
 //! would miss that record.
 
@@ -15,16 +19,19 @@ use domain::run::Run;
 use domain::target::Target;
 use domain::time::Timestamp;
 use domain::transition;
-use wire::codec;
+use wire::codec::{self, Canonical};
 use wire::record::{self, Body, Recorded};
 
 use super::config::Config;
+use crate::ENGINE_VERSION;
 use crate::fold::{self, Folded};
 use crate::port::row::ChapterAt;
-use crate::port::store::{self, Store};
+use crate::port::store::{self, KeptState, Store};
 
 /// How many records of a stream are read at once.
 const STREAM_RECORDS_MAX: usize = 256;
+/// A state is kept the less often the larger it is: so many bytes for each record at most.
+const KEPT_BYTES_PER_RECORD: u64 = 256;
 
 /// Why a stream cannot be decided on.
 #[derive(Debug, thiserror::Error)]
@@ -42,11 +49,13 @@ pub(super) enum Unavailable {
 pub(super) struct Slot<D: Decider> {
     pub folded: Folded<D>,
     used: u64,
+    /// Its state is kept again once so many records touch it.
+    keep_at: u64,
 }
 
 impl<D: Decider> std::fmt::Debug for Slot<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { folded, used } = self;
+        let Self { folded, used, keep_at: _ } = self;
         write!(f, "Slot(to {}, parked {:?}, used {used})", folded.last_seq, folded.parked)
     }
 }
@@ -56,6 +65,7 @@ pub(super) struct Streams {
     partition: u32,
     store: Arc<dyn Store>,
     cached_max: usize,
+    keep_every: u64,
     chapters: chapter::Bounds,
     /// Up to this record the view is durable.
     pub committed: u64,
@@ -75,6 +85,7 @@ impl Streams {
             partition: config.partition,
             store,
             cached_max: config.bounds.streams_cached_max,
+            keep_every: config.bounds.keep_every,
             chapters: config.bounds.chapters,
             committed,
             known: codec::Definitions::new(config.parsers),
@@ -117,8 +128,8 @@ impl Streams {
 
     pub(super) fn run(&mut self, run: RunId) -> Result<&mut Slot<Run>, Unavailable> {
         if !self.runs.contains_key(&run) {
-            let folded = self.run_at(run, u64::MAX)?;
-            self.runs.insert(run, Slot { folded, used: 0 });
+            let (folded, keep_at) = self.load(&StreamId::Run(run), u64::MAX, fold_run(run))?;
+            self.runs.insert(run, Slot { folded, used: 0, keep_at });
         }
         self.uses += 1;
         let slot = self.runs.get_mut(&run).expect("it was just put there");
@@ -128,8 +139,9 @@ impl Streams {
 
     pub(super) fn target(&mut self, target: &TargetId) -> Result<&mut Slot<Target>, Unavailable> {
         if !self.targets.contains_key(target) {
-            let folded = self.target_at(target, u64::MAX)?;
-            self.targets.insert(target.clone(), Slot { folded, used: 0 });
+            let stream = StreamId::Target(target.clone());
+            let (folded, keep_at) = self.load(&stream, u64::MAX, fold_target(target))?;
+            self.targets.insert(target.clone(), Slot { folded, used: 0, keep_at });
         }
         self.uses += 1;
         let slot = self.targets.get_mut(target).expect("it was just put there");
@@ -139,14 +151,12 @@ impl Streams {
 
     /// The run as it was after record `upto`.
     pub(super) fn run_at(&mut self, run: RunId, upto: u64) -> Result<Folded<Run>, Unavailable> {
-        let fold = |state: &_, steps: &_, now| fold::run_after(state, run, steps, now);
-        self.load(&StreamId::Run(run), upto, fold)
+        Ok(self.load(&StreamId::Run(run), upto, fold_run(run))?.0)
     }
 
     /// The target as it was after record `upto`.
     pub(super) fn target_at(&mut self, target: &TargetId, upto: u64) -> Result<Folded<Target>, Unavailable> {
-        let fold = |state: &_, steps: &_, now| fold::target_after(state, target, steps, now);
-        self.load(&StreamId::Target(target.clone()), upto, fold)
+        Ok(self.load(&StreamId::Target(target.clone()), upto, fold_target(target))?.0)
     }
 
     pub(super) fn define(&mut self, definitions: Arc<definition::Definitions>, seq: u64) {
@@ -167,21 +177,55 @@ impl Streams {
         }
     }
 
+    /// Whether its latest record is not durable in the view.
+    pub(super) fn is_held(&self, stream: &StreamId) -> bool {
+        let committed = self.committed;
+        match stream {
+            StreamId::Definitions => self.definitions_seq > committed,
+            StreamId::Run(run) => self.runs.get(run).is_some_and(|slot| slot.is_held(committed)),
+            StreamId::Target(target) => self.targets.get(target).is_some_and(|slot| slot.is_held(committed)),
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn cached(&self) -> usize {
         self.runs.len() + self.targets.len()
     }
 
-    /// Folds the stream's records from its last chapter on, as far as they can be read.
-    fn load<D: Chaptered>(
+    /// The stream's state, when it is time to keep it.
+    pub(super) fn keep(&mut self, stream: &StreamId) -> Option<KeptState> {
+        let keep_every = self.keep_every;
+        match stream {
+            StreamId::Definitions => None,
+            StreamId::Run(run) => self.runs.get_mut(run)?.keep(stream, keep_every),
+            StreamId::Target(target) => self.targets.get_mut(target)?.keep(stream, keep_every),
+        }
+    }
+
+    /// Folds the stream's records from its last chapter or the kept state on, as far as they can be read. Says, too, by
+    /// how many records its state is to be kept again.
+    fn load<D: Keepable>(
         &mut self,
         stream: &StreamId,
         upto: u64,
         fold: impl Fn(&Arc<D>, &[transition::Step], Timestamp) -> Arc<D>,
-    ) -> Result<Folded<D>, Unavailable> {
-        let chapter = self.chapter_of(stream)?.filter(|chapter| chapter.seq <= upto);
-        let mut folded = Folded::before(chapter);
-        let mut from = Some(chapter.map_or(0, |chapter| chapter.seq));
+    ) -> Result<(Folded<D>, u64), Unavailable> {
+        let (chapter, transitions) = self.written(stream)?;
+        let chapter = chapter.filter(|chapter| chapter.seq <= upto);
+        let begins = chapter.map_or(0, |chapter| chapter.seq);
+        let before = chapter.map_or(0, |chapter| chapter.before);
+        // What is short was never kept since.
+        let is_short = transitions.saturating_sub(before) < self.keep_every;
+        let kept = if is_short { None } else { self.kept(stream, begins, upto)? };
+        let (mut folded, from, keep_at) = match kept {
+            Some((folded, bytes)) => {
+                let (from, keep_at) =
+                    (folded.last_seq + 1, keep_at(folded.transitions, bytes, self.keep_every));
+                (folded, from, keep_at)
+            }
+            None => (Folded::before(chapter), begins, before + self.keep_every),
+        };
+        let mut from = Some(from);
         while let Some(next) = from {
             let records = self.read(stream, next)?;
             from = next_page(&records);
@@ -190,24 +234,48 @@ impl Streams {
                     Ok(recorded) => recorded,
                     Err(Unavailable::Parked { why, .. }) => {
                         folded.parked = Some(why.into());
-                        return Ok(folded);
+                        return Ok((folded, keep_at));
                     }
                     Err(other) => return Err(other),
                 };
                 folded = folded.and(stream, seq, &recorded, &fold);
             }
         }
-        Ok(folded)
+        Ok((folded, keep_at))
     }
 
-    /// Where the last chapter begins of a stream that is whole in the view.
-    fn chapter_of(&self, stream: &StreamId) -> Result<Option<ChapterAt>, Unavailable> {
-        let chapter = match stream {
+    /// Where the last chapter begins of a stream that is whole in the view, and how many records it has.
+    fn written(&self, stream: &StreamId) -> Result<(Option<ChapterAt>, u64), Unavailable> {
+        let written = match stream {
             StreamId::Definitions => Ok(None),
-            StreamId::Run(run) => self.store.run(*run).map(|row| row?.chapter),
-            StreamId::Target(target) => self.store.target(target).map(|row| row?.chapter),
+            StreamId::Run(run) => {
+                self.store.run(*run).map(|row| row.map(|row| (row.chapter, row.transitions)))
+            }
+            StreamId::Target(target) => {
+                self.store.target(target).map(|row| row.map(|row| (row.chapter, row.transitions)))
+            }
         };
-        chapter.map_err(|source| Unavailable::Store { stream: stream.clone(), source })
+        let written = written.map_err(|source| Unavailable::Store { stream: stream.clone(), source })?;
+        Ok(written.unwrap_or_default())
+    }
+
+    /// The state that is kept of a record between these two, and how many bytes it has. One that this release cannot
+    /// read, or that another one folded, is none.
+    fn kept<D: Keepable>(
+        &self,
+        stream: &StreamId,
+        from: u64,
+        upto: u64,
+    ) -> Result<Option<(Folded<D>, u64)>, Unavailable> {
+        let kept = self.store.kept(self.partition, stream);
+        let kept = kept.map_err(|source| Unavailable::Store { stream: stream.clone(), source })?;
+        let fits = |kept: &KeptState| kept.version == ENGINE_VERSION && (from..=upto).contains(&kept.seq);
+        let Some(kept) = kept.filter(fits) else { return Ok(None) };
+        Ok(D::read_back(&kept.state, &self.known).ok().map(|state| {
+            let mut folded = Folded::before(kept.chapter).with(Arc::new(state), kept.seq, kept.updated_at);
+            (folded.transitions, folded.chapter) = (kept.transitions, kept.chapter);
+            (folded, kept.state.len() as u64)
+        }))
     }
 
     fn read(&self, stream: &StreamId, from: u64) -> Result<Vec<(u64, Vec<u8>)>, Unavailable> {
@@ -234,6 +302,49 @@ impl<D: Decider> Slot<D> {
     fn is_held(&self, committed: u64) -> bool {
         self.folded.last_seq > committed
     }
+}
+
+impl<D: Keepable> Slot<D> {
+    fn keep(&mut self, stream: &StreamId, keep_every: u64) -> Option<KeptState> {
+        let Folded { updated_at, last_seq, transitions, chapter, .. } = self.folded;
+        if transitions < self.keep_at || self.folded.parked.is_some() {
+            return None;
+        }
+        let state = self.folded.state.canonical();
+        self.keep_at = keep_at(transitions, state.len() as u64, keep_every);
+        let (stream, version) = (stream.clone(), ENGINE_VERSION.to_owned());
+        Some(KeptState { stream, version, seq: last_seq, transitions, updated_at, chapter, state })
+    }
+}
+
+/// By how many records a state is kept again that was kept after so many, with so many bytes.
+fn keep_at(transitions: u64, bytes: u64, keep_every: u64) -> u64 {
+    transitions + keep_every.max(bytes / KEPT_BYTES_PER_RECORD)
+}
+
+/// A state that can be kept.
+pub(super) trait Keepable: Chaptered + Canonical {
+    fn read_back(bytes: &[u8], known: &codec::Definitions) -> Result<Self, codec::Error>;
+}
+
+impl Keepable for Run {
+    fn read_back(bytes: &[u8], known: &codec::Definitions) -> Result<Self, codec::Error> {
+        codec::decode_run_state(bytes, known)
+    }
+}
+
+impl Keepable for Target {
+    fn read_back(bytes: &[u8], known: &codec::Definitions) -> Result<Self, codec::Error> {
+        codec::decode_target_state(bytes, known)
+    }
+}
+
+fn fold_run(run: RunId) -> impl Fn(&Arc<Run>, &[transition::Step], Timestamp) -> Arc<Run> {
+    move |state, steps, now| fold::run_after(state, run, steps, now)
+}
+
+fn fold_target(target: &TargetId) -> impl Fn(&Arc<Target>, &[transition::Step], Timestamp) -> Arc<Target> {
+    move |state, steps, now| fold::target_after(state, target, steps, now)
 }
 
 /// Where the page after this one begins; nothing after the last.

@@ -179,6 +179,11 @@ struct TargetBytes {
 }
 
 impl RunRow {
+    /// Whether something is under way for it now: a command, or somebody who has to resolve it.
+    pub fn is_open(&self) -> bool {
+        self.outstanding > 0 || self.withheld != Withheld::default()
+    }
+
     pub fn to_bytes(&self) -> Vec<u8> {
         RunBytes {
             run: self.run.0.to_vec(),
@@ -234,6 +239,11 @@ impl RunRow {
 }
 
 impl TargetRow {
+    /// Whether something is under way for it now: a command, or somebody who has to resolve it.
+    pub fn is_open(&self) -> bool {
+        self.outstanding > 0 || self.withheld != Withheld::default()
+    }
+
     pub fn to_bytes(&self) -> Vec<u8> {
         TargetBytes {
             target: self.target.to_string(),

@@ -9,15 +9,16 @@
 //!    the store stands (`OutOfOrder`).
 //! 3. `stream` gives the records that touch the stream, oldest first, bytes unchanged, at most `records_max`.
 //! 4. Rows are replaced whole. Indexes follow the rows within the same commit: `runs` and `open` never show a
-//!    row that `run` or `target` does not.
-//! 5. Nothing here is truth: with the view deleted, reading the log again gives the same rows.
+//!    row that `run` or `target` does not, and `wakes` never a moment that is not in its row.
+//! 5. `kept` gives the state of a stream that was committed last, and nothing where none was.
+//! 6. Nothing here is truth: with the view deleted, reading the log again gives the same rows.
 
 use domain::name::{Digest, ModelName, RunId, StreamId, TargetId};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 
 use super::log::{Append, Log};
-use super::row::{RunRow, TargetRow};
+use super::row::{ChapterAt, RunRow, TargetRow};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -78,6 +79,24 @@ pub struct RequestRow {
     pub refused: Option<Refusal>,
 }
 
+/// A stream's state as one of its records left it: reading the stream may begin behind that record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptState {
+    pub stream: StreamId,
+    /// Which release folded it. Another may fold the same records to something else.
+    pub version: String,
+    /// The record.
+    pub seq: u64,
+    /// How many records touch the stream up to it.
+    pub transitions: u64,
+    /// When that record was decided.
+    pub updated_at: Timestamp,
+    /// Nothing while it is in its first.
+    pub chapter: Option<ChapterAt>,
+    /// The state's canonical bytes.
+    pub state: Vec<u8>,
+}
+
 /// What one step of one partition adds to the view.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Commit {
@@ -89,6 +108,8 @@ pub struct Commit {
     pub runs: Vec<RunRow>,
     pub targets: Vec<TargetRow>,
     pub requests: Vec<RequestRow>,
+    /// At most one of each stream.
+    pub kept: Vec<KeptState>,
     /// Request rows of a smaller `seq` may be dropped: they are no longer asked for.
     pub requests_from: u64,
 }
@@ -105,6 +126,8 @@ impl Commit {
         self.targets.retain(|row| !next.targets.iter().any(|later| later.target == row.target));
         self.targets.extend(next.targets);
         self.requests.extend(next.requests);
+        self.kept.retain(|kept| !next.kept.iter().any(|later| later.stream == kept.stream));
+        self.kept.extend(next.kept);
         self.requests_from = next.requests_from;
         self
     }
@@ -122,12 +145,15 @@ pub struct Query {
     pub runs_max: usize,
 }
 
-/// The rows of a partition that are not at rest.
+/// The rows of a partition whose stream something is under way for: [`RunRow::is_open`], [`TargetRow::is_open`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Open {
     pub runs: Vec<RunRow>,
     pub targets: Vec<TargetRow>,
 }
+
+/// When a stream is to be woken, and which: in this order.
+pub type Wake = (Timestamp, StreamId);
 
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// Nothing when the view has nothing of this partition.
@@ -141,14 +167,18 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         from: u64,
         records_max: usize,
     ) -> Result<Vec<(u64, Vec<u8>)>, Error>;
+    fn kept(&self, partition: u32, stream: &StreamId) -> Result<Option<KeptState>, Error>;
     fn run(&self, run: RunId) -> Result<Option<RunRow>, Error>;
     /// Newest first: by `started_at`, then by id, descending.
     fn runs(&self, query: &Query) -> Result<Vec<RunRow>, Error>;
     fn target(&self, target: &TargetId) -> Result<Option<TargetRow>, Error>;
     /// All targets, sorted by name.
     fn targets(&self) -> Result<Vec<TargetRow>, Error>;
-    /// The partition's runs that have not ended, and all its targets.
+    /// The partition's rows with something under way, by run and by target: as many as that is, however many others wait.
     fn open(&self, partition: u32) -> Result<Open, Error>;
+    /// When the partition's streams are to be woken, as their rows say: those after a place in the order, at most so
+    /// many.
+    fn wakes(&self, partition: u32, after: Option<&Wake>, wakes_max: usize) -> Result<Vec<Wake>, Error>;
     fn request(&self, partition: u32, input_id: &str) -> Result<Option<RequestRow>, Error>;
 }
 

@@ -12,12 +12,12 @@
 //! **Invariant:** what is here is durable in the log, and is read before what is written: a reader sees a commit
 //! from the moment it is acknowledged, whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use domain::name::{RunId, StreamId, TargetId};
 use engine::port::row::{RunRow, TargetRow};
-use engine::port::store::{Commit, Head, Query, RequestRow};
+use engine::port::store::{Commit, Head, KeptState, Query, RequestRow, Wake};
 
 /// Behind by more records than this, the view is written with the next step: what a start after a crash reads again.
 const RECORDS_MAX: usize = 1_024;
@@ -36,6 +36,7 @@ pub(crate) struct Behind {
     pub(super) runs: BTreeMap<RunId, RunRow>,
     pub(super) targets: BTreeMap<TargetId, TargetRow>,
     pub(super) requests: BTreeMap<u32, BTreeMap<String, RequestRow>>,
+    pub(super) kept: BTreeMap<(u32, StreamId), KeptState>,
 }
 
 impl Behind {
@@ -66,11 +67,27 @@ impl Behind {
             }
             self.runs.extend(commit.runs.iter().map(|row| (row.run, row.clone())));
             self.targets.extend(commit.targets.iter().map(|row| (row.target.clone(), row.clone())));
+            let kept = commit.kept.iter();
+            self.kept.extend(kept.map(|kept| ((commit.partition, kept.stream.clone()), kept.clone())));
             if !commit.requests.is_empty() {
                 let answered = self.requests.entry(commit.partition).or_default();
                 answered.extend(commit.requests.iter().map(|row| (row.input_id.clone(), row.clone())));
             }
         }
+    }
+
+    /// The partition's streams that have a row here, which hides the written one, and when they are to be woken.
+    pub(super) fn wakes(&self, partition: u32, after: Option<&Wake>) -> (BTreeSet<StreamId>, Vec<Wake>) {
+        let runs = self.runs.values().map(|row| (row.partition, StreamId::Run(row.run), row.wake_at));
+        let targets = self.targets.values();
+        let targets = targets.map(|row| (row.partition, StreamId::Target(row.target.clone()), row.wake_at));
+        let (mut here, mut wakes) = (BTreeSet::new(), vec![]);
+        for (_, stream, wake_at) in runs.chain(targets).filter(|(of, _, _)| *of == partition) {
+            let wake = wake_at.map(|at| (at, stream.clone()));
+            wakes.extend(wake.filter(|wake| after.is_none_or(|after| wake > after)));
+            here.insert(stream);
+        }
+        (here, wakes)
     }
 
     /// Whether the row belongs to the answer; one that is here hides the written one, whether it fits or not.

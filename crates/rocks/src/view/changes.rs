@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::name::RunId;
-use engine::port::row::RunRow;
+use domain::name::StreamId;
+use domain::time::Timestamp;
+use engine::port::row::{self, RunRow, TargetRow};
 use engine::port::store::{Commit, Error, RequestRow};
 use rocksdb::{ColumnFamily, DB, WriteBatch};
 
@@ -15,7 +16,7 @@ use crate::error;
 /// Batches whose answers one batch may drop: the rest waits for the next.
 const ANSWERED_DROPPED_MAX: usize = 64;
 
-/// Of how many runs it is remembered under which keys the indexes have them; of others it is read.
+/// Of how many streams it is remembered under which keys the indexes have them; of others it is read.
 const PLACES_MAX: usize = 16_384;
 
 /// Where the view stands, as whoever writes it must know.
@@ -25,22 +26,35 @@ pub(crate) struct Standing {
     heads: BTreeMap<u32, ([u8; 16], u64)>,
     /// By partition, the key of the first batch whose answers may still be there.
     answered_from: BTreeMap<u32, Vec<u8>>,
-    /// What of a run's row changes its keys, as it was written last.
-    places: BTreeMap<RunId, Place>,
+    /// What of a stream's row changes its keys, as it was written last.
+    places: BTreeMap<StreamId, Place>,
 }
 
-/// What of a run's row changes its index keys in its life.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What of a row changes its index keys in its life.
+#[derive(Debug, Clone)]
 struct Place {
-    state: String,
-    ended: bool,
+    /// Of a run.
+    state: Option<String>,
+    is_open: bool,
+    wake_at: Option<Timestamp>,
+}
+
+impl Place {
+    fn of_run(row: &RunRow) -> Self {
+        Self { state: Some(row.state.clone()), is_open: row.is_open(), wake_at: row.wake_at }
+    }
+
+    fn of_target(row: &TargetRow) -> Self {
+        Self { state: None, is_open: row.is_open(), wake_at: row.wake_at }
+    }
 }
 
 /// What a batch changes of [`Standing`], once it is written.
 #[derive(Debug, Default)]
 pub(crate) struct Moved {
     answered_from: BTreeMap<u32, Vec<u8>>,
-    places: Vec<(RunId, Place)>,
+    /// Nothing of a run that has ended: it seldom changes again.
+    places: Vec<(StreamId, Option<Place>)>,
 }
 
 impl Standing {
@@ -73,12 +87,11 @@ impl Standing {
         if self.places.len() > PLACES_MAX {
             self.places.clear();
         }
-        for (run, place) in moved.places {
-            if place.ended {
-                self.places.remove(&run);
-            } else {
-                self.places.insert(run, place);
-            }
+        for (stream, place) in moved.places {
+            match place {
+                Some(place) => self.places.insert(stream, place),
+                None => self.places.remove(&stream),
+            };
         }
     }
 
@@ -131,16 +144,33 @@ pub(crate) fn put(
         put_answers(batch, family, *partition, behind.heads[partition].next_offset, answered);
     }
     for row in behind.runs.values() {
-        let former = match standing.places.get(&row.run) {
+        let stream = StreamId::Run(row.run);
+        let former = match standing.places.get(&stream) {
             Some(place) => Some(place.clone()),
             // Its first record: nothing of it was written before.
             None if row.transitions == 1 => None,
-            None => written_place(db, family, row)?,
+            None => written(db, family, &keys::run(row.run), |bytes| {
+                RunRow::from_bytes(bytes).map(|row| Place::of_run(&row))
+            })?,
         };
-        moved.places.push((row.run, put_run(batch, family, row, former)));
+        let place = put_run(batch, family, row, former.as_ref());
+        moved.places.push((stream, (!row.ended).then_some(place)));
     }
     for row in behind.targets.values() {
-        batch.put_cf(family, keys::target(&row.target), row.to_bytes());
+        let (stream, key) = (StreamId::Target(row.target.clone()), keys::target(&row.target));
+        let former = match standing.places.get(&stream) {
+            Some(place) => Some(place.clone()),
+            None => written(db, family, &key, |bytes| {
+                TargetRow::from_bytes(bytes).map(|row| Place::of_target(&row))
+            })?,
+        };
+        batch.put_cf(family, key, row.to_bytes());
+        let place = Place::of_target(row);
+        put_under_way(batch, family, row.partition, &stream, former.as_ref(), &place);
+        moved.places.push((stream, Some(place)));
+    }
+    for ((partition, stream), kept) in &behind.kept {
+        batch.put_cf(family, keys::kept(*partition, stream), rows::encode_kept(kept));
     }
     for (partition, head) in &behind.heads {
         batch.put_cf(family, keys::head(*partition), rows::encode_head(head));
@@ -148,29 +178,66 @@ pub(crate) fn put(
     Ok(moved)
 }
 
-fn written_place(db: &DB, family: &ColumnFamily, row: &RunRow) -> Result<Option<Place>, Error> {
-    let former = db.get_pinned_cf(family, keys::run(row.run)).map_err(read)?;
-    let former = former.map(|former| RunRow::from_bytes(&former).map_err(corrupt)).transpose()?;
-    Ok(former.map(|former| Place { state: former.state, ended: former.ended }))
+fn written(
+    db: &DB,
+    family: &ColumnFamily,
+    key: &[u8],
+    place: impl Fn(&[u8]) -> Result<Place, row::Error>,
+) -> Result<Option<Place>, Error> {
+    let former = db.get_pinned_cf(family, key).map_err(read)?;
+    former.map(|former| place(&former).map_err(corrupt)).transpose()
 }
 
 /// Puts the row, and of its index keys those that appear and go.
-fn put_run(batch: &mut WriteBatch, family: &ColumnFamily, row: &RunRow, former: Option<Place>) -> Place {
+fn put_run(batch: &mut WriteBatch, family: &ColumnFamily, row: &RunRow, former: Option<&Place>) -> Place {
     batch.put_cf(family, keys::run(row.run), row.to_bytes());
-    let place = Place { state: row.state.clone(), ended: row.ended };
-    if former.as_ref() == Some(&place) {
-        return place;
+    if former.is_none() {
+        // What these are made of stands since the run began.
+        for key in keys::lists(row) {
+            batch.put_cf(family, key, []);
+        }
     }
-    // All else that the keys are made of stands since the run began.
-    let before = former.map(|former| keys::indexes(row, &former.state, former.ended)).unwrap_or_default();
-    let after = keys::indexes(row, &row.state, row.ended);
-    for key in before.iter().filter(|key| !after.contains(key)) {
-        batch.delete_cf(family, key);
+    let place = Place::of_run(row);
+    let state = former.and_then(|former| former.state.as_ref());
+    if state != place.state.as_ref() {
+        if let Some(state) = state {
+            batch.delete_cf(family, keys::state(row, state));
+        }
+        batch.put_cf(family, keys::state(row, &row.state), []);
     }
-    for key in after.iter().filter(|key| !before.contains(key)) {
-        batch.put_cf(family, key, []);
-    }
+    put_under_way(batch, family, row.partition, &StreamId::Run(row.run), former, &place);
     place
+}
+
+/// Puts and takes away what is read at opening. These keys come and go many times in a stream's life, and are put once
+/// before each time they are taken away: so the two may cancel each other out wherever they meet, and nothing is left
+/// for an opening to walk over.
+fn put_under_way(
+    batch: &mut WriteBatch,
+    family: &ColumnFamily,
+    partition: u32,
+    stream: &StreamId,
+    former: Option<&Place>,
+    place: &Place,
+) {
+    let was_open = former.is_some_and(|former| former.is_open);
+    if was_open != place.is_open {
+        let key = keys::open(partition, stream);
+        if was_open {
+            batch.single_delete_cf(family, key);
+        } else {
+            batch.put_cf(family, key, []);
+        }
+    }
+    let woken_at = former.and_then(|former| former.wake_at);
+    if woken_at != place.wake_at {
+        if let Some(at) = woken_at {
+            batch.single_delete_cf(family, keys::wake(partition, at, stream));
+        }
+        if let Some(at) = place.wake_at {
+            batch.put_cf(family, keys::wake(partition, at, stream), []);
+        }
+    }
 }
 
 fn put_answers(

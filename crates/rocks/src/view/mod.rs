@@ -6,15 +6,18 @@
 
 mod behind;
 mod changes;
-mod keys;
+pub(crate) mod keys;
 pub(crate) mod rows;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::name::{RunId, StreamId, TargetId};
 use engine::port::log;
-use engine::port::row::{RunRow, TargetRow};
-use engine::port::store::{Batch, Commit, Embedded, Error, Head, Open, Query, RequestRow, Store};
+use engine::port::row::{self, RunRow, TargetRow};
+use engine::port::store::{
+    Batch, Commit, Embedded, Error, Head, KeptState, Open, Query, RequestRow, Store, Wake,
+};
 use rocksdb::{ColumnFamily, DB, ReadOptions, SnapshotWithThreadMode};
 
 pub(crate) use behind::Behind;
@@ -26,7 +29,7 @@ use crate::error;
 use crate::folder::Keeps;
 
 /// Rises when keys or rows change their shape: an older view is then deleted at opening, and built again.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 type Snapshot<'a> = SnapshotWithThreadMode<'a, DB>;
 
@@ -91,6 +94,14 @@ impl Store for Database {
         places.iter().zip(records).map(record).collect()
     }
 
+    fn kept(&self, partition: u32, stream: &StreamId) -> Result<Option<KeptState>, Error> {
+        let behind = self.behind().kept.get(&(partition, stream.clone())).cloned();
+        match behind {
+            Some(kept) => Ok(Some(kept)),
+            None => self.row(&keys::kept(partition, stream), |bytes| rows::decode_kept(stream, bytes)),
+        }
+    }
+
     fn run(&self, run: RunId) -> Result<Option<RunRow>, Error> {
         let behind = self.behind().runs.get(&run).cloned();
         behind.map_or_else(|| self.row(&keys::run(run), RunRow::from_bytes), |row| Ok(Some(row)))
@@ -145,25 +156,51 @@ impl Store for Database {
     }
 
     fn open(&self, partition: u32) -> Result<Open, Error> {
-        let (behind_runs, behind_targets) = {
+        let (mut runs, mut targets) = {
             let behind = self.behind();
             (behind.runs.clone(), behind.targets.clone())
         };
         let snapshot = self.db().snapshot();
-        let prefix = keys::open(partition);
-        let mut runs = vec![];
+        let prefix = keys::opens(partition);
         self.visit(&snapshot, &prefix, &prefix, |rest, _| {
-            let run = rest.try_into().map(RunId).map_err(|_| corrupt(Malformed("the id of a run")))?;
-            if !behind_runs.contains_key(&run) {
-                runs.push(indexed(&snapshot, self, run)?);
+            match keys::stream_of(rest).map_err(corrupt)? {
+                StreamId::Definitions => return Err(corrupt(Malformed("a run or a target"))),
+                StreamId::Run(run) => {
+                    if let Entry::Vacant(place) = runs.entry(run) {
+                        place.insert(indexed(&snapshot, self, run)?);
+                    }
+                }
+                StreamId::Target(target) => {
+                    let key = keys::target(&target);
+                    if let Entry::Vacant(place) = targets.entry(target) {
+                        place.insert(indexed_by(&snapshot, self, &key, TargetRow::from_bytes)?);
+                    }
+                }
             }
             Ok(true)
         })?;
-        runs.extend(behind_runs.into_values().filter(|row| row.partition == partition && !row.ended));
-        runs.sort_by_key(|row| row.run);
-        let mut targets = targets(self, &snapshot, behind_targets)?;
-        targets.retain(|row| row.partition == partition);
-        Ok(Open { runs, targets })
+        let runs = runs.into_values().filter(|row| row.partition == partition && row.is_open());
+        let targets = targets.into_values().filter(|row| row.partition == partition && row.is_open());
+        Ok(Open { runs: runs.collect(), targets: targets.collect() })
+    }
+
+    fn wakes(&self, partition: u32, after: Option<&Wake>, wakes_max: usize) -> Result<Vec<Wake>, Error> {
+        let (hidden, mut found) = self.behind().wakes(partition, after);
+        let snapshot = self.db().snapshot();
+        let prefix = keys::wakes(partition);
+        let first = after.map_or_else(|| prefix.clone(), |(at, stream)| keys::wake(partition, *at, stream));
+        let mut written = vec![];
+        self.visit(&snapshot, &prefix, &first, |rest, _| {
+            let wake = keys::wake_of(rest).map_err(corrupt)?;
+            if Some(&wake) != after && !hidden.contains(&wake.1) {
+                written.push(wake);
+            }
+            Ok(written.len() < wakes_max)
+        })?;
+        found.extend(written);
+        found.sort();
+        found.truncate(wakes_max);
+        Ok(found)
     }
 
     fn request(&self, partition: u32, input_id: &str) -> Result<Option<RequestRow>, Error> {
@@ -248,9 +285,18 @@ fn targets(
 
 /// The row that an index names: it must be there.
 fn indexed(snapshot: &Snapshot<'_>, database: &Database, run: RunId) -> Result<RunRow, Error> {
-    let bytes = snapshot.get_pinned_cf(database.view_family(), keys::run(run)).map_err(read)?;
-    let bytes = bytes.ok_or_else(|| corrupt(Malformed("the run that an index names")))?;
-    RunRow::from_bytes(&bytes).map_err(corrupt)
+    indexed_by(snapshot, database, &keys::run(run), RunRow::from_bytes)
+}
+
+fn indexed_by<T>(
+    snapshot: &Snapshot<'_>,
+    database: &Database,
+    key: &[u8],
+    decode: impl Fn(&[u8]) -> Result<T, row::Error>,
+) -> Result<T, Error> {
+    let bytes = snapshot.get_pinned_cf(database.view_family(), key).map_err(read)?;
+    let bytes = bytes.ok_or_else(|| corrupt(Malformed("the row that an index names")))?;
+    decode(&bytes).map_err(corrupt)
 }
 
 pub(crate) fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Error {

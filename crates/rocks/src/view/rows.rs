@@ -1,9 +1,10 @@
-//! Bytes of heads and request rows. Run and target rows bring their own.
+//! Bytes of heads, request rows and kept states. Run and target rows bring their own.
 
-use domain::name::Digest;
+use domain::name::{Digest, StreamId};
 use domain::refusal::{Kind, Refusal};
 use domain::time::Timestamp;
-use engine::port::store::{Head, RequestRow};
+use engine::port::row::ChapterAt;
+use engine::port::store::{Head, KeptState, RequestRow};
 
 use crate::bytes::{Malformed, Reader, put_bytes, put_number};
 
@@ -43,6 +44,31 @@ pub(crate) fn decode_head(bytes: &[u8]) -> Result<Head, Malformed> {
     };
     reader.end()?;
     Ok(head)
+}
+
+/// Without the stream, which is the key.
+pub(crate) fn encode_kept(kept: &KeptState) -> Vec<u8> {
+    let KeptState { stream: _, version, seq, transitions, updated_at, chapter, state } = kept;
+    let mut out = Vec::with_capacity(state.len() + 64);
+    put_bytes(&mut out, version.as_bytes());
+    // No record has the number 0.
+    let chapter = chapter.map_or([0, 0], |chapter| [chapter.seq, chapter.before]);
+    for number in [*seq, *transitions, updated_at.0].into_iter().chain(chapter) {
+        put_number(&mut out, number);
+    }
+    put_bytes(&mut out, state);
+    out
+}
+
+pub(crate) fn decode_kept(stream: &StreamId, bytes: &[u8]) -> Result<KeptState, Malformed> {
+    let mut reader = Reader::new(bytes);
+    let version = reader.text()?.to_owned();
+    let (seq, transitions, updated_at) = (reader.number()?, reader.number()?, Timestamp(reader.number()?));
+    let chapter = ChapterAt { seq: reader.number()?, before: reader.number()? };
+    let state = reader.bytes()?.to_vec();
+    reader.end()?;
+    let chapter = (chapter.seq > 0).then_some(chapter);
+    Ok(KeptState { stream: stream.clone(), version, seq, transitions, updated_at, chapter, state })
 }
 
 /// Without the input id, which is the key.

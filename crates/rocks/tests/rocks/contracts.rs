@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use domain::name::{Digest, TargetId};
+use domain::name::{Digest, StreamId, TargetId};
 use domain::routes::Generation;
 use domain::time::Timestamp;
 use engine::port::memory;
@@ -133,12 +133,24 @@ fn a_view_over_random_commits_equals_the_memory_view_after_each_restart() {
                     let mut row = samples::run_row(run, number, commit.partition);
                     states[random.below(3) as usize].clone_into(&mut row.state);
                     row.ended = row.state == "retired";
+                    // None is its first record.
+                    row.transitions = number + 2;
+                    row.outstanding = random.below(3) as u32;
+                    row.wake_at = (random.below(4) > 0).then(|| Timestamp(random.below(9)));
                     // Of a run, only its state changes its places in the indexes.
                     row.started_at = Timestamp(run % 3);
                     let model = ["flights", "flights-2", "fraud"][(run % 7 % 3) as usize];
                     row.target = TargetId::parse(&format!("{model}@production")).unwrap();
                     row.model = row.target.model.clone();
                     commit.runs.push(row);
+                }
+                for number in 0..random.below(3) {
+                    let mut row = samples::target_row(number, commit.partition);
+                    let model = format!("of-{}-{}", commit.partition, random.below(20));
+                    row.target = TargetId::parse(&format!("{model}@production")).unwrap();
+                    row.outstanding = random.below(2) as u32;
+                    row.wake_at = (random.below(4) > 0).then(|| Timestamp(random.below(9)));
+                    commit.targets.push(row);
                 }
             }
             database.write_sync(&batch).unwrap();
@@ -156,11 +168,16 @@ fn a_view_over_random_commits_equals_the_memory_view_after_each_restart() {
 fn same_view(memory: &memory::Embedded, database: &Database) {
     for partition in 0..samples::PARTITIONS {
         assert_eq!(database.head(partition).unwrap(), memory.head(partition).unwrap());
-        let mut open = memory.open(partition).unwrap();
-        open.runs.sort_by_key(|row| row.run);
-        assert_eq!(database.open(partition).unwrap(), open);
+        assert_eq!(database.open(partition).unwrap(), memory.open(partition).unwrap());
+        for (after, max) in [(None, 7), (None, 1_000), (Some((Timestamp(4), StreamId::Definitions)), 5)] {
+            let (database, memory) = (
+                database.wakes(partition, after.as_ref(), max).unwrap(),
+                memory.wakes(partition, after.as_ref(), max).unwrap(),
+            );
+            assert_eq!(database, memory);
+        }
         assert_eq!(database.read(partition, 3, 1000).unwrap(), memory.read(partition, 3, 1000).unwrap());
-        let stream = domain::name::StreamId::Run(samples::run_id(u64::from(partition) * 1_000_000 + 7));
+        let stream = StreamId::Run(samples::run_id(u64::from(partition) * 1_000_000 + 7));
         let streams = (database.stream(partition, &stream, 9, 3), memory.stream(partition, &stream, 9, 3));
         assert_eq!(streams.0.unwrap(), streams.1.unwrap());
     }

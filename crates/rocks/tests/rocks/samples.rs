@@ -6,7 +6,7 @@ use domain::name::{AttemptId, Digest, ModelName, RunId, StreamId, TargetId, Vers
 use domain::time::Timestamp;
 use engine::port::journal::{Entry, State};
 use engine::port::log::Append;
-use engine::port::row::{RunRow, Withheld};
+use engine::port::row::{RunRow, TargetRow, Withheld};
 use engine::port::store::{Accepted, Batch, Commit, Head, Store as _};
 use rocks::{Database, Folder, NewLog};
 
@@ -85,6 +85,25 @@ pub(crate) fn run_row(run: u64, seq: u64, partition: u32) -> RunRow {
     }
 }
 
+pub(crate) fn target_row(seq: u64, partition: u32) -> TargetRow {
+    TargetRow {
+        target: target(),
+        partition,
+        live: None,
+        slot: None,
+        under_way: 0,
+        frozen: false,
+        generation: seq,
+        updated_at: Timestamp(seq),
+        last_seq: seq,
+        transitions: seq,
+        outstanding: 0,
+        wake_at: None,
+        withheld: Withheld::default(),
+        chapter: None,
+    }
+}
+
 /// One pass over both partitions, log and view.
 pub(crate) fn pass(number: u64) -> Batch {
     let mut batch = Batch::default();
@@ -109,6 +128,7 @@ pub(crate) fn pass(number: u64) -> Batch {
             runs: vec![run_row(run, offsets.end, partition)],
             targets: vec![],
             requests: vec![],
+            kept: vec![],
             requests_from: 0,
         });
     }

@@ -131,6 +131,8 @@ impl Node {
             format: self.format,
             bounds: Bounds {
                 streams_cached_max: 4,
+                timers_near_max: 1,
+                keep_every: 2,
                 in_flight_records_max: 16,
                 chapters: CHAPTERS,
                 ..Bounds::default()

@@ -27,6 +27,16 @@ fn a_row_without_its_effects_is_found_out() {
 }
 
 #[test]
+fn moments_that_are_not_read_on_are_found_out() {
+    assert_found_out(Sabotage::MomentsNotReadOn, &["stuck after"]);
+}
+
+#[test]
+fn a_kept_state_that_misses_a_record_is_found_out() {
+    assert_found_out(Sabotage::KeptStateMissesARecord, &["is not what the log folds to"]);
+}
+
+#[test]
 fn orders_lost_at_the_start_are_found_out() {
     assert_found_out(Sabotage::OrdersLostAtStart, &["is outstanding, and nobody was told"]);
 }

@@ -74,6 +74,9 @@ impl Store for Spy {
     fn commit(&self, commits: &[store::Commit]) -> Result<(), store::Error> {
         self.inner.commit(commits)
     }
+    fn kept(&self, partition: u32, stream: &StreamId) -> Result<Option<store::KeptState>, store::Error> {
+        self.inner.kept(partition, stream)
+    }
     fn run(&self, run: RunId) -> Result<Option<RunRow>, store::Error> {
         self.inner.run(run)
     }
@@ -88,6 +91,14 @@ impl Store for Spy {
     }
     fn open(&self, partition: u32) -> Result<store::Open, store::Error> {
         self.inner.open(partition)
+    }
+    fn wakes(
+        &self,
+        partition: u32,
+        after: Option<&store::Wake>,
+        wakes_max: usize,
+    ) -> Result<Vec<store::Wake>, store::Error> {
+        self.inner.wakes(partition, after, wakes_max)
     }
     fn request(&self, partition: u32, input_id: &str) -> Result<Option<RequestRow>, store::Error> {
         self.inner.request(partition, input_id)
@@ -380,4 +391,74 @@ fn a_chapter_that_can_be_read_ends_the_parking_of_its_stream() {
     }
     assert_eq!((folded.state, folded.transitions), (whole.state, whole.transitions));
     assert_eq!(folded.chapter, whole.chapter);
+}
+
+/// Three releases, of which the view keeps states.
+fn delivered_and_kept(keep_every: u64) -> World {
+    let mut config = config(Chapters::default());
+    config.bounds.keep_every = keep_every;
+    let mut world = World::with(config);
+    deliver(&mut world);
+    world
+}
+
+/// Of the target after a start: its state's digest, and from where it was read.
+fn folded_anew(world: &World, store: &Arc<Spy>) -> (Digest, u64, u64) {
+    let store = Arc::clone(store);
+    let mut opened = Partition::open(world.config.clone(), Arc::clone(&store) as Arc<dyn Store>).unwrap();
+    store.read_from.lock().unwrap().clear();
+    let folded = opened.streams.target(&target("flights")).unwrap().folded.clone();
+    let read_from = store.read_from.lock().unwrap().first().map_or(0, |(_, from)| *from);
+    (state_digest(&*folded.state), folded.transitions, read_from)
+}
+
+#[test]
+fn a_long_stream_is_read_from_its_kept_state_on_and_is_the_same() {
+    let whole = delivered_and_kept(u64::MAX);
+    let spy =
+        |world: &World| Arc::new(Spy { inner: Arc::clone(&world.database), read_from: Mutex::default() });
+    let (expected, transitions, from) = folded_anew(&whole, &spy(&whole));
+    assert_eq!(from, 0, "none is kept");
+    for keep_every in [1, 2, 5] {
+        let world = delivered_and_kept(keep_every);
+        assert_eq!(world.partition.head().hash, whole.partition.head().hash, "the log knows nothing of it");
+        let stream = StreamId::Target(target("flights"));
+        let kept = world.database.kept(0, &stream).unwrap().unwrap();
+        assert!(kept.transitions + keep_every.max(kept.state.len() as u64 / 256) > transitions, "kept again");
+        let (digest, folded, from) = folded_anew(&world, &spy(&world));
+        assert_eq!((digest, folded), (expected, transitions));
+        assert_eq!(from, kept.seq + 1, "nothing before it is read");
+    }
+}
+
+#[test]
+fn a_kept_state_that_is_not_of_this_release_or_does_not_read_back_is_none() {
+    let world = delivered_and_kept(2);
+    let (expected, transitions, _) = folded_anew(
+        &world,
+        &Arc::new(Spy { inner: Arc::clone(&world.database), read_from: Mutex::default() }),
+    );
+    let stream = StreamId::Target(target("flights"));
+    let kept = world.database.kept(0, &stream).unwrap().unwrap();
+    // Folded by another release to something that this one would not come to.
+    let empty = wire::codec::Canonical::canonical(&Target::default());
+    let other = store::KeptState { version: "0.0.0".into(), state: empty, ..kept.clone() };
+    for changed in [other, store::KeptState { state: b"no state".to_vec(), ..kept }] {
+        let database = Arc::new(world.database.copy());
+        let head = world.partition.head().clone();
+        let commit = store::Commit {
+            partition: 0,
+            after: head.seq,
+            head,
+            records: vec![],
+            runs: vec![],
+            targets: vec![],
+            requests: vec![],
+            kept: vec![changed],
+            requests_from: 0,
+        };
+        database.commit(&[commit]).unwrap();
+        let spy = Arc::new(Spy { inner: database, read_from: Mutex::default() });
+        assert_eq!(folded_anew(&world, &spy), (expected, transitions, 0), "folded from the log");
+    }
 }

@@ -22,7 +22,8 @@ use wire::record::Lane;
 use super::*;
 use crate::port::log::{Append, Log as _};
 use crate::port::memory;
-use crate::port::store::Store as _;
+use crate::port::row::RunRow;
+use crate::port::store::{Query, Store as _};
 use crate::replay;
 use crate::request::{Report, Said, WorkerAnswer};
 use crate::samples::{self, START};
@@ -57,6 +58,10 @@ struct World {
     dies_in: Option<usize>,
     actions_done: usize,
     answer: fn(&Order, Timestamp) -> Option<Outcome>,
+}
+
+fn every_run(database: &memory::Embedded) -> Vec<RunRow> {
+    database.runs(&Query { runs_max: usize::MAX, ..Query::default() }).unwrap()
 }
 
 impl World {

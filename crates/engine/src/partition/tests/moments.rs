@@ -148,3 +148,53 @@ fn a_clock_that_jumps_ahead_suspends_decisions() {
     world.signal(Signal::Tick(jumped)).unwrap();
     assert_eq!(world.suspensions, [refused::CLOCK_SUSPECT]);
 }
+
+/// Ten runs whose workers say nothing, some of them a sign of life: until everything has expired several times.
+fn many_waiting(timers_near_max: usize, restarts: bool) -> (World, usize) {
+    let mut config = samples::config(1);
+    config.bounds = Bounds { timers_near_max, ..Bounds::default() };
+    let mut world = World::with(config);
+    world.answer = |_, _| None;
+    let mut most = 0;
+    for number in 0..10 {
+        let model = format!("model-{number}");
+        world.say(Lane::Triggers, trained(&model, "v1"));
+        world.turn().unwrap();
+        if number % 3 == 0 {
+            let heard = Signal::Heard { attempt: attempt(trigger(&model, "v1").run(), 1), at: world.now };
+            world.now = world.now + Millis::seconds(3);
+            world.signal(heard).unwrap();
+        }
+        world.now = world.now + Millis::seconds(5);
+        most = most.max(world.partition.timers.len());
+    }
+    let end = world.now + Millis::minutes(60);
+    for _ in 0..TURNS_MAX {
+        let Some(at) = world.partition.wake_at().filter(|at| *at < end) else { break };
+        world.now = world.now.max(at);
+        let records = world.records();
+        world.turn().unwrap();
+        most = most.max(world.partition.timers.len());
+        if restarts && world.records() > records {
+            world.restart();
+        }
+    }
+    assert!(world.partition.wake_at().is_none_or(|at| at >= end), "it does not come to an end");
+    world.verify();
+    (world, most)
+}
+
+#[test]
+fn moments_left_to_the_view_come_in_their_time() {
+    let (whole, all) = many_waiting(1_024, false);
+    assert!(whole.records() > 30 && all >= 10, "{} records, {all} timers", whole.records());
+    for near_max in [1, 2, 3] {
+        let (world, most) = many_waiting(near_max, false);
+        assert_eq!(world.partition.head().hash, whole.partition.head().hash, "the same log");
+        assert!(most < all, "{most} of {all}");
+    }
+    // Each start is in the log, and leases count from it.
+    let (restarted, _) = many_waiting(1_024, true);
+    let (near, _) = many_waiting(1, true);
+    assert_eq!(near.partition.head().hash, restarted.partition.head().hash);
+}

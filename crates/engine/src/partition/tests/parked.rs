@@ -126,6 +126,7 @@ fn a_binary_that_can_read_it_takes_it_up_where_it_is() {
         runs: vec![row],
         targets: vec![],
         requests: vec![],
+        kept: vec![],
         requests_from: 0,
     };
     world.database.commit(&[commit]).unwrap();

@@ -89,8 +89,8 @@ fn the_view_can_be_deleted_and_is_the_same_again() {
     begin(&mut world);
     world.run_until(END).unwrap();
     let rows = |world: &World| {
-        let open = world.database.open(0).unwrap();
-        (open.runs, open.targets)
+        let database = &world.database;
+        (every_run(database), database.targets().unwrap(), database.wakes(0, None, usize::MAX).unwrap())
     };
     let before = rows(&world);
     world.database.forget_view();

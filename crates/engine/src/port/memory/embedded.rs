@@ -8,7 +8,7 @@ use domain::time::Timestamp;
 
 use crate::port::log::{self, Append, Landed, Log};
 use crate::port::row::{RunRow, TargetRow};
-use crate::port::store::{self, Batch, Commit, Error, Head, Open, Query, RequestRow, Store};
+use crate::port::store::{self, Batch, Commit, Error, Head, KeptState, Open, Query, RequestRow, Store, Wake};
 
 /// One partition's part of the view.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +19,7 @@ struct View {
     /// Records by offset: a view holds its own copies, for the log may be elsewhere.
     records: BTreeMap<u64, Vec<u8>>,
     requests: BTreeMap<String, RequestRow>,
+    kept: BTreeMap<StreamId, KeptState>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -109,6 +110,7 @@ impl Kept {
         for row in &commit.requests {
             view.requests.insert(row.input_id.clone(), row.clone());
         }
+        view.kept.extend(commit.kept.iter().map(|kept| (kept.stream.clone(), kept.clone())));
         view.requests.retain(|_, row| row.seq >= commit.requests_from);
         view.head = Some(commit.head.clone());
         for row in &commit.runs {
@@ -172,6 +174,10 @@ impl Store for Embedded {
         Ok(places.map(|((_, seq), offset)| (*seq, view.records[offset].clone())).collect())
     }
 
+    fn kept(&self, partition: u32, stream: &StreamId) -> Result<Option<KeptState>, Error> {
+        Ok(self.kept().views.get(&partition).and_then(|view| view.kept.get(stream).cloned()))
+    }
+
     fn run(&self, run: RunId) -> Result<Option<RunRow>, Error> {
         Ok(self.kept().runs.get(&run).cloned())
     }
@@ -198,9 +204,20 @@ impl Store for Embedded {
 
     fn open(&self, partition: u32) -> Result<Open, Error> {
         let kept = self.kept();
-        let runs = kept.runs.values().filter(|row| row.partition == partition && !row.ended);
-        let targets = kept.targets.values().filter(|row| row.partition == partition);
+        let runs = kept.runs.values().filter(|row| row.partition == partition && row.is_open());
+        let targets = kept.targets.values().filter(|row| row.partition == partition && row.is_open());
         Ok(Open { runs: runs.cloned().collect(), targets: targets.cloned().collect() })
+    }
+
+    fn wakes(&self, partition: u32, after: Option<&Wake>, wakes_max: usize) -> Result<Vec<Wake>, Error> {
+        let kept = self.kept();
+        let runs = kept.runs.values().filter(|row| row.partition == partition);
+        let targets = kept.targets.values().filter(|row| row.partition == partition);
+        let runs = runs.filter_map(|row| Some((row.wake_at?, StreamId::Run(row.run))));
+        let targets = targets.filter_map(|row| Some((row.wake_at?, StreamId::Target(row.target.clone()))));
+        let wakes: BTreeSet<Wake> =
+            runs.chain(targets).filter(|wake| after.is_none_or(|after| wake > after)).collect();
+        Ok(wakes.into_iter().take(wakes_max).collect())
     }
 
     fn request(&self, partition: u32, input_id: &str) -> Result<Option<RequestRow>, Error> {

@@ -7,7 +7,7 @@ use domain::refusal::{Kind, Refusal};
 use domain::time::Timestamp;
 
 use crate::port::row::{ChapterAt, RunRow, TargetRow, Withheld};
-use crate::port::store::{Accepted, Commit, Head, RequestRow};
+use crate::port::store::{Accepted, Commit, Head, KeptState, RequestRow};
 
 pub(super) fn run_id(number: u8) -> RunId {
     RunId([number; 16])
@@ -98,8 +98,14 @@ pub(super) fn commit(partition: u32, seq: u64, streams: Vec<StreamId>) -> Commit
         runs: vec![],
         targets: vec![],
         requests: vec![],
+        kept: vec![],
         requests_from: 0,
     }
+}
+
+pub(super) fn kept_state(stream: StreamId, seq: u64, chapter: Option<ChapterAt>) -> KeptState {
+    let (version, updated_at) = ("1.2.3".to_owned(), Timestamp(seq + 5));
+    KeptState { stream, version, seq, transitions: 300, updated_at, chapter, state: vec![0, 255, seq as u8] }
 }
 
 pub(super) fn record(partition: u32, seq: u64) -> Vec<u8> {

@@ -4,10 +4,10 @@
 use domain::name::StreamId;
 use domain::time::Timestamp;
 
-use super::samples::{commit, record, request_row, run_id, run_row, target, target_row};
+use super::samples::{commit, kept_state, record, request_row, run_id, run_row, target, target_row};
 use crate::port::log::{self, Append, Log};
-use crate::port::row::RunRow;
-use crate::port::store::{Commit, Error, Query, Store};
+use crate::port::row::{ChapterAt, RunRow, TargetRow, Withheld};
+use crate::port::store::{Commit, Error, Query, Store, Wake};
 
 /// A store that holds no record bytes of its own may take them from its log: so the suite writes both.
 pub fn store<S: Store + Log>(fresh: impl Fn() -> S) {
@@ -26,6 +26,9 @@ fn kept<S: Store>(fresh: impl Fn() -> S, put: Put<S>) {
     streams_and_heads(&fresh(), put);
     refusals(&fresh(), put);
     rows(&fresh(), put);
+    under_way(&fresh(), put);
+    moments(&fresh(), put);
+    kept_states(&fresh(), put);
     requests(&fresh(), put);
 }
 
@@ -149,12 +152,106 @@ fn rows<S: Store>(store: &S, put: Put<S>) {
     put(store, &[second]).expect("commit works");
     assert_eq!(found(store, &Query { state: Some("active".into()), ..all() }), [3, 4], "4: indexes follow");
     assert_eq!(found(store, &Query { state: Some("blocked".into()), ..all() }), [1], "4: indexes follow");
-    let open = store.open(0).expect("open works");
-    let mut runs: Vec<u8> = open.runs.iter().map(|row| row.run.0[0]).collect();
-    runs.sort_unstable();
-    assert_eq!((runs, open.targets.len()), (vec![2, 3], 2), "open: not ended, of this partition");
-    let elsewhere = store.open(1).expect("open works");
-    assert_eq!((elsewhere.runs.len(), elsewhere.targets.len()), (1, 0), "open: of this partition");
+}
+
+/// A row that nothing is under way for.
+fn at_rest(row: RunRow) -> RunRow {
+    RunRow { outstanding: 0, withheld: Withheld::default(), ..row }
+}
+
+fn under_way<S: Store>(store: &S, put: Put<S>) {
+    let open = |partition| {
+        let open = store.open(partition).expect("open works");
+        let runs: Vec<u8> = open.runs.iter().map(|row| row.run.0[0]).collect();
+        (runs, open.targets.into_iter().map(|row| row.target).collect::<Vec<_>>())
+    };
+    let mut first = commit(0, 1, vec![]);
+    first.runs = vec![
+        RunRow { withheld: Withheld::default(), ..run_row(3, "flights", "active", 10) },
+        RunRow { outstanding: 0, ..run_row(2, "flights", "active", 20) },
+        at_rest(run_row(1, "flights", "active", 30)),
+    ];
+    let resting = TargetRow { withheld: Withheld::default(), ..target_row("fraud") };
+    first.targets = vec![target_row("spam"), target_row("flights"), resting.clone()];
+    let mut elsewhere = commit(1, 1, vec![]);
+    elsewhere.runs = vec![RunRow { partition: 1, ..run_row(4, "spam", "active", 5) }];
+    put(store, &[first, elsewhere]).expect("commit works");
+    let found = (vec![2, 3], vec![target("flights"), target("spam")]);
+    assert_eq!(open(0), found, "open: with commands outstanding or withheld, in order");
+    assert_eq!(open(1), (vec![4], vec![]), "open: of this partition");
+
+    let mut second = commit(0, 2, vec![]);
+    second.runs = vec![
+        at_rest(run_row(3, "flights", "active", 10)),
+        RunRow { outstanding: 1, ..at_rest(run_row(1, "flights", "active", 30)) },
+    ];
+    second.targets = vec![
+        TargetRow { target: target("spam"), ..resting.clone() },
+        TargetRow { outstanding: 1, ..resting.clone() },
+    ];
+    put(store, &[second]).expect("commit works");
+    assert_eq!(open(0), (vec![1, 2], vec![target("flights"), target("fraud")]), "4: open follows");
+    let row = store.open(0).expect("open works").targets.pop();
+    assert_eq!(row, Some(TargetRow { outstanding: 1, ..resting }), "4: the rows themselves");
+}
+
+fn moments<S: Store>(store: &S, put: Put<S>) {
+    let wakes =
+        |partition, after: Option<&Wake>, max| store.wakes(partition, after, max).expect("wakes works");
+    let of_run =
+        |number, at| RunRow { wake_at: Some(Timestamp(at)), ..run_row(number, "flights", "active", 1) };
+    let of_target = |model, at| TargetRow { wake_at: Some(Timestamp(at)), ..target_row(model) };
+    let run = |at, number| (Timestamp(at), StreamId::Run(run_id(number)));
+    let of = |at, model| (Timestamp(at), StreamId::Target(target(model)));
+    assert_eq!(wakes(0, None, 9), [], "none of a partition never committed");
+
+    let mut first = commit(0, 1, vec![]);
+    first.runs =
+        vec![of_run(2, 300), of_run(1, 300), of_run(3, 256), RunRow { wake_at: None, ..of_run(4, 0) }];
+    // A name that another begins with, and a character that sorts before the one between model and environment.
+    first.targets = vec![of_target("fraud-2", 300), of_target("fraud", 300), of_target("flights", 7)];
+    let mut elsewhere = commit(1, 1, vec![]);
+    elsewhere.runs = vec![RunRow { partition: 1, ..of_run(5, 1) }];
+    put(store, &[first, elsewhere]).expect("commit works");
+    let all = [of(7, "flights"), run(256, 3), run(300, 1), run(300, 2), of(300, "fraud"), of(300, "fraud-2")];
+    assert_eq!(wakes(0, None, 9), all, "by moment, then by stream");
+    assert_eq!(wakes(1, None, 9), [run(1, 5)], "each partition its own");
+    assert_eq!(wakes(0, None, 2), all[..2], "at most so many");
+    for (place, after) in all.iter().enumerate() {
+        assert_eq!(wakes(0, Some(after), 9), all[place + 1..], "those after a place");
+    }
+    assert_eq!(wakes(0, Some(&run(256, 9)), 2), all[2..4], "a place that is nobody's");
+
+    let mut second = commit(0, 2, vec![]);
+    second.runs = vec![of_run(1, 9), RunRow { wake_at: None, ..of_run(2, 0) }];
+    second.targets = vec![TargetRow { wake_at: None, ..target_row("flights") }, of_target("fraud", 8)];
+    put(store, &[second]).expect("commit works");
+    let after = [of(8, "fraud"), run(9, 1), run(256, 3), of(300, "fraud-2")];
+    assert_eq!(wakes(0, None, 9), after, "4: they follow");
+    assert_eq!(wakes(0, None, 3), after[..3], "4: also where few are asked for");
+    // As it was once before.
+    let mut third = commit(0, 3, vec![]);
+    third.runs = vec![of_run(1, 300), of_run(2, 300)];
+    put(store, &[third]).expect("commit works");
+    let after = [of(8, "fraud"), run(256, 3), run(300, 1), run(300, 2), of(300, "fraud-2")];
+    assert_eq!(wakes(0, None, 9), after, "4: and may come again");
+}
+
+fn kept_states<S: Store>(store: &S, put: Put<S>) {
+    let (run, target) = (StreamId::Run(run_id(1)), StreamId::Target(target("flights")));
+    let kept = |partition, stream| store.kept(partition, stream).expect("kept works");
+    let mut first = commit(0, 1, vec![]);
+    first.kept = vec![kept_state(run.clone(), 1, None), kept_state(target.clone(), 1, None)];
+    put(store, &[first, commit(1, 1, vec![])]).expect("commit works");
+    assert_eq!(kept(0, &run), Some(kept_state(run.clone(), 1, None)), "5: it comes back, whole");
+    let chapter = Some(ChapterAt { seq: 2, before: 9 });
+    let mut second = commit(0, 2, vec![]);
+    second.kept = vec![kept_state(target.clone(), 2, chapter)];
+    put(store, &[second, commit(1, 2, vec![])]).expect("commit works");
+    assert_eq!(kept(0, &target), Some(kept_state(target.clone(), 2, chapter)), "5: the last one");
+    assert_eq!(kept(0, &run), Some(kept_state(run.clone(), 1, None)), "5: the others stay");
+    assert_eq!(kept(1, &run), None, "5: each partition its own");
+    assert_eq!(kept(0, &StreamId::Run(run_id(2))), None, "5: none where none was");
 }
 
 fn found(store: &impl Store, query: &Query) -> Vec<u8> {

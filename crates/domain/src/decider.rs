@@ -17,7 +17,13 @@ pub trait Decider: Clone + Default {
     fn decide(&self, input: &Self::Input, now: Timestamp) -> Result<Decision<Self::Event>, Self::Rejection>;
 
     /// What is true now? Frozen once an event is released. Parses nothing.
-    fn evolve(self, event: &Self::Event) -> Result<Self, IllegalEvent>;
+    fn evolve(mut self, event: &Self::Event) -> Result<Self, IllegalEvent> {
+        self.apply(event)?;
+        Ok(self)
+    }
+
+    /// The same in place. With an event that does not fit, what is left is of no use.
+    fn apply(&mut self, event: &Self::Event) -> Result<(), IllegalEvent>;
 
     /// What must the world be doing? Commands outstanding and moments to wake at: ordered, with ids. A function
     /// of state, so that starting up and running on are one code path.

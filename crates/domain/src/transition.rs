@@ -257,7 +257,7 @@ fn one<S: Streams>(
                 None => streams.run(id).map_err(Failure::Read)?,
             };
             let (events, answer, state) = decided(&state, &input, &StreamId::Run(id), scene);
-            changed.runs.insert(id, Arc::new(state));
+            changed.runs.insert(id, state);
             Ok((Step::Run { run: id, input, events }, answer))
         }
         Input::Target(id, input) => {
@@ -266,7 +266,7 @@ fn one<S: Streams>(
                 None => streams.target(&id).map_err(Failure::Read)?,
             };
             let (events, answer, state) = decided(&state, &input, &StreamId::Target(id.clone()), scene);
-            changed.targets.insert(id.clone(), Arc::new(state));
+            changed.targets.insert(id.clone(), state);
             Ok((Step::Target { target: id, input, events }, answer))
         }
     }
@@ -303,7 +303,7 @@ fn decided<D: Holds>(
     input: &D::Input,
     stream: &StreamId,
     scene: &Scene<'_>,
-) -> (Vec<D::Event>, Answer, D) {
+) -> (Vec<D::Event>, Answer, Arc<D>) {
     let now = scene.now;
     let seen = |name| scene.watch.map_or((), |watch| watch(stream, name));
     let origin = D::origin(input);
@@ -311,12 +311,12 @@ fn decided<D: Holds>(
     if goes_on && origin == Origin::Tell && scene.releasing.as_ref() == Some(stream) {
         let tried = attempt(|| {
             seen(D::input_name(input));
-            folded(&**state, state.decide_ordinarily(input, now))
+            folded(state, state.decide_ordinarily(input, now))
         });
         // What fails is held, and fails again when it is released: then the stream is quarantined.
         match tried {
             Ok(Ok((decision, after))) => return (decision.events, Ok(decision.tells), after),
-            Ok(Err(refusal)) => return (vec![], Err(refusal), D::clone(state)),
+            Ok(Err(refusal)) => return (vec![], Err(refusal), Arc::clone(state)),
             Err(_) => {}
         }
     }
@@ -330,24 +330,24 @@ fn decided<D: Holds>(
         if let Some(input) = ordinary {
             seen(D::input_name(input));
         }
-        decide(&**state, input, now)
+        decide(state, input, now)
     });
     let why = match tried {
         Ok(Ok((decision, after))) => return (decision.events, Ok(decision.tells), after),
-        Ok(Err(refusal)) => return (vec![], Err(refusal), D::clone(state)),
+        Ok(Err(refusal)) => return (vec![], Err(refusal), Arc::clone(state)),
         Err(why) => format!("{} failed: {why}", D::input_name(ordinary.unwrap_or(input))),
     };
     if state.holding().is_some() && origin != Origin::Release {
-        return (vec![], Err(still_fails(&why)), D::clone(state));
+        return (vec![], Err(still_fails(&why)), Arc::clone(state));
     }
     let quarantine =
         |holds_cause| D::quarantined(Quarantine { why: why.as_str().into(), since: now, holds_cause });
-    let fold = |events: &[D::Event]| events.iter().try_fold(D::clone(state), D::evolve);
+    let fold = |events: &[D::Event]| after(state, events);
     if origin == Origin::Release {
         let events = vec![quarantine(true)];
         return match fold(&events) {
             Ok(after) => (events, Ok(after.quarantine_tells()), after),
-            Err(_) => (vec![], Err(still_fails(&why)), D::clone(state)),
+            Err(_) => (vec![], Err(still_fails(&why)), Arc::clone(state)),
         };
     }
     let mut events = vec![quarantine(false)];
@@ -365,28 +365,35 @@ fn decided<D: Holds>(
             tells.extend(after.quarantine_tells());
             (events, Ok(tells), after)
         }
-        Err(_) => (vec![], Err(still_fails(&why)), D::clone(state)),
+        Err(_) => (vec![], Err(still_fails(&why)), Arc::clone(state)),
     }
 }
 
 /// What a stream decides, and its state after it; or its refusal.
-type Decides<D> = Result<(Decision<<D as Decider>::Event>, D), Refusal>;
+type Decides<D> = Result<(Decision<<D as Decider>::Event>, Arc<D>), Refusal>;
 
-fn decide<D: Holds>(state: &D, input: &D::Input, now: Timestamp) -> Result<Decides<D>, IllegalEvent> {
+fn decide<D: Holds>(state: &Arc<D>, input: &D::Input, now: Timestamp) -> Result<Decides<D>, IllegalEvent> {
     folded(state, state.decide(input, now))
 }
 
 fn folded<D: Holds>(
-    state: &D,
+    state: &Arc<D>,
     decided: Result<Decision<D::Event>, D::Rejection>,
 ) -> Result<Decides<D>, IllegalEvent> {
     match decided {
         Ok(decision) => {
-            let after = decision.events.iter().try_fold(state.clone(), D::evolve)?;
+            let after = after(state, &decision.events)?;
             Ok(Ok((decision, after)))
         }
         Err(rejection) => Ok(Err(D::refusal(&rejection))),
     }
+}
+
+/// The state after some events: the same one without any.
+fn after<D: Decider>(state: &Arc<D>, events: &[D::Event]) -> Result<Arc<D>, IllegalEvent> {
+    let mut after = Arc::clone(state);
+    events.iter().try_for_each(|event| Arc::make_mut(&mut after).apply(event))?;
+    Ok(after)
 }
 
 /// A panic and an illegal event are the same: a defect, in words.

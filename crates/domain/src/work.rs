@@ -159,7 +159,7 @@ pub struct Watch {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     Packed(Packed),
-    Measured(Evidence),
+    Measured(Arc<Evidence>),
     Planned(Planned),
     Notified {
         review: Option<BlobRef>,
@@ -210,8 +210,8 @@ impl Outcome {
 /// What packaging found. Without a bundle there is a finding that says why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Packed {
-    pub evidence: Evidence,
-    pub bundle: Option<Bundle>,
+    pub evidence: Arc<Evidence>,
+    pub bundle: Option<Arc<Bundle>>,
 }
 
 /// The immutable package of a model version, as packaging made it.

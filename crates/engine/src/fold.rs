@@ -105,7 +105,7 @@ impl<D: Chaptered> Folded<D> {
         let state = Arc::make_mut(&mut self.state);
         let opened = state.chapter().opened;
         for event in events {
-            *state = std::mem::take(state).evolve(event)?;
+            state.apply(event)?;
         }
         if state.chapter().opened != opened {
             self.chapter = Some(ChapterAt { seq, before: self.transitions });
@@ -189,8 +189,11 @@ where
     if events.peek().is_none() {
         return Arc::clone(state);
     }
-    let folded = events.try_fold(D::clone(state), D::evolve);
-    Arc::new(folded.unwrap_or_else(|illegal| quarantine::broken(&**state, &illegal, now)))
+    let mut folded = D::clone(state);
+    Arc::new(match events.try_for_each(|event| folded.apply(event)) {
+        Ok(()) => folded,
+        Err(illegal) => quarantine::broken(&**state, &illegal, now),
+    })
 }
 
 /// The commands among some effects.

@@ -57,13 +57,16 @@ pub(crate) fn work(command: &Command, bench: &mut Bench<'_>) -> Result<Outcome, 
                 change: ChangeVector::default(),
             };
             let bundle = (bench.quality != Quality::Broken).then_some(bundle);
-            Outcome::Packed(Packed { evidence: evidence(command, vec![]), bundle })
+            Outcome::Packed(Packed {
+                evidence: evidence(command, vec![]).into(),
+                bundle: bundle.map(Into::into),
+            })
         }
         Order::Test(order) => {
             let good = f64::from(u8::from(bench.quality != Quality::Failing));
             let names = order.checks.iter().map(|check| &check.name);
             let measured = names.map(|name| measured(name, Arm::Candidate, good, 1.0)).collect();
-            Outcome::Measured(evidence(command, measured))
+            Outcome::Measured(evidence(command, measured).into())
         }
         Order::Notify(_) => Outcome::Notified { review: None, delivered: vec![] },
         Order::Plan(_) => Outcome::Planned(Planned {
@@ -95,13 +98,13 @@ pub(crate) fn work(command: &Command, bench: &mut Bench<'_>) -> Result<Outcome, 
                 candidate * errors(bench.quality),
                 candidate,
             ));
-            Outcome::Measured(evidence(command, found))
+            Outcome::Measured(evidence(command, found).into())
         }
         Order::Watch(order) => {
             let sum = REQUESTS * errors(bench.quality);
             let names = order.checks.iter().map(|check| &check.name);
             let found = names.map(|name| measured(name, Arm::Candidate, sum, REQUESTS)).collect();
-            Outcome::Measured(evidence(command, found))
+            Outcome::Measured(evidence(command, found).into())
         }
         Order::Prepare(_) => {
             bench.outside.prepare(command, reached);

@@ -100,12 +100,15 @@ impl Bench {
     pub(crate) fn release(&self, trained: &Trained) -> (Release, Bundle) {
         let packed = self.package(trained);
         let bundle = packed.bundle.unwrap_or_else(|| panic!("{:?}", packed.evidence.findings));
-        (Release { version: trained.version.clone(), bundle: bundle.digest, run: None }, bundle)
+        (
+            Release { version: trained.version.clone(), bundle: bundle.digest, run: None },
+            Bundle::clone(&bundle),
+        )
     }
 
     pub(crate) fn measured(&self, order: Order) -> domain::evidence::Evidence {
         match self.carry_out(order) {
-            Outcome::Measured(evidence) => evidence,
+            Outcome::Measured(evidence) => std::sync::Arc::unwrap_or_clone(evidence),
             other => panic!("expected to measure, but {other:?}"),
         }
     }

@@ -115,7 +115,10 @@ fn packed(order: WorkOrder) -> Option<Said> {
         signed_by: None,
         change: ChangeVector::default(),
     };
-    let answer = WorkerAnswer::Done(Outcome::Packed(Packed { evidence, bundle: Some(bundle) }));
+    let answer = WorkerAnswer::Done(Outcome::Packed(Packed {
+        evidence: evidence.into(),
+        bundle: Some(bundle.into()),
+    }));
     let report = Report { attempt: order.command.attempt, token: order.token, answer };
     Some(Said::Report(Box::new(report)))
 }

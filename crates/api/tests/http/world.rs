@@ -345,8 +345,8 @@ fn answer(order: &Order, now: Timestamp) -> Outcome {
     };
     match order {
         Order::Package(package) => Outcome::Packed(Packed {
-            evidence: evidence("package"),
-            bundle: Some(Bundle {
+            evidence: evidence("package").into(),
+            bundle: Some(Arc::new(Bundle {
                 digest: Digest::of_parts([&b"bundle"[..], &package.trained.artifact.sha256.0]),
                 size: 3,
                 format: "onnx".into(),
@@ -354,9 +354,11 @@ fn answer(order: &Order, now: Timestamp) -> Outcome {
                 signature: Signature::default(),
                 signed_by: None,
                 change: ChangeVector::default(),
-            }),
+            })),
         }),
-        Order::Test(_) | Order::Measure(_) | Order::Watch(_) => Outcome::Measured(evidence("measured")),
+        Order::Test(_) | Order::Measure(_) | Order::Watch(_) => {
+            Outcome::Measured(evidence("measured").into())
+        }
         Order::Notify(_) => Outcome::Notified { review: None, delivered: vec![] },
         Order::Plan(_) => Outcome::Planned(Planned {
             digest: Digest::of(b"plan"),

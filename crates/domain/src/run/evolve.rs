@@ -11,15 +11,12 @@ use crate::name::StageName;
 use crate::quarantine::{Holding, Quarantine};
 use crate::time::Timestamp;
 
-pub(super) fn evolve(mut run: Run, event: &Event) -> Result<Run, IllegalEvent> {
+pub(super) fn evolve(run: &mut Run, event: &Event) -> Result<(), IllegalEvent> {
     let illegal = |run: &Run| IllegalEvent { event: event.name(), state: run.phase.as_str().to_owned() };
-    if !fits(&run, event) {
-        return Err(illegal(&run));
+    if !fits(run, event) {
+        return Err(illegal(run));
     }
-    match apply(&mut run, event) {
-        Some(()) => Ok(run),
-        None => Err(illegal(&run)),
-    }
+    apply(run, event).ok_or_else(|| illegal(run))
 }
 
 /// Whether an event may stand at this place of a stream.
@@ -199,6 +196,7 @@ fn apply(run: &mut Run, event: &Event) -> Option<()> {
             run.waits = None;
             run.live_since = Some(*at);
             for stage in &mut run.stages {
+                let stage = Arc::make_mut(stage);
                 stage.rollout.has_slot = false;
                 stage.monitor.from = *at;
                 stage.monitor.late_from = *at;
@@ -267,7 +265,7 @@ fn bring(run: &mut Run, start: Arc<Start>, at: Timestamp) {
     if run.start.is_none() {
         run.started_at = at;
     }
-    run.stages = vec![Stage::default(); start.workflow.stages.len()];
+    run.stages = vec![Arc::default(); start.workflow.stages.len()];
     run.start = Some(start);
 }
 
@@ -278,7 +276,7 @@ fn issue(run: &mut Run, stage: &StageName, attempt: u32, purpose: Purpose, at: T
     }
     run.attempts_issued = attempt;
     run.attempts_open.push(OpenAttempt { number: attempt, stage: index, purpose, issued_at: at });
-    let stage = &mut run.stages[index];
+    let stage = Arc::make_mut(&mut run.stages[index]);
     stage.retry_at = None;
     match purpose {
         Purpose::Measure => stage.rollout.looked_at = Some(at),
@@ -293,8 +291,8 @@ fn issue(run: &mut Run, stage: &StageName, attempt: u32, purpose: Purpose, at: T
 fn resume(run: &mut Run, at: Timestamp) -> Option<()> {
     let paused_at = run.paused_at.take()?;
     for stage in &mut run.stages {
-        let rollout = &mut stage.rollout;
-        if rollout.observed.is_some() {
+        if stage.rollout.observed.is_some() {
+            let rollout = &mut Arc::make_mut(stage).rollout;
             let stood = at - paused_at.max(rollout.bake_from);
             rollout.bake_from = rollout.bake_from + stood;
         }
@@ -305,7 +303,7 @@ fn resume(run: &mut Run, at: Timestamp) -> Option<()> {
 impl Run {
     pub(super) fn stage_mut(&mut self, name: &StageName) -> Option<&mut Stage> {
         let (index, _) = self.start.as_ref()?.workflow.stage(name)?;
-        self.stages.get_mut(index)
+        self.stages.get_mut(index).map(Arc::make_mut)
     }
 
     fn close(&mut self, attempt: u32) -> Option<()> {

@@ -48,7 +48,7 @@ impl Decider for Run {
         decide::decide(self, input, now)
     }
 
-    fn evolve(self, event: &Event) -> Result<Self, IllegalEvent> {
+    fn apply(&mut self, event: &Event) -> Result<(), IllegalEvent> {
         evolve::evolve(self, event)
     }
 

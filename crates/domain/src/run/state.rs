@@ -25,8 +25,8 @@ pub struct Run {
     /// Since when, while paused.
     pub paused_at: Option<Timestamp>,
     pub bundle: Option<Arc<Bundle>>,
-    /// One for each stage of the workflow, in its order.
-    pub stages: Vec<Stage>,
+    /// One for each stage of the workflow, in its order. Shared with the states before: most events change one.
+    pub stages: Vec<Arc<Stage>>,
     /// How many attempts were ever issued: the next one's number is one more.
     pub attempts_issued: u32,
     pub attempts_open: Vec<OpenAttempt>,

@@ -10,12 +10,11 @@ use crate::routes::Generation;
 use crate::weight::Weight;
 use crate::work::{GatewayObserved, ServerLoaded};
 
-pub(super) fn evolve(mut target: Target, event: &Event) -> Result<Target, IllegalEvent> {
-    if apply(&mut target, event).is_some() {
-        return Ok(target);
-    }
-    let state = target.id.as_ref().map_or("unknown".to_owned(), ToString::to_string);
-    Err(IllegalEvent { event: event.name(), state })
+pub(super) fn evolve(target: &mut Target, event: &Event) -> Result<(), IllegalEvent> {
+    apply(target, event).ok_or_else(|| {
+        let state = target.id.as_ref().map_or("unknown".to_owned(), ToString::to_string);
+        IllegalEvent { event: event.name(), state }
+    })
 }
 
 /// Nothing when the event does not fit: an unknown attempt, a generation that does not grow.

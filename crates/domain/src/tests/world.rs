@@ -432,9 +432,11 @@ impl World {
                     signed_by: None,
                     change: ChangeVector::default(),
                 };
-                Outcome::Packed(Packed { evidence: evidence(vec![]), bundle: Some(bundle) })
+                Outcome::Packed(Packed { evidence: evidence(vec![]).into(), bundle: Some(bundle.into()) })
             }
-            Order::Test(_) => Outcome::Measured(evidence(vec![measured("smoke", Arm::Candidate, (1, 1))])),
+            Order::Test(_) => {
+                Outcome::Measured(evidence(vec![measured("smoke", Arm::Candidate, (1, 1))]).into())
+            }
             Order::Notify(_) => Outcome::Notified { review: None, delivered: vec![] },
             Order::Plan(_) => Outcome::Planned(Planned {
                 digest,
@@ -447,13 +449,16 @@ impl World {
                 None => {
                     Outcome::CouldNotTell { code: "AWAY".into(), reason: "no log".into(), retry_after: None }
                 }
-                Some(Traffic { candidate, live }) => Outcome::Measured(evidence(vec![
-                    measured("error-rate", Arm::Candidate, candidate),
-                    measured("error-rate", Arm::Live, live),
-                    measured("sample-ratio", Arm::Candidate, (0, candidate.1)),
-                    measured("sample-ratio", Arm::Live, (0, live.1)),
-                    measured(run::EXPOSURE, Arm::Candidate, candidate),
-                ])),
+                Some(Traffic { candidate, live }) => Outcome::Measured(
+                    evidence(vec![
+                        measured("error-rate", Arm::Candidate, candidate),
+                        measured("error-rate", Arm::Live, live),
+                        measured("sample-ratio", Arm::Candidate, (0, candidate.1)),
+                        measured("sample-ratio", Arm::Live, (0, live.1)),
+                        measured(run::EXPOSURE, Arm::Candidate, candidate),
+                    ])
+                    .into(),
+                ),
             },
             Order::Prepare(_) if self.servers_fail => {
                 Outcome::CouldNotTell { code: "AWAY".into(), reason: "no server".into(), retry_after: None }
@@ -467,12 +472,15 @@ impl World {
             Order::Apply(order) => {
                 Outcome::Applied { gateways: vec![self.gateway(order.table.generation.0)] }
             }
-            Order::Watch(_) => Outcome::Measured(evidence(
-                self.traffic
-                    .map(|t| measured("error-rate", Arm::Candidate, t.candidate))
-                    .into_iter()
-                    .collect(),
-            )),
+            Order::Watch(_) => Outcome::Measured(
+                evidence(
+                    self.traffic
+                        .map(|t| measured("error-rate", Arm::Candidate, t.candidate))
+                        .into_iter()
+                        .collect(),
+                )
+                .into(),
+            ),
         }
     }
 

@@ -120,7 +120,6 @@ pub enum Signal {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "few exist, and not for long")]
 pub enum Action {
     /// Carry it out now, and report `Finished`.
     Begin(Box<WorkOrder>),

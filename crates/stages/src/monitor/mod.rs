@@ -65,7 +65,7 @@ pub(crate) fn carry_out(
             Err(finding) => gathered.findings.push(finding),
         }
     }
-    Ok(Outcome::Measured(gathered.seal(ports.blobs.as_ref(), MONITOR_MEASUREMENTS_MAX)?))
+    Ok(Outcome::Measured(gathered.seal(ports.blobs.as_ref(), MONITOR_MEASUREMENTS_MAX)?.into()))
 }
 
 fn is_drift(kind: &Kind) -> bool {

@@ -49,7 +49,7 @@ pub(crate) fn carry_out(
     };
     let evidence = gathered.seal(workers.ports.blobs.as_ref(), MEASUREMENTS_MAX)?;
     fail::at(Point::B3);
-    Ok(Outcome::Packed(Packed { evidence, bundle }))
+    Ok(Outcome::Packed(Packed { evidence: evidence.into(), bundle: bundle.map(Into::into) }))
 }
 
 /// Why packaging ends without a bundle.

@@ -290,7 +290,7 @@ fn change_is_told_against_the_live_release() {
         let mut order = package_order(trained);
         order.live = live.cloned();
         let Outcome::Packed(packed) = bench.carry_out(Order::Package(order)) else { panic!() };
-        packed.bundle.unwrap().change
+        packed.bundle.unwrap().change.clone()
     };
     let change = pack(&trained("v3"), Some(&live));
     assert_eq!(

@@ -56,7 +56,7 @@ pub(crate) fn carry_out(
             Err(finding) => gathered.findings.push(finding),
         }
     }
-    Ok(Outcome::Measured(gathered.seal(ports.blobs.as_ref(), MEASUREMENTS_MAX)?))
+    Ok(Outcome::Measured(gathered.seal(ports.blobs.as_ref(), MEASUREMENTS_MAX)?.into()))
 }
 
 fn distinct(arm: Arm, units: u64) -> Measurement {

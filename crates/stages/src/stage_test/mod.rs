@@ -95,7 +95,7 @@ pub(crate) fn carry_out(
         }
         Err(source) => return Err(unreachable(server.as_ref(), source)),
     }
-    Ok(Outcome::Measured(gathered.seal(ports.blobs.as_ref(), MEASUREMENTS_MAX)?))
+    Ok(Outcome::Measured(gathered.seal(ports.blobs.as_ref(), MEASUREMENTS_MAX)?.into()))
 }
 
 fn run(subject: &Subject<'_>, gathered: &mut Gathered) -> Result<(), Trouble> {

@@ -9,9 +9,9 @@ use crate::generated::v1;
 choice!(Level => CheckLevel { Veto, Observe });
 choice!(Reaction => Reaction { Halt, Continue, Wait, RollBack, Alert });
 choice!(Metric => Metric { Accuracy, Precision, Recall, F1, Auc });
-message!(On => On { fail, inconclusive, no_data });
-message!(Check => Check { name, level, on, kind });
-oneof!(Kind => CheckKind.kind as check_kind::Kind {
+wire_message!(On => On { fail, inconclusive, no_data });
+wire_message!(Check => Check { name, level, on, kind });
+wire_oneof!(Kind => CheckKind.kind as check_kind::Kind {
     ; Smoke Contract Quality Latency ErrorRate Outcome Drift
 });
 
@@ -28,11 +28,11 @@ mod parameters {
     use crate::codec::{Error, Place, Resolve, Wire};
     use crate::generated::v1::check_kind as v1;
 
-    message!(Quality => Quality { metric, min });
-    message!(Latency => Latency { rate_per_second, for_ms, p99_max_ms });
-    message!(ErrorRate => ErrorRate { max, margin });
-    message!(Outcome => Outcome { field, min, margin });
-    message!(Drift => Drift { features, max, fdr });
+    wire_message!(Quality => Quality { metric, min });
+    wire_message!(Latency => Latency { rate_per_second, for_ms, p99_max_ms });
+    wire_message!(ErrorRate => ErrorRate { max, margin });
+    wire_message!(Outcome => Outcome { field, min, margin });
+    wire_message!(Drift => Drift { features, max, fdr });
 
     macro_rules! without_parameters {
         ($($check:ident),*) => { $(

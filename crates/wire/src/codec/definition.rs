@@ -9,8 +9,8 @@ use super::{Error, Place, Resolve, Wire};
 use crate::generated::v1;
 
 choice!(Kind => DefinitionKind { Workflow, Roles });
-message!(Define => Define { actor, kind, digest, text, roles });
-oneof!(Event => DefinitionEvent.event as definition_event::Event {
+wire_message!(Define => Define { actor, kind, digest, text, roles });
+wire_oneof!(Event => DefinitionEvent.event as definition_event::Event {
     DefinitionRecorded { kind, digest, text, roles | same_as_input }
 });
 

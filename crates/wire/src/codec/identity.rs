@@ -4,9 +4,10 @@ use domain::evidence::Text;
 use domain::name::{AttemptId, StreamId};
 use domain::roles::Actor;
 
+use super::direct::{Content, Fields, Reading, Writing, form_of};
 use super::{Error, Place, Resolve, Wire};
-use crate::generated::v1;
 use crate::generated::v1::stream_id::Stream;
+use crate::generated::{Tagged as _, v1};
 
 impl Wire<v1::StreamId> for StreamId {
     fn put(&self) -> v1::StreamId {
@@ -28,26 +29,33 @@ impl Wire<v1::StreamId> for StreamId {
     }
 }
 required!(StreamId => StreamId);
+content!(StreamId => StreamId);
+
+impl Content<v1::StreamId> for StreamId {
+    fn read_content(bytes: &[u8], at: &Reading<'_>) -> Option<Self> {
+        let tags = v1::StreamId::TAGS;
+        let mut fields = Fields(bytes);
+        let (number, value) = fields.next()?;
+        let stream = match number {
+            number if number == tags.Definitions => value.number().map(|_| Self::Definitions),
+            number if number == tags.Run => form_of(Stream::Run).read(value, at).map(Self::Run),
+            number if number == tags.Target => form_of(Stream::Target).read(value, at).map(Self::Target),
+            _ => None,
+        };
+        stream.filter(|_| fields.is_over())
+    }
+    fn write_content(&self, out: &mut Writing) {
+        let tags = v1::StreamId::TAGS;
+        match self {
+            Self::Definitions => form_of(Stream::Definitions).write_present(&true, tags.Definitions, out),
+            Self::Run(run) => form_of(Stream::Run).write_present(run, tags.Run, out),
+            Self::Target(target) => form_of(Stream::Target).write_present(target, tags.Target, out),
+        }
+    }
+}
 
 message!(AttemptId => AttemptId { owner, number });
 message!(Actor => Actor { subject, issuer, method, on_behalf_of });
 
-impl Wire<v1::NamedNumber> for (Text, f64) {
-    fn put(&self) -> v1::NamedNumber {
-        v1::NamedNumber { name: self.0.put(), value: self.1.put() }
-    }
-    fn take(proto: v1::NamedNumber, known: &dyn Resolve, _: Place) -> Result<Self, Error> {
-        let at = |field| Place { message: "NamedNumber", field };
-        Ok((Wire::take(proto.name, known, at("name"))?, Wire::take(proto.value, known, at("value"))?))
-    }
-}
-
-impl Wire<v1::NamedText> for (Text, Text) {
-    fn put(&self) -> v1::NamedText {
-        v1::NamedText { name: self.0.put(), text: self.1.put() }
-    }
-    fn take(proto: v1::NamedText, known: &dyn Resolve, _: Place) -> Result<Self, Error> {
-        let at = |field| Place { message: "NamedText", field };
-        Ok((Wire::take(proto.name, known, at("name"))?, Wire::take(proto.text, known, at("text"))?))
-    }
-}
+pair!(Text, f64 => NamedNumber { name, value });
+pair!(Text, Text => NamedText { name, text });

@@ -10,17 +10,17 @@ use crate::message::{
     Answer, GatewayReport, Heartbeat, Label, Prediction, TargetServed, Token, Unrecorded, WorkOrder,
 };
 
-oneof!(Said => Said.said as said::Said {
+wire_oneof!(Said => Said.said as said::Said {
     Observed { target, what }
     ; Trigger Request Report
 });
-message!(Trigger => Trigger { target, trained, workflow, workflow_text });
-oneof!(Request => Request.request as request::Request {
+wire_message!(Trigger => Trigger { target, trained, workflow, workflow_text });
+wire_oneof!(Request => Request.request as request::Request {
     Run { run, actor, ask }
     Target { target, actor, ask }
     ; Define
 });
-oneof!(RunAsk => RunAsk.ask as run_ask::Ask {
+wire_oneof!(RunAsk => RunAsk.ask as run_ask::Ask {
     Approve { stage, role, rationale, evidence }
     Reject { stage, role, rationale, evidence }
     Pause { reason }
@@ -30,7 +30,7 @@ oneof!(RunAsk => RunAsk.ask as run_ask::Ask {
     Resolve { drop, reason }
     Retry { stage, reason }
 });
-oneof!(TargetAsk => TargetAsk.ask as target_ask::Ask {
+wire_oneof!(TargetAsk => TargetAsk.ask as target_ask::Ask {
     RollBack { to, reason }
     Kill { bundle, reason }
     Freeze { until, reason }
@@ -38,18 +38,18 @@ oneof!(TargetAsk => TargetAsk.ask as target_ask::Ask {
     Adopt { release, reason }
     Resolve { drop, reason }
 });
-message!(Report => Report { attempt, token, answer });
-oneof!(WorkerAnswer => WorkerAnswer.answer as worker_answer::Answer { ; Done Declined });
-oneof!(Observation => Observation.observation as observation::Observation { ; Routes Loaded });
+wire_message!(Report => Report { attempt, token, answer });
+wire_oneof!(WorkerAnswer => WorkerAnswer.answer as worker_answer::Answer { ; Done Declined });
+wire_oneof!(Observation => Observation.observation as observation::Observation { ; Routes Loaded });
 
-message!(WorkOrder => WorkOrder { command, token, epoch });
-message!(Heartbeat => Heartbeat { attempt, at, is_begun });
-message!(Answer => Answer { partition, input_id, unrecorded });
-oneof!(Unrecorded => Unrecorded.unrecorded as unrecorded::Unrecorded {
+wire_message!(WorkOrder => WorkOrder { command, token, epoch });
+wire_message!(Heartbeat => Heartbeat { attempt, at, is_begun });
+wire_message!(Answer => Answer { partition, input_id, unrecorded });
+wire_oneof!(Unrecorded => Unrecorded.unrecorded as unrecorded::Unrecorded {
     Repeat { seq, run, refused }
     ; Refused
 });
-message!(Prediction => Prediction {
+wire_message!(Prediction => Prediction {
     target,
     request_id,
     at,
@@ -62,9 +62,9 @@ message!(Prediction => Prediction {
     output,
     score,
 });
-message!(Label => Label { target, request_id, at, value });
-message!(GatewayReport => GatewayReport { gateway, heard_at, targets });
-message!(TargetServed => TargetServed { target, generation, override_to, killed });
+wire_message!(Label => Label { target, request_id, at, value });
+wire_message!(GatewayReport => GatewayReport { gateway, heard_at, targets });
+wire_message!(TargetServed => TargetServed { target, generation, override_to, killed });
 
 impl Wire<v1::observation::Routes> for Vec<GatewayObserved> {
     fn put(&self) -> v1::observation::Routes {

@@ -10,6 +10,7 @@ mod shapes;
 
 mod check;
 mod definition;
+pub(crate) mod direct;
 mod error;
 mod evidence;
 mod identity;

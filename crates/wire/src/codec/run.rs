@@ -2,6 +2,7 @@
 
 use domain::run::{End, Event, Input, Purpose, ShiftRefusal, Start, WaitFor};
 
+use super::direct::{Content, Direct, Reading, Value, Writing};
 use super::{Error, Place, Resolve, Wire};
 use crate::generated::v1;
 
@@ -24,6 +25,24 @@ impl Wire<Option<Box<v1::Start>>> for Start {
         Self::take(proto.ok_or(Error::Missing(at))?, known, at)
     }
 }
+
+/// The same in its box, read and written directly.
+macro_rules! boxed {
+    ($($form:ty),*) => { $(
+        impl Direct<$form> for Start {
+            fn absent() -> Option<Self> {
+                None
+            }
+            fn read(value: Value<'_>, at: &Reading<'_>) -> Option<Self> {
+                Content::read_content(value.bytes()?, at)
+            }
+            fn write_present(&self, number: u32, out: &mut Writing) {
+                out.within(number, |out| self.write_content(out));
+            }
+        }
+    )* };
+}
+boxed!(Box<v1::Start>, Option<Box<v1::Start>>);
 
 choice!(End => End { Blocked, Failed, Refused, Superseded, Aborted, RolledBack, Retired });
 choice!(ShiftRefusal => ShiftRefusal { Frozen, NoSlot, NotLoaded, NoLastGood });

@@ -1,8 +1,28 @@
 //! The three shapes of conversion: a struct, an enum with fields, an enum without. Each names every field and
 //! every variant, so that what the domain gains does not compile before it stands here.
+//!
+//! What stands in the records of a log goes between bytes and values directly too: `message!` and `oneof!` do both,
+//! `wire_message!` and `wire_oneof!` only the conversion.
 
 /// A struct and a message with the same field names.
 macro_rules! message {
+    ($domain:ty => $proto:ident { $($field:ident),* $(,)? }) => {
+        wire_message!($domain => $proto { $($field),* });
+        content!($domain => $proto);
+
+        impl $crate::codec::direct::Content<v1::$proto> for $domain {
+            fn read_content(bytes: &[u8], at: &$crate::codec::direct::Reading<'_>) -> Option<Self> {
+                Some(read_fields!(v1::$proto, bytes, at, Self, [$($field)*]))
+            }
+            fn write_content(&self, out: &mut $crate::codec::direct::Writing) {
+                let Self { $($field),* } = self;
+                write_fields!(v1::$proto, out, [$($field)*])
+            }
+        }
+    };
+}
+
+macro_rules! wire_message {
     ($domain:ty => $proto:ident { $($field:ident),* $(,)? }) => {
         impl $crate::codec::Wire<v1::$proto> for $domain {
             fn put(&self) -> v1::$proto {
@@ -49,6 +69,55 @@ macro_rules! required {
 /// An enum and a message of one `oneof`. Variants with fields have a nested message of the same field names,
 /// where `| flag` is a field that only the record knows; those of one whole value come after `;`.
 macro_rules! oneof {
+    ($domain:ty => $proto:ident . $slot:ident as $module:ident :: $oneof:ident {
+        $($variant:ident { $($field:ident),* $(| $flag:ident)? })*
+        $(; $($whole:ident)*)?
+    }) => {
+        wire_oneof!($domain => $proto . $slot as $module :: $oneof {
+            $($variant { $($field),* $(| $flag)? })*
+            $(; $($whole)*)?
+        });
+        content!($domain => $proto);
+
+        impl $crate::codec::direct::Content<v1::$proto> for $domain {
+            fn read_content(bytes: &[u8], at: &$crate::codec::direct::Reading<'_>) -> Option<Self> {
+                let variants = <v1::$proto as $crate::generated::Tagged>::TAGS;
+                let mut found: Option<Self> = None;
+                let mut fields = $crate::codec::direct::Fields(bytes);
+                while !fields.is_over() {
+                    let (number, value) = fields.next()?;
+                    let read = match number {
+                        $(number if number == variants.$variant => read_fields!(
+                            v1::$module::$variant, value.bytes()?, at, Self::$variant, [$($field)*] $([$flag])?
+                        ),)*
+                        $($(number if number == variants.$whole => {
+                            $crate::codec::direct::form_of(v1::$module::$oneof::$whole)
+                                .read(value, at)
+                                .map(Self::$whole)?
+                        })*)?
+                        _ => continue,
+                    };
+                    if found.replace(read).is_some() {
+                        return None;
+                    }
+                }
+                found
+            }
+            fn write_content(&self, out: &mut $crate::codec::direct::Writing) {
+                let variants = <v1::$proto as $crate::generated::Tagged>::TAGS;
+                match self {
+                    $(Self::$variant { $($field),* } => out.within(variants.$variant, |out| {
+                        write_fields!(v1::$module::$variant, out, [$($field)*] $([$flag])?)
+                    }),)*
+                    $($(Self::$whole(whole) => $crate::codec::direct::form_of(v1::$module::$oneof::$whole)
+                        .write_present(whole, variants.$whole, out),)*)?
+                }
+            }
+        }
+    };
+}
+
+macro_rules! wire_oneof {
     ($domain:ty => $proto:ident . $slot:ident as $module:ident :: $oneof:ident {
         $($variant:ident { $($field:ident),* $(| $flag:ident)? })*
         $(; $($whole:ident)*)?
@@ -103,9 +172,169 @@ macro_rules! oneof {
     };
 }
 
+/// Two values in a message of two fields.
+macro_rules! pair {
+    ($first:ty, $second:ty => $proto:ident { $one:ident, $two:ident }) => {
+        impl $crate::codec::Wire<v1::$proto> for ($first, $second) {
+            fn put(&self) -> v1::$proto {
+                v1::$proto {
+                    $one: $crate::codec::Wire::put(&self.0),
+                    $two: $crate::codec::Wire::put(&self.1),
+                }
+            }
+            fn take(
+                proto: v1::$proto,
+                known: &dyn $crate::codec::Resolve,
+                _: $crate::codec::Place,
+            ) -> Result<Self, $crate::codec::Error> {
+                let at = |field| $crate::codec::Place { message: stringify!($proto), field };
+                let one = $crate::codec::Wire::take(proto.$one, known, at(stringify!($one)))?;
+                Ok((one, $crate::codec::Wire::take(proto.$two, known, at(stringify!($two)))?))
+            }
+        }
+        content!(($first, $second) => $proto);
+
+        impl $crate::codec::direct::Content<v1::$proto> for ($first, $second) {
+            fn read_content(bytes: &[u8], at: &$crate::codec::direct::Reading<'_>) -> Option<Self> {
+                struct Pair {
+                    $one: $first,
+                    $two: $second,
+                }
+                let pair = read_fields!(v1::$proto, bytes, at, Pair, [$one $two]);
+                Some((pair.$one, pair.$two))
+            }
+            fn write_content(&self, out: &mut $crate::codec::direct::Writing) {
+                let ($one, $two) = self;
+                write_fields!(v1::$proto, out, [$one $two])
+            }
+        }
+    };
+}
+
+/// A message in a field of another, written and read directly.
+macro_rules! content {
+    ($domain:ty => $proto:ident) => {
+        content!(@ $domain => v1::$proto, v1::$proto);
+        content!(@ $domain => v1::$proto, Option<v1::$proto>);
+    };
+    (@ $domain:ty => $proto:ty, $form:ty) => {
+        impl $crate::codec::direct::Direct<$form> for $domain {
+            fn absent() -> Option<Self> {
+                None
+            }
+            fn read(
+                value: $crate::codec::direct::Value<'_>,
+                at: &$crate::codec::direct::Reading<'_>,
+            ) -> Option<Self> {
+                $crate::codec::direct::Content::<$proto>::read_content(value.bytes()?, at)
+            }
+            fn write_present(&self, number: u32, out: &mut $crate::codec::direct::Writing) {
+                out.within(number, |out| $crate::codec::direct::Content::<$proto>::write_content(self, out));
+            }
+        }
+    };
+}
+
+/// The fields of a message, each at most once, and what they make: within a function that gives nothing when they
+/// make none. With a flag the fields may be left to the input.
+macro_rules! read_fields {
+    ($proto:ty, $bytes:expr, $at:ident, $($build:ident)::+, [$($field:ident)*]) => {{
+        let _tags = <$proto as $crate::generated::Tagged>::TAGS;
+        let mut fields = $crate::codec::direct::Fields($bytes);
+        $(let mut $field = None;)*
+        while !fields.is_over() {
+            let (_number, _value) = fields.next()?;
+            $(if _number == _tags.$field {
+                form!($proto, $field).add(&mut $field, _value, $at)?;
+                continue;
+            })*
+        }
+        $($build)::+ { $($field: form!($proto, $field).end($field)?),* }
+    }};
+    ($proto:ty, $bytes:expr, $at:ident, $($build:ident)::+, [$($field:ident)*] [$flag:ident]) => {{
+        let tags = <$proto as $crate::generated::Tagged>::TAGS;
+        let mut fields = $crate::codec::direct::Fields($bytes);
+        $(let mut $field = None;)*
+        let mut repeats = false;
+        while !fields.is_over() {
+            let (number, value) = fields.next()?;
+            $(if number == tags.$field {
+                form!($proto, $field).add(&mut $field, value, $at)?;
+                continue;
+            })*
+            if number == tags.$flag {
+                repeats = value.number()? != 0;
+            }
+        }
+        if repeats {
+            $($build)::+ { $($field: form!($proto, $field).end_repeating($field, $at.brought)?),* }
+        } else {
+            $($build)::+ { $($field: form!($proto, $field).end($field)?),* }
+        }
+    }};
+}
+
+/// The form of a message's field.
+macro_rules! form {
+    ($proto:ty, $field:ident) => {
+        $crate::codec::direct::form(|message: &$proto| &message.$field)
+    };
+}
+
+/// Writes the fields of a message, which stand here in the order of their numbers.
+macro_rules! write_fields {
+    ($proto:ty, $out:ident, [$($field:ident)*]) => {{
+        let _tags = <$proto as $crate::generated::Tagged>::TAGS;
+        const { ascending!($proto, [$($field)*]) }
+        let _out = $out;
+        $(form!($proto, $field).write($field, _tags.$field, _out);)*
+    }};
+    ($proto:ty, $out:ident, [$($field:ident)*] [$flag:ident]) => {{
+        let tags = <$proto as $crate::generated::Tagged>::TAGS;
+        const { ascending!($proto, [$($field)* $flag]) }
+        if $out.repeats {
+            $(form!($proto, $field)
+                .write_repeating($field, tags.$field, $out);)*
+            form!($proto, $flag).write(&true, tags.$flag, $out);
+        } else {
+            $(form!($proto, $field).write($field, tags.$field, $out);)*
+        }
+    }};
+}
+
+/// As `prost` writes them.
+macro_rules! ascending {
+    ($proto:ty, [$($field:ident)*]) => {{
+        let _tags = <$proto as $crate::generated::Tagged>::TAGS;
+        let mut _last = 0;
+        $(
+            assert!(_last < _tags.$field, concat!(stringify!($field), " stands behind a field of a higher number"));
+            _last = _tags.$field;
+        )*
+    }};
+}
+
 /// An enum without fields.
 macro_rules! choice {
     ($domain:ty => $proto:ident { $($variant:ident),* $(,)? }) => {
+        impl $crate::codec::direct::Direct<i32> for $domain {
+            fn absent() -> Option<Self> {
+                None
+            }
+            fn read(
+                value: $crate::codec::direct::Value<'_>,
+                _: &$crate::codec::direct::Reading<'_>,
+            ) -> Option<Self> {
+                match v1::$proto::try_from(value.number()? as i32) {
+                    $(Ok(v1::$proto::$variant) => Some(Self::$variant),)*
+                    Ok(v1::$proto::Unspecified) | Err(_) => None,
+                }
+            }
+            fn write_present(&self, number: u32, out: &mut $crate::codec::direct::Writing) {
+                out.number(number, $crate::codec::Wire::put(self) as u64);
+            }
+        }
+
         impl $crate::codec::Wire<i32> for $domain {
             fn put(&self) -> i32 {
                 match self {

@@ -4,8 +4,9 @@ use domain::routes::{Route, RouteTable, Sticky};
 use domain::target::{Errand, Event, Input};
 use domain::workflow::WhileRunning;
 
+use super::direct::{Content, Fields, Reading, Writing};
 use super::{Error, Place, Resolve, Wire};
-use crate::generated::v1;
+use crate::generated::{Tagged as _, v1};
 
 choice!(WhileRunning => WhileRunning { Supersede, Queue, Refuse });
 choice!(Errand => Errand { Prepare, Apply });
@@ -31,6 +32,33 @@ impl Wire<v1::Sticky> for Sticky {
     }
 }
 required!(Sticky => Sticky);
+content!(Sticky => Sticky);
+
+impl Content<v1::Sticky> for Sticky {
+    fn read_content(bytes: &[u8], _: &Reading<'_>) -> Option<Self> {
+        let tags = v1::Sticky::TAGS;
+        let mut fields = Fields(bytes);
+        let (number, value) = fields.next()?;
+        let text = || Some(std::str::from_utf8(value.bytes()?).ok()?.into());
+        let sticky = match number {
+            number if number == tags.PerRequest => {
+                value.bytes().filter(|it| it.is_empty()).map(|_| Self::None)
+            }
+            number if number == tags.Header => text().map(Self::Header),
+            number if number == tags.Parameter => text().map(Self::Parameter),
+            _ => None,
+        };
+        sticky.filter(|_| fields.is_over())
+    }
+    fn write_content(&self, out: &mut Writing) {
+        let tags = v1::Sticky::TAGS;
+        match self {
+            Self::None => out.bytes(tags.PerRequest, &[]),
+            Self::Header(name) => out.bytes(tags.Header, name.as_bytes()),
+            Self::Parameter(name) => out.bytes(tags.Parameter, name.as_bytes()),
+        }
+    }
+}
 
 oneof!(Input => TargetInput.input as target_input::Input {
     Enter { target, run, version, artifact, while_running }

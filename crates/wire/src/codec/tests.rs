@@ -2,19 +2,20 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use domain::definition::Kind;
+use domain::definition::{Define, Kind};
 use domain::name::{Digest, StreamId};
 use domain::transition::Input;
 use proptest::prelude::*;
 use prost::Message;
 
+use super::direct::{Brought, Content, Reading, Writing};
 use super::samples::{self, BOTH, known};
 use super::*;
 
-/// Every value comes back, and encodes to the same bytes again (which tells floats by their bits).
+/// Every value comes back, and encodes to the same bytes again (which tells floats by their bits); directly too.
 fn check_round_trip<T, P>(values: Vec<T>)
 where
-    T: Wire<P> + PartialEq + Debug,
+    T: Wire<P> + Content<P> + PartialEq + Debug,
     P: Message + Default,
 {
     for value in values {
@@ -22,6 +23,13 @@ where
         let back: T = read::<T, P>(&bytes, &known(), "Sample").unwrap();
         assert_eq!(back, value);
         assert_eq!(back.put().encode_to_vec(), bytes, "{value:?}");
+
+        let known = known();
+        let at = Reading { known: &known, brought: Brought::Nothing };
+        assert_eq!(T::read_content(&bytes, &at).as_ref(), Some(&value));
+        let mut out = Writing::default();
+        value.write_content(&mut out);
+        assert_eq!(out.bytes, bytes, "{value:?}");
     }
 }
 
@@ -39,12 +47,19 @@ fn every_input_and_event_comes_back_as_it_was() {
         check_round_trip::<_, v1::TargetInput>(sample.target_inputs());
         check_round_trip::<_, v1::TargetEvent>(sample.target_events());
         check_round_trip::<_, v1::Outcome>(sample.outcomes());
-        check_round_trip::<_, v1::Define>(sample.defines());
         check_round_trip::<_, v1::StreamId>(vec![
             StreamId::Definitions,
             StreamId::Run(samples::run_id()),
             StreamId::Target(samples::target_id()),
         ]);
+    }
+}
+
+#[test]
+fn definitions_come_back_as_they_were() {
+    for define in BOTH.iter().flat_map(|sample| sample.defines()) {
+        let bytes = Wire::<v1::Define>::put(&define).encode_to_vec();
+        assert_eq!(read::<Define, v1::Define>(&bytes, &known(), "Sample").unwrap(), define);
     }
 }
 
@@ -160,7 +175,7 @@ proptest! {
         let mut evidence = BOTH[0].evidence();
         evidence.measurements[0].sum = f64::from_bits(bits);
         evidence.measurements[0].values[0].1 = f64::from_bits(bits);
-        let outcome = domain::work::Outcome::Measured(evidence);
+        let outcome = domain::work::Outcome::Measured(evidence.into());
         let Ok(domain::work::Outcome::Measured(back)) = decode_outcome(&encode_outcome(&outcome)) else {
             panic!("not measured");
         };

@@ -10,25 +10,25 @@ use domain::workflow::{Approvals, GateWith, NamedRule, PackageWith, RolloutStep,
 use super::{Error, Place, Resolve, Wire};
 use crate::generated::v1;
 
-message!(Command => Command { attempt, target, effect_key, order, issued_at, lease, traceparent });
-oneof!(Order => Order.order as order::Order {
+wire_message!(Command => Command { attempt, target, effect_key, order, issued_at, lease, traceparent });
+wire_oneof!(Order => Order.order as order::Order {
     ; Package Test Notify Plan Measure Prepare Apply Watch
 });
-message!(Package => Package { run, stage, trained, with, live });
-message!(Test => Test { run, stage, environment, release, live, trained, checks });
-message!(Notify => Notify { run, stage, release, with, evidence, expires_at });
-message!(Plan => Plan { run, stage, live, with });
-message!(Measure => Measure { run, stage, candidate, live, since, generation, share, checks });
-message!(Prepare => Prepare { releases });
-message!(Apply => Apply { table });
-message!(Watch => Watch { run, stage, release, trained, from, to, checks });
+wire_message!(Package => Package { run, stage, trained, with, live });
+wire_message!(Test => Test { run, stage, environment, release, live, trained, checks });
+wire_message!(Notify => Notify { run, stage, release, with, evidence, expires_at });
+wire_message!(Plan => Plan { run, stage, live, with });
+wire_message!(Measure => Measure { run, stage, candidate, live, since, generation, share, checks });
+wire_message!(Prepare => Prepare { releases });
+wire_message!(Apply => Apply { table });
+wire_message!(Watch => Watch { run, stage, release, trained, from, to, checks });
 
 choice!(Strategy => Strategy { BlueGreen, Canary });
-message!(PackageWith => PackageWith { formats, size_max_bytes, require, sign });
-message!(GateWith => GateWith { require, approvals, four_eyes, expires });
-message!(NamedRule => NamedRule { name, rule, because });
-message!(Approvals => Approvals { role, count });
-message!(RolloutWith => RolloutWith {
+wire_message!(PackageWith => PackageWith { formats, size_max_bytes, require, sign });
+wire_message!(GateWith => GateWith { require, approvals, four_eyes, expires });
+wire_message!(NamedRule => NamedRule { name, rule, because });
+wire_message!(Approvals => Approvals { role, count });
+wire_message!(RolloutWith => RolloutWith {
     strategy,
     sticky,
     steps,
@@ -40,7 +40,7 @@ message!(RolloutWith => RolloutWith {
     leave_deadline,
     keep_warm,
 });
-message!(RolloutStep => RolloutStep { weight, samples, bake, deadline });
+wire_message!(RolloutStep => RolloutStep { weight, samples, bake, deadline });
 
 /// As it was written; the tree is parsed again.
 impl Wire<String> for Rule {
@@ -56,7 +56,7 @@ message!(Packed => Packed { evidence, bundle });
 message!(Bundle => Bundle { digest, size, format, artifact, signature, signed_by, change });
 message!(Planned => Planned { digest, requests_per_second, hours, requests_exposed, detectable });
 message!(ServerLoaded => ServerLoaded { server, bundles, failed, heard_at });
-message!(GatewayObserved => GatewayObserved { gateway, generation, override_to, killed, heard_at });
+message!(GatewayObserved => GatewayObserved { gateway, generation, override_to, heard_at, killed });
 
 oneof!(Outcome => Outcome.outcome as outcome::Outcome {
     Notified { review, delivered }

@@ -82,7 +82,6 @@ pub struct Report {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "most are outcomes")]
 pub enum WorkerAnswer {
     Done(Outcome),
     /// Not begun and handed back: no failure, the next attempt goes elsewhere.

@@ -208,7 +208,7 @@ fn trigger() -> v1::Trigger {
 }
 
 fn report() -> v1::Report {
-    let answer = WorkerAnswer::Done(Outcome::Measured(BOTH[0].evidence()));
+    let answer = WorkerAnswer::Done(Outcome::Measured(BOTH[0].evidence().into()));
     let attempt = BOTH[0].attempt();
     Wire::put(&said::Report { attempt, token: Token([7; 32]), answer })
 }

@@ -4,12 +4,13 @@ use domain::name::{Digest, StreamId};
 use domain::transition::{Step, Transition};
 use prost::Message;
 
-use super::{Body, Error, Lane, LaneClaim, Positions, Record, Recorded, repeats};
+use super::direct::Outline;
+use super::{Body, Error, Lane, LaneClaim, Positions, Record, Recorded, direct, repeats};
 use crate::codec::{Definitions, Place, Resolve, Wire, exactly};
 use crate::generated::v1;
 
 choice!(Lane => Lane { Requests, Outcomes, Triggers });
-message!(LaneClaim => LaneClaim { lane, topic, rebased_to });
+wire_message!(LaneClaim => LaneClaim { lane, topic, rebased_to });
 
 /// Reads a record. The definitions that it names, its own included, must be known: see
 /// [`Definitions::register`](crate::codec::Definitions::register).
@@ -19,38 +20,69 @@ pub fn decode(bytes: &[u8], known: &dyn Resolve) -> Result<Record, Error> {
     open(bytes)?.decode(known)
 }
 
-/// A record whose message was read, and nothing in it looked up yet. For readers of many: the bytes are walked once,
-/// whatever is asked of them.
+/// A record of which is known where it stands, and nothing in it looked up yet. For readers of many: the bytes are
+/// walked once, whatever is asked of them.
 #[derive(Debug)]
 pub struct Opened<'a> {
     bytes: &'a [u8],
-    message: v1::Record,
+    form: Form<'a>,
 }
 
-/// Reads the message of a record.
+#[derive(Debug)]
+enum Form<'a> {
+    /// A transition, most likely as any other.
+    Outlined(Outline<'a>),
+    Message(Box<v1::Record>),
+}
+
+/// Reads where a record stands.
 pub fn open(bytes: &[u8]) -> Result<Opened<'_>, Error> {
-    Ok(Opened { bytes, message: v1::Record::decode(bytes)? })
+    let form = match direct::outline(bytes) {
+        Some(outline) => Form::Outlined(outline),
+        None => Form::Message(Box::new(v1::Record::decode(bytes)?)),
+    };
+    Ok(Opened { bytes, form })
 }
 
 impl Opened<'_> {
     /// Whether it was made to stand after the record with this hash.
     pub fn follows(&self, hash: &Digest) -> bool {
-        self.message.prev == hash.0
+        match &self.form {
+            Form::Outlined(outline) => outline.prev == *hash,
+            Form::Message(message) => message.prev == hash.0,
+        }
     }
 
     /// Keeps the definitions that it holds: as [`Definitions::register`].
     pub fn register(&self, known: &mut Definitions) -> Result<(), Error> {
-        known.register_message(&self.message)
+        match &self.form {
+            Form::Outlined(_) => Ok(()),
+            Form::Message(message) => known.register_message(message),
+        }
     }
 
     /// As [`decode`].
     pub fn decode(self, known: &dyn Resolve) -> Result<Record, Error> {
-        match read(self.message, known, all_steps) {
-            Err(error) if error.needs_upgrade() => {
-                read(v1::Record::decode(self.bytes)?, known, readable_steps)
-            }
-            read => read,
-        }
+        let message = match self.form {
+            Form::Outlined(outline) => match direct::decode(outline, known) {
+                Some(record) => return Ok(record),
+                None => v1::Record::decode(self.bytes)?,
+            },
+            Form::Message(message) => *message,
+        };
+        through_messages(message, self.bytes, known)
+    }
+}
+
+/// Any record, and why it cannot be read.
+pub(super) fn through_messages(
+    message: v1::Record,
+    bytes: &[u8],
+    known: &dyn Resolve,
+) -> Result<Record, Error> {
+    match read(message, known, all_steps) {
+        Err(error) if error.needs_upgrade() => read(v1::Record::decode(bytes)?, known, readable_steps),
+        read => read,
     }
 }
 

@@ -2,12 +2,21 @@
 
 use prost::Message;
 
-use super::{Body, LaneClaim, Record, Recorded, repeats};
+use super::{Body, LaneClaim, Record, Recorded, direct, repeats};
 use crate::codec::Wire;
 use crate::generated::v1;
 
 /// The bytes of a record. The same record gives the same bytes.
 pub fn encode(record: &Record) -> Vec<u8> {
+    let directly = match &record.body {
+        Body::Transition(recorded) => direct::encode(record.seq, &record.prev, recorded),
+        Body::Created { .. } | Body::Claimed { .. } | Body::FormatRaised { .. } => None,
+    };
+    directly.unwrap_or_else(|| through_messages(record))
+}
+
+/// The same bytes, whatever the record is.
+pub(super) fn through_messages(record: &Record) -> Vec<u8> {
     let body = match &record.body {
         Body::Created { log_id, partition, partitions, format, in_flight_records_max } => {
             v1::record::Body::Created(v1::Created {

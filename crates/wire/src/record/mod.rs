@@ -5,6 +5,7 @@
 //! reader's decision, not this module's.
 
 mod decode;
+mod direct;
 mod encode;
 mod peek;
 mod repeats;

@@ -3,8 +3,10 @@
 //!
 //! Compares encoded bytes, so what is left out is the same to the last bit.
 
+use domain::{run, target};
 use prost::Message;
 
+use crate::codec::direct::{self, Content, Writing};
 use crate::codec::{Error, Place};
 use crate::generated::v1;
 use crate::generated::v1::definition_event::Event as DefinitionEvent;
@@ -193,6 +195,51 @@ fn restore_target(step: &mut v1::TargetStep) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whether a run's event is written without what the input of its step says.
+pub(super) fn run_event(event: &run::Event, input: &run::Input) -> bool {
+    let brought = direct::Brought::Run(input);
+    match event {
+        run::Event::InputHeld { input: held, .. } => same_bytes(&**held, Some(input)),
+        run::Event::Started { start, .. } => same_bytes::<_, v1::Start>(&**start, brought.start()),
+        run::Event::EvidenceRecorded { evidence, .. } => {
+            same_bytes(&**evidence, brought.evidence().map(|brought| &**brought))
+        }
+        run::Event::BundlePacked { evidence, bundle, .. } => {
+            same_bytes(&**evidence, brought.evidence().map(|brought| &**brought))
+                && same_bytes(&**bundle, brought.bundle().map(|brought| &**brought))
+        }
+        run::Event::PlanMade { plan, .. } => same_bytes(plan, brought.plan()),
+        _ => false,
+    }
+}
+
+/// The same for a target's event.
+pub(super) fn target_event(event: &target::Event, input: &target::Input) -> bool {
+    let brought = direct::Brought::Target(input);
+    match event {
+        target::Event::InputHeld { input: held, .. } => same_bytes(&**held, Some(input)),
+        target::Event::ReleaseLoaded { servers, .. } => same_each(servers, brought.servers()),
+        target::Event::RoutesObserved { gateways, .. } => same_each(gateways, brought.gateways()),
+        _ => false,
+    }
+}
+
+fn same_bytes<T: Content<P>, P>(event: &T, input: Option<&T>) -> bool {
+    let bytes = |value: &T| {
+        let mut out = Writing::default();
+        value.write_content(&mut out);
+        out.bytes
+    };
+    input.is_some_and(|input| std::ptr::eq(event, input) || bytes(event) == bytes(input))
+}
+
+fn same_each<T: Content<P>, P>(event: &[T], input: Option<&[T]>) -> bool {
+    input.is_some_and(|input| {
+        event.len() == input.len()
+            && event.iter().zip(input).all(|(event, input)| same_bytes(event, Some(input)))
+    })
 }
 
 fn same<M: Message>(event: Option<&M>, input: Option<&M>) -> bool {

@@ -174,7 +174,7 @@ fn what_the_input_brought_is_not_written_twice() {
     // Equal by `==`, not by its bits: must be written.
     other.measurements[0].sum = 0.0;
     assert_eq!(other, sample.evidence());
-    let outcome = work::Outcome::Measured(sample.evidence());
+    let outcome = work::Outcome::Measured(sample.evidence().into());
     let (short, long) = sizes(&outcome, event(sample.evidence()), event(other));
     assert!(short + 200 < long, "{short} and {long}");
 
@@ -187,8 +187,10 @@ fn what_the_input_brought_is_not_written_twice() {
     };
     let mut other = sample.bundle();
     other.size += 1;
-    let outcome =
-        work::Outcome::Packed(work::Packed { evidence: sample.evidence(), bundle: Some(sample.bundle()) });
+    let outcome = work::Outcome::Packed(work::Packed {
+        evidence: sample.evidence().into(),
+        bundle: Some(sample.bundle().into()),
+    });
     let (short, long) =
         sizes(&outcome, event(sample.evidence(), sample.bundle()), event(sample.evidence(), other));
     assert!(short + 300 < long, "{short} and {long}");
@@ -300,7 +302,75 @@ fn a_record_cut_short_or_changed_never_panics() {
     }
 }
 
+/// Through the messages, whatever it is.
+fn decode_through_messages(bytes: &[u8], known: &Definitions) -> Result<Record, Error> {
+    use prost::Message;
+    decode::through_messages(crate::generated::v1::Record::decode(bytes)?, bytes, known)
+}
+
+#[test]
+fn transitions_go_directly_to_the_same_bytes_and_back() {
+    let known = known();
+    let mut directly = 0;
+    for record in records() {
+        let bytes = encode::through_messages(&record);
+        assert_eq!(encode(&record), bytes, "{record:?}");
+        assert_eq!(decode_through_messages(&bytes, &known).unwrap(), record);
+        let Body::Transition(recorded) = &record.body else { continue };
+        if recorded.transition.steps.iter().any(|step| matches!(step, Step::Definitions { .. })) {
+            continue;
+        }
+        let outline = direct::outline(&bytes).expect("a transition without definitions");
+        assert_eq!(direct::decode(outline, &known).expect("nothing out of the ordinary"), record);
+        directly += 1;
+    }
+    assert!(directly > 100, "{directly}");
+}
+
+/// What was read directly from bytes that somebody changed is what the messages have there too. Whether any was.
+fn check_changed(bytes: &[u8], known: &Definitions) -> bool {
+    let Some(found) = direct::outline(bytes).and_then(|outline| direct::decode(outline, known)) else {
+        return false;
+    };
+    let expected = decode_through_messages(bytes, known).expect("it was read directly");
+    // Not by `==`: a float may have become none.
+    assert_eq!(encode::through_messages(&found), encode::through_messages(&expected), "{bytes:?}");
+    true
+}
+
+#[test]
+fn changed_bytes_are_read_directly_as_the_messages_read_them() {
+    let known = known();
+    let mut read = 0;
+    for record in records() {
+        let bytes = encode(&record);
+        for place in (0..bytes.len()).step_by(1 + bytes.len() / 60) {
+            let mut changed = bytes.clone();
+            changed[place] ^= 1 << (place % 8);
+            read += usize::from(check_changed(&changed, &known));
+        }
+    }
+    assert!(read > 1_000, "{read}");
+}
+
 proptest! {
+    #[test]
+    fn exchanged_bytes_are_read_directly_as_the_messages_read_them(
+        record in any::<prop::sample::Index>(),
+        changes in proptest::collection::vec(
+            (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0_usize..40), 1..4),
+    ) {
+        let records = records();
+        let mut bytes = encode(&records[record.index(records.len())]);
+        for (from, to, length) in changes {
+            let (from, to) = (from.index(bytes.len()), to.index(bytes.len()));
+            let piece = bytes[from..(from + length).min(bytes.len())].to_vec();
+            let end = (to + piece.len()).min(bytes.len());
+            bytes.splice(to..end, piece);
+        }
+        check_changed(&bytes, &known());
+    }
+
     #[test]
     fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let mut definitions = Definitions::new(samples::parsers());

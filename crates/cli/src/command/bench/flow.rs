@@ -150,8 +150,8 @@ impl CarryOut for NoOp {
     fn carry_out(&self, command: &Command, _: &dyn Fn() -> bool, _: &dyn Fn(&str)) -> Outcome {
         match &command.order {
             Order::Package(order) => Outcome::Packed(Packed {
-                evidence: Self::evidence(command, None),
-                bundle: Some(Bundle {
+                evidence: Self::evidence(command, None).into(),
+                bundle: Some(Arc::new(Bundle {
                     digest: order.trained.artifact.sha256,
                     size: 1,
                     format: "onnx".into(),
@@ -159,11 +159,11 @@ impl CarryOut for NoOp {
                     signature: Signature::default(),
                     signed_by: None,
                     change: ChangeVector::default(),
-                }),
+                })),
             }),
-            Order::Test(order) => {
-                Outcome::Measured(Self::evidence(command, order.checks.first().map(|check| &check.name)))
-            }
+            Order::Test(order) => Outcome::Measured(
+                Self::evidence(command, order.checks.first().map(|check| &check.name)).into(),
+            ),
             Order::Notify(_) => {
                 self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(command.attempt.clone());
                 Outcome::Notified { review: None, delivered: vec![] }
@@ -177,9 +177,9 @@ impl CarryOut for NoOp {
             }),
             Order::Measure(_) => {
                 self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(command.attempt.clone());
-                Outcome::Measured(Self::evidence(command, None))
+                Outcome::Measured(Self::evidence(command, None).into())
             }
-            Order::Watch(_) => Outcome::Measured(Self::evidence(command, None)),
+            Order::Watch(_) => Outcome::Measured(Self::evidence(command, None).into()),
             Order::Prepare(order) => {
                 let mut bundles: Vec<Digest> = order.releases.iter().map(|release| release.bundle).collect();
                 bundles.sort_unstable();

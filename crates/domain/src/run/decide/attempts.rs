@@ -81,8 +81,8 @@ fn find(d: &Draft, attempt: u32) -> Result<OpenAttempt, Rejection> {
     open.cloned().ok_or(Rejection::Late { attempt })
 }
 
-fn record(d: &mut Draft, open: &OpenAttempt, stage: &StageName, evidence: &Evidence) {
-    let evidence = Arc::new(evidence.clone());
+fn record(d: &mut Draft, open: &OpenAttempt, stage: &StageName, evidence: &Arc<Evidence>) {
+    let evidence = Arc::clone(evidence);
     d.emit(Event::EvidenceRecorded { stage: stage.clone(), attempt: open.number, evidence, at: d.now });
 }
 
@@ -97,7 +97,7 @@ fn packed_up(d: &mut Draft, open: &OpenAttempt, stage: StageName, packed: &Packe
         stages::judge(d, open.stage, Verdict::Fail, why.into());
         return;
     };
-    let (evidence, bundle) = (Arc::new(packed.evidence.clone()), Arc::new(bundle.clone()));
+    let (evidence, bundle) = (Arc::clone(&packed.evidence), Arc::clone(bundle));
     d.emit(Event::BundlePacked {
         stage,
         attempt: open.number,

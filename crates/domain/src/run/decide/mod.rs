@@ -140,8 +140,7 @@ struct Draft {
 
 impl Draft {
     fn emit(&mut self, event: Event) {
-        let run = std::mem::take(&mut self.run);
-        self.run = run.evolve(&event).expect("decide emits only what evolve accepts");
+        self.run.apply(&event).expect("decide emits only what evolve accepts");
         self.events.push(event);
     }
 

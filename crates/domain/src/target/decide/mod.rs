@@ -76,8 +76,7 @@ struct Draft {
 
 impl Draft {
     fn emit(&mut self, event: Event) {
-        let target = std::mem::take(&mut self.target);
-        self.target = target.evolve(&event).expect("decide emits only what evolve accepts");
+        self.target.apply(&event).expect("decide emits only what evolve accepts");
         self.events.push(event);
     }
 

@@ -263,8 +263,11 @@ impl Sample {
 
     pub(crate) fn outcomes(self) -> Vec<Outcome> {
         vec![
-            Outcome::Packed(Packed { evidence: self.evidence(), bundle: self.maybe(self.bundle()) }),
-            Outcome::Measured(self.evidence()),
+            Outcome::Packed(Packed {
+                evidence: self.evidence().into(),
+                bundle: self.maybe(self.bundle().into()),
+            }),
+            Outcome::Measured(self.evidence().into()),
             Outcome::Planned(self.plan()),
             Outcome::Notified {
                 review: self.maybe(Self::blob()),

@@ -107,7 +107,7 @@ impl Sample {
             started_at: at(),
             paused_at: self.maybe(at()),
             bundle: self.maybe(Arc::new(self.bundle())),
-            stages: self.stages(),
+            stages: self.stages().into_iter().map(Arc::new).collect(),
             attempts_issued: 7,
             attempts_open: self.purposes().into_iter().enumerate().map(open).collect(),
             live: self.maybe(self.release()),

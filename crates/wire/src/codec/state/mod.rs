@@ -16,11 +16,15 @@ use domain::run::Run;
 use domain::target::Target;
 use prost::Message;
 
+use super::direct::{Content, Direct, Fields, Reading, Value, Writing};
 use super::{Error, Place, Resolve, Wire};
-use crate::generated::v1;
+use crate::generated::{Tagged as _, v1};
 
 /// The version of the states' shape that this binary writes, and the newest that it reads.
 pub const STATE_VERSION: u32 = 1;
+
+/// Room for most states.
+const STATE_BYTES: usize = 2_048;
 
 /// A state that has canonical bytes.
 pub trait Canonical {
@@ -39,7 +43,43 @@ macro_rules! carried {
     ($domain:ident => $carried:ident) => {
         impl Canonical for $domain {
             fn canonical(&self) -> Vec<u8> {
-                v1::$carried { version: STATE_VERSION, state: Wire::put(self) }.encode_to_vec()
+                let mut out = Writing { bytes: Vec::with_capacity(STATE_BYTES), repeats: false };
+                Content::<v1::$carried>::write_content(self, &mut out);
+                out.bytes
+            }
+        }
+
+        impl Content<v1::$carried> for $domain {
+            fn read_content(bytes: &[u8], at: &Reading<'_>) -> Option<Self> {
+                let tags = v1::$carried::TAGS;
+                let (mut version, mut state) = (None, None);
+                let mut fields = Fields(bytes);
+                while !fields.is_over() {
+                    let (number, value) = fields.next()?;
+                    if number == tags.version {
+                        form!(v1::$carried, version).add(&mut version, value, at)?;
+                    } else if number == tags.state {
+                        form!(v1::$carried, state).add(&mut state, value, at)?;
+                    }
+                }
+                if version == Some(STATE_VERSION) { state } else { None }
+            }
+            fn write_content(&self, out: &mut Writing) {
+                let tags = v1::$carried::TAGS;
+                form!(v1::$carried, version).write(&STATE_VERSION, tags.version, out);
+                form!(v1::$carried, state).write(self, tags.state, out);
+            }
+        }
+
+        impl Direct<Vec<u8>> for $domain {
+            fn absent() -> Option<Self> {
+                None
+            }
+            fn read(value: Value<'_>, at: &Reading<'_>) -> Option<Self> {
+                Content::<v1::$carried>::read_content(value.bytes()?, at)
+            }
+            fn write_present(&self, number: u32, out: &mut Writing) {
+                out.within(number, |out| Content::<v1::$carried>::write_content(self, out));
             }
         }
 
@@ -79,30 +119,6 @@ pub fn decode_run_state(bytes: &[u8], known: &dyn Resolve) -> Result<Run, Error>
 pub fn decode_target_state(bytes: &[u8], known: &dyn Resolve) -> Result<Target, Error> {
     Wire::take(bytes.to_vec(), known, Place { message: "CarriedTarget", field: "" })
 }
-
-/// Two values in a message of two fields.
-macro_rules! pair {
-    ($first:ty, $second:ty => $proto:ident { $one:ident, $two:ident }) => {
-        impl $crate::codec::Wire<v1::$proto> for ($first, $second) {
-            fn put(&self) -> v1::$proto {
-                v1::$proto {
-                    $one: $crate::codec::Wire::put(&self.0),
-                    $two: $crate::codec::Wire::put(&self.1),
-                }
-            }
-            fn take(
-                proto: v1::$proto,
-                known: &dyn $crate::codec::Resolve,
-                _: $crate::codec::Place,
-            ) -> Result<Self, $crate::codec::Error> {
-                let at = |field| $crate::codec::Place { message: stringify!($proto), field };
-                let one = $crate::codec::Wire::take(proto.$one, known, at(stringify!($one)))?;
-                Ok((one, $crate::codec::Wire::take(proto.$two, known, at(stringify!($two)))?))
-            }
-        }
-    };
-}
-use pair;
 
 #[cfg(test)]
 mod tests;

@@ -9,8 +9,6 @@ use domain::routes::Generation;
 use domain::run::{Gate, Input, Leaving, Monitor, OpenAttempt, Phase, Rollout, Run, Stage, StageState, Vote};
 use domain::time::Timestamp;
 
-use super::pair;
-
 mod whole {
     use super::Run;
     use crate::generated::v1;

@@ -4,8 +4,6 @@ use domain::quarantine::Holding;
 use domain::target::{ErrandState, Frozen, Input, LastGood, LeavingRelease, Live, Target, UnderWay};
 use domain::time::Timestamp;
 
-use super::pair;
-
 mod whole {
     use super::Target;
     use crate::generated::v1;

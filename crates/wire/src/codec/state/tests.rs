@@ -75,6 +75,22 @@ fn no_field_is_left_out() {
 }
 
 #[test]
+fn canonical_bytes_are_those_of_the_messages() {
+    let through_messages =
+        |run: &Run| v1::CarriedRun { version: STATE_VERSION, state: Wire::put(run) }.encode_to_vec();
+    for sample in BOTH {
+        for run in sample.run_states() {
+            assert_eq!(run.canonical(), through_messages(&run));
+        }
+        for target in [sample.target_state(), Target::default()] {
+            let state = Wire::put(&target);
+            let expected = v1::CarriedTarget { version: STATE_VERSION, state }.encode_to_vec();
+            assert_eq!(target.canonical(), expected);
+        }
+    }
+}
+
+#[test]
 fn a_state_of_a_newer_version_needs_an_upgrade() {
     let version = |version| v1::CarriedRun { version, state: Wire::put(&Run::default()) }.encode_to_vec();
     assert!(decode_run_state(&version(STATE_VERSION), &()).is_ok());
@@ -147,7 +163,7 @@ fn what_a_chapter_carries_is_small() {
     for stage in &mut run.stages {
         let evidence = full.evidence();
         let measurements = vec![evidence.measurements[0].clone(); MONITOR_MEASUREMENTS_MAX];
-        stage.evidence = vec![Arc::new(Evidence { measurements, ..evidence })];
+        Arc::make_mut(stage).evidence = vec![Arc::new(Evidence { measurements, ..evidence })];
     }
     let sizes = [ordinary.canonical().len(), most.canonical().len(), ordinary_run, run.canonical().len()];
     println!("{sizes:?}");

@@ -154,7 +154,8 @@ fn what_an_engine_decided_before_it_stood_still_is_not_taken() {
         answers
     });
     fleet.hears("one", "a partition is taken from this engine", 1);
-    // Mostly it writes what it had decided. When the group told it first that it is no owner any more, it does not.
+    // Mostly it writes what it had decided. It does not when it hears first that it owns nothing any more, nor when nobody
+    // missed what it decided and it was back in time.
     let began = Instant::now();
     while Chain::of(&fleet.settings).losers == 0 && began.elapsed() < WRITTEN_WITHIN {
         thread::sleep(Duration::from_millis(50));

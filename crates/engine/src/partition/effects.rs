@@ -204,8 +204,8 @@ impl Partition {
         self.puts_rows_off = true;
     }
 
-    /// Adds the rows and states of the streams that the commit touches, as they are now. Not while something decided is on its way:
-    /// it would be in the rows, and may never be in the log.
+    /// Adds the rows and states of the streams that the commit touches, as they are now. Not while something decided is on
+    /// its way: it would be in the rows, and may never be in the log.
     pub fn add_rows(&mut self, commit: &mut Commit) -> Result<(), Stopped> {
         debug_assert!(self.pending.is_empty(), "rows of what is not read back");
         let partition = self.config.partition;

@@ -13,7 +13,7 @@ use crate::name::StageName;
 use crate::routes::Generation;
 use crate::run::input::ShiftRefusal;
 use crate::run::schedule;
-use crate::run::state::{Phase, Purpose, StageState, WaitFor};
+use crate::run::state::{Phase, Purpose, Stage, StageState, WaitFor};
 use crate::run::{Event, Rejection};
 use crate::target;
 use crate::verdict::Verdict;
@@ -23,14 +23,18 @@ use crate::workflow::StageKind;
 /// Asks for the plan, once. False when there is one, or it could not be told, or nothing is rolled out.
 pub(super) fn ask_for_plan(d: &mut Draft) -> bool {
     let Some((index, workflow)) = d.rollout() else { return false };
-    let stage = &d.run.stages[index];
-    if stage.rollout.plan.is_some() || stage.failures > 0 {
+    if is_planned(&d.run.stages[index]) {
         return false;
     }
     if d.run.open(index, |purpose| purpose == Purpose::Plan).is_none() {
         stages::issue(d, &workflow.stages[index].name, Purpose::Plan);
     }
     true
+}
+
+/// There is a plan, or it could not be told.
+fn is_planned(stage: &Stage) -> bool {
+    stage.rollout.plan.is_some() || stage.failures > 0
 }
 
 /// The plan is there, or cannot be told: who waited for it goes on.
@@ -63,11 +67,7 @@ pub(super) fn slot_granted(d: &mut Draft) -> Refused {
     if open.as_ref().is_some_and(|(index, _)| d.run.stages[*index].rollout.has_slot) {
         return Err(Rejection::MomentOver);
     }
-    let is_planned = |index: usize| {
-        let stage = &d.run.stages[index];
-        stage.rollout.plan.is_some() || stage.failures > 0
-    };
-    let Some((index, workflow)) = open.filter(|(index, _)| is_planned(*index)) else {
+    let Some((index, workflow)) = open.filter(|(index, _)| is_planned(&d.run.stages[*index])) else {
         let run = d.start().run;
         d.tell_target(target::Input::LeaveSlot { run });
         return Ok(());

@@ -13,7 +13,7 @@
 //! Where the engine brings commands again (embedded mode), only answers to long work are journaled, until it has
 //! them: what was quick is done again just as quickly.
 //!
-//! **Invariant:** where nobody brings commands again, an attempt is begun by this desk only after the journal says so,
+//! **Invariant:** where nobody brings commands again, an attempt is begun by this desk only after the journal has it,
 //! and its answer is sent only after the journal has it; a copy of an attempt that was answered gets the same answer,
 //! and is not done again. An attempt without an answer in the journal when the process ended is done again under the
 //! same effect key. While the process lives, an attempt whose answer the engine has not acknowledged is never done
@@ -46,7 +46,7 @@ use crate::token::Token;
 /// The code of what cannot be told since the order could not be read: it is a newer engine's, say.
 pub const ORDER_UNREADABLE: &str = "ORDER_UNREADABLE";
 
-/// How many attempts wait to be forgotten until there is something to write.
+/// How many attempts wait to be closed or forgotten until there is something to write.
 const FORGOTTEN_MAX: usize = 256;
 
 /// Who brings a command again that a crash cost.
@@ -301,9 +301,14 @@ impl Desk {
         Ok((actions, forgotten))
     }
 
-    /// Tells the journal what it must know before anybody acts on it; what it may forget goes along, or waits.
+    /// Tells the journal what it must know before anybody acts on it; what it may forget goes along, or waits, and so does
+    /// what was closed: until the journal says so, the answer would be sent again, and is known.
     fn write(&mut self) -> Result<(), journal::Error> {
-        if self.entries.values().any(Option::is_some) || self.entries.len() >= FORGOTTEN_MAX {
+        let must = |entry: &Option<Entry>| match entry.as_ref().map(|entry| &entry.state) {
+            Some(State::Taken | State::Begun | State::Answered(_)) => true,
+            Some(State::Closed(_)) | None => false,
+        };
+        if self.entries.values().any(must) || self.entries.len() >= FORGOTTEN_MAX {
             self.forget()?;
         }
         Ok(())
@@ -421,7 +426,10 @@ impl Desk {
             && let Some(Waiting { order, bytes, .. }) = self.backlog.pop_front()
         {
             let attempt = order.command.attempt.clone();
-            self.note(&attempt, State::Begun, bytes.clone());
+            // Where the journal says `Taken` already, a crash from here on leads to the same.
+            if let Some(Some(taken)) = self.entries.get_mut(&attempt) {
+                taken.state = State::Begun;
+            }
             let ordered = Ordered { token: order.token, target: order.command.target.clone(), bytes };
             self.under_way.insert(attempt, UnderWay { ordered, since: self.now });
             actions.push(Action::Begin(Box::new(order)));

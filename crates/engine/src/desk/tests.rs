@@ -49,6 +49,11 @@ fn finish(desk: &mut Desk, number: u32) -> Vec<Action> {
     desk.step(Signal::Finished { attempt: attempt(number), outcome: outcome() }).unwrap()
 }
 
+/// The engine has the answer, and the journal was told.
+fn close(desk: &mut Desk, number: u32) {
+    assert_eq!(desk.steps([Signal::Acknowledged(attempt(number)), Signal::Tick(START)]).unwrap(), []);
+}
+
 fn report(number: u32, answer: WorkerAnswer) -> Action {
     let target = order(number).command.target;
     Action::Send { target, report: Report { attempt: attempt(number), token: Token([7; 32]), answer } }
@@ -66,7 +71,7 @@ fn a_command_is_journaled_begun_answered_and_closed() {
     assert_eq!(journal.get(&attempt(1)).unwrap().unwrap().state, State::Begun);
     assert_eq!(finish(&mut desk, 1), [report(1, WorkerAnswer::Done(outcome()))]);
     assert!(matches!(journal.get(&attempt(1)).unwrap().unwrap().state, State::Answered(_)));
-    desk.step(Signal::Acknowledged(attempt(1))).unwrap();
+    close(&mut desk, 1);
     assert!(matches!(journal.get(&attempt(1)).unwrap().unwrap().state, State::Closed(_)));
     assert_eq!(journal.open().unwrap(), []);
 }
@@ -79,7 +84,7 @@ fn a_copy_of_a_known_attempt_is_answered_and_never_done_again() {
     assert_eq!(command(&mut desk, 1), [], "under way: the copy is ignored");
     let answer = finish(&mut desk, 1);
     assert_eq!(command(&mut desk, 1), answer, "answered: the same answer");
-    desk.step(Signal::Acknowledged(attempt(1))).unwrap();
+    close(&mut desk, 1);
     assert_eq!(command(&mut desk, 1), answer, "closed: the same answer");
     let mut restarted = small(&journal);
     assert_eq!(command(&mut restarted, 1), answer, "after a restart: the same answer");
@@ -109,7 +114,7 @@ fn what_was_answered_is_sent_again_after_a_restart_to_where_it_belongs() {
     let Opened { mut desk, actions, .. } = opened(&journal, START);
     assert_eq!(actions, answer, "with its target and token, and not worked out again");
     assert!(!desk.is_idle());
-    desk.step(Signal::Acknowledged(attempt(1))).unwrap();
+    close(&mut desk, 1);
     assert_eq!(journal.get(&attempt(1)).unwrap().unwrap().order, b"", "a copy brings its own");
     let opened = opened(&journal, START);
     assert_eq!(opened.actions, []);
@@ -187,7 +192,7 @@ fn an_order_that_cannot_be_read_is_answered_by_whom_it_is_for() {
     assert_eq!(desk.step(signal.clone()).unwrap(), answer);
     assert_eq!(desk.step(signal.clone()).unwrap(), answer, "a copy");
     assert_eq!(opened(&journal, START).actions, answer, "of the journal, by whoever comes back");
-    desk.step(Signal::Acknowledged(attempt(1))).unwrap();
+    close(&mut desk, 1);
     assert_eq!(small(&journal).step(signal).unwrap(), answer, "closed: the same answer");
     // Taken by a newer release of this worker.
     let taken = Entry { attempt: attempt(2), state: State::Taken, order: unreadable(2).1, at: START };
@@ -330,6 +335,28 @@ fn signals_that_come_together_are_journaled_together() {
         [answer.clone(), answer],
         "what is not written yet is known"
     );
+}
+
+#[test]
+fn what_need_not_be_written_before_anybody_acts_on_it_waits_for_what_must() {
+    let journal = Arc::new(Counted::default());
+    let bounds = Bounds { pool: 1, ..Bounds::default() };
+    let mut desk =
+        Desk::open(bounds, Arc::clone(&journal) as Arc<dyn Journal>, &StageKind::ALL, START).unwrap().desk;
+    let writes = || journal.1.swap(0, std::sync::atomic::Ordering::Relaxed);
+    let state = |number| journal.get(&attempt(number)).unwrap().map(|entry| entry.state);
+    desk.steps([1, 2].map(|number| Signal::Command(Box::new(order(number))))).unwrap();
+    let answer = finish(&mut desk, 1);
+    assert_eq!(answer, [report(1, WorkerAnswer::Done(outcome())), begin(2)]);
+    assert_eq!(state(2), Some(State::Taken), "a crash leads to the same as if it said `Begun`");
+    writes();
+    desk.step(Signal::Acknowledged(attempt(1))).unwrap();
+    assert_eq!(writes(), 0);
+    assert!(matches!(state(1), Some(State::Answered(_))), "a crash now sends the answer again");
+    assert_eq!(command(&mut desk, 1), answer[..1], "and a copy gets it");
+    finish(&mut desk, 2);
+    assert_eq!(writes(), 1);
+    assert!(matches!(state(1), Some(State::Closed(_))), "along with the answer that must be there");
 }
 
 fn brought_again(journal: &Arc<memory::Journal>) -> Desk {

@@ -29,6 +29,7 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     Taken,
+    /// As `Taken`, and begun in the same step.
     Begun,
     /// The answer's bytes, kept until the engine has it, and sent again if asked.
     Answered(Vec<u8>),

@@ -46,7 +46,7 @@ pub struct KafkaArguments {
     /// How many workers there are, each of all stages.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4])]
     pub workers: Vec<usize>,
-    /// Partitions of the log, and of the commands of each stage.
+    /// Partitions of the log; the commands of each stage have as many as there are workers.
     #[arg(long, default_value_t = 4)]
     pub partitions: u32,
     /// How many runs are under way at a time.
@@ -58,6 +58,9 @@ pub struct KafkaArguments {
     /// How long each figure is measured, after a tenth of it to warm up.
     #[arg(long, default_value_t = 10)]
     pub seconds: u64,
+    /// How long there is load before the first figure: a broker that has just started compiles its code meanwhile.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    pub warm: u64,
     /// Where the folders of the processes are made; otherwise beside this call.
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
@@ -139,18 +142,28 @@ fn measure(arguments: &KafkaArguments, brokers: &Brokers, folder: &Path) -> Resu
             let shape = Shape { engines: *engines, workers: *workers };
             eprintln!("{engines} engines, {workers} workers");
             let folder = folder.join(format!("{engines}-{workers}"));
-            cells.push(cell(arguments, brokers, &folder, shape)?);
+            let warm = Duration::from_secs(if cells.is_empty() { arguments.warm } else { 0 });
+            cells.push(cell(arguments, brokers, &folder, shape, warm)?);
         }
     }
     Ok(cells)
 }
 
-fn cell(arguments: &KafkaArguments, brokers: &Brokers, folder: &Path, shape: Shape) -> Result<Cell, String> {
+fn cell(
+    arguments: &KafkaArguments,
+    brokers: &Brokers,
+    folder: &Path,
+    shape: Shape,
+    warm: Duration,
+) -> Result<Cell, String> {
     let seconds = Duration::from_secs(arguments.seconds);
     let processes = Processes::start(arguments, brokers, folder, shape)?;
     let mut load: Load<Kafka<'_>> = place::start(arguments, brokers, processes)?;
     // The first run of each target and of each process costs what no later one does.
     load.warm(arguments.in_flight)?;
+    if !warm.is_zero() {
+        load.closed(arguments.in_flight, warm)?;
+    }
     let saturated = load.closed(arguments.in_flight, seconds)?;
     let alone = load.closed(1, seconds)?;
     let half_load = load.open(saturated.runs_per_second() / 2.0, seconds)?;

@@ -10,6 +10,9 @@ use uuid::Uuid;
 use super::KafkaArguments;
 use super::brokers::Brokers;
 
+/// How many commands of a stage a worker carries out at once: its work is nothing, and waits for nothing.
+const POOL: usize = 32;
+
 /// How many there are.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
@@ -41,11 +44,15 @@ impl Processes {
         let config = folder.join("modelrail.toml");
         let settings = format!(
             "[kafka]\nbrokers = {brokers:?}\nprefix = {prefix:?}\ndurability = {durability:?}\n\
-             command_partitions = {partitions}\n\
+             command_partitions = {workers}\n\
              [store]\nsecrets = {secrets:?}\npartitions = {partitions}\n\
-             [blobs]\nfolder = {blobs:?}\n[limits]\nbacklog_max = {backlog}\n[telemetry]\nlog = \"warn\"\n",
+             [blobs]\nfolder = {blobs:?}\n[limits]\nbacklog_max = {backlog}\n\
+             [workers]\npackage = {POOL}\nstage_test = {POOL}\ngate = {POOL}\nrollout = {POOL}\nmonitor = {POOL}\n\
+             [telemetry]\nlog = \"warn\"\n",
             brokers = brokers.addresses,
             partitions = arguments.partitions,
+            // As many as share the work.
+            workers = shape.workers,
             secrets = text("secrets"),
             blobs = text("blobs"),
             // A desk takes whatever is under way: what is measured is no lack of workers.

@@ -16,6 +16,7 @@
 
 mod appender;
 mod bell;
+mod bulk;
 mod client;
 mod error;
 mod follower;
@@ -34,6 +35,7 @@ mod traffic;
 
 pub use appender::Appender;
 pub use bell::Bell;
+pub use bulk::Bulk;
 pub use client::Health;
 pub use error::Error;
 pub use follower::{Begin, Follower, Seen as Followed};

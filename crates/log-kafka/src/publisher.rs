@@ -69,8 +69,12 @@ impl ProducerContext for Context {
 
 impl Publisher {
     pub fn open(settings: &Settings) -> Result<Self, Error> {
+        Self::lingering(settings, "0")
+    }
+
+    pub(crate) fn lingering(settings: &Settings, linger_ms: &str) -> Result<Self, Error> {
         let context = Context { health: Health::default() };
-        let producer = config(settings).create_with_context(context).map_err(Error::client)?;
+        let producer = config(settings, linger_ms).create_with_context(context).map_err(Error::client)?;
         Ok(Self(Arc::new(producer)))
     }
 
@@ -112,12 +116,12 @@ impl Publisher {
     }
 }
 
-fn config(settings: &Settings) -> ClientConfig {
+fn config(settings: &Settings, linger_ms: &str) -> ClientConfig {
     let mut config = settings.client();
     traffic::tell(&mut config);
     config.set("enable.idempotence", "true");
     config.set("acks", "all");
-    config.set("linger.ms", "0");
+    config.set("linger.ms", linger_ms);
     // Then whoever said it hears that it may not have landed, and says it again under the same id.
     config.set("message.timeout.ms", "30000");
     config.set("message.max.bytes", RECORD_BYTES_MAX.to_string());

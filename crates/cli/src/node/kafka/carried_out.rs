@@ -129,7 +129,7 @@ impl Driver {
         let term = self.seats[partition as usize].term;
         let (told, bell) = (owner.acknowledged.0.clone(), self.bell.clone());
         let again = write.clone();
-        let sent = owner.publisher.publish(&write, {
+        let sent = owner.commands.publish(&write, {
             let told = told.clone();
             move |result| {
                 let failed = result.err().map(|error| (again, error));

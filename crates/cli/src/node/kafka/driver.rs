@@ -24,7 +24,9 @@ use engine::partition::{Action, Hindrance, LaneFound, LaneInput, Role, Signal};
 use engine::port::clock::{self, Clock as _};
 use engine::port::store::{Commit, Store};
 use log_kafka::group::Event;
-use log_kafka::{Appender, Bell, Followed, Follower, LaneReader, LogReader, Member, Publisher, Read, Seen};
+use log_kafka::{
+    Appender, Bell, Bulk, Followed, Follower, LaneReader, LogReader, Member, Publisher, Read, Seen,
+};
 use tokio::sync::watch;
 use wire::record::Lane;
 
@@ -59,6 +61,7 @@ pub(super) struct Owner {
     pub lanes: LaneReader,
     pub heartbeats: Follower,
     pub publisher: Publisher,
+    pub commands: Bulk,
     /// The topics of the lanes, by their ids.
     pub lane_topics: [String; 3],
     pub acknowledged: (Sender<Acknowledged>, Receiver<Acknowledged>),

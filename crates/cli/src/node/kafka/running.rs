@@ -15,7 +15,7 @@ use engine::partition::{Bounds, Config, Format, OpenError, Partition, Redispatch
 use engine::port::store::Store;
 use engine::token::Key;
 use log_kafka::{
-    Appender, Begin, Bell, Follower, Joining, LaneReader, LogReader, Member, Publisher, Settings, Topic,
+    Appender, Begin, Bell, Bulk, Follower, Joining, LaneReader, LogReader, Member, Publisher, Settings, Topic,
 };
 use rocks::{Folder, NewLog};
 use tokio::sync::watch;
@@ -149,6 +149,7 @@ impl Running {
         clients.add("sent", publisher.health());
         if let Some(owner) = &owner {
             clients.add("appends", owner.appender.health());
+            clients.add("sent-together", owner.commands.health());
             clients.add("lanes", owner.lanes.health());
             clients.add("group", owner.member.health());
         }
@@ -269,6 +270,7 @@ fn owner(
         lanes: LaneReader::open(settings, bell)?,
         heartbeats: Follower::open(settings, &heartbeats, &Begin::End, bell, ASK_MAX)?,
         publisher: publisher.clone(),
+        commands: Bulk::open(settings, publisher)?,
         lane_topics: membership.lane_topics,
         watch: Watch::start(settings, membership.watched, bell).map_err(OpeningError::Thread)?,
         acknowledged: channel(),

@@ -7,7 +7,7 @@ use engine::desk::Heartbeat;
 use engine::message;
 use engine::placement::partition_of;
 use engine::request::{Report, Said};
-use log_kafka::{Headers, Publisher, Settings, Topic, Write};
+use log_kafka::{Bulk, Headers, Publisher, Settings, Topic, Write};
 use wire::record::Lane;
 
 use crate::node::desks::{DeskMessage, Home};
@@ -15,6 +15,7 @@ use crate::node::desks::{DeskMessage, Home};
 #[derive(Debug)]
 pub(super) struct Topics {
     publisher: Publisher,
+    bulk: Bulk,
     outcomes: String,
     heartbeats: String,
     /// Of the log, and of its lanes.
@@ -24,9 +25,16 @@ pub(super) struct Topics {
 
 impl Topics {
     /// `source` is how this worker calls itself.
-    pub(super) fn new(settings: &Settings, publisher: &Publisher, partitions: u32, source: &str) -> Self {
+    pub(super) fn new(
+        settings: &Settings,
+        publisher: &Publisher,
+        bulk: &Bulk,
+        partitions: u32,
+        source: &str,
+    ) -> Self {
         Self {
             publisher: publisher.clone(),
+            bulk: bulk.clone(),
             outcomes: Topic::Lane(Lane::Outcomes).name(&settings.prefix),
             heartbeats: Topic::Heartbeats.name(&settings.prefix),
             partitions,
@@ -59,7 +67,7 @@ impl Home for Topics {
             value: Some(message::encode_said(&Said::Report(Box::new(report)))),
         };
         let (desk, about) = (desk.clone(), attempt.clone());
-        let sent = self.publisher.publish(&write, move |result| match result {
+        let sent = self.bulk.publish(&write, move |result| match result {
             // A desk that has ended sends it again at its next start.
             Ok(_) => drop(desk.send(DeskMessage::Acknowledged(about))),
             Err(error) => tracing::warn!(attempt = %about, %error, "an outcome may not have landed"),

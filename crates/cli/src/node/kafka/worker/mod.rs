@@ -28,7 +28,7 @@ use engine::desk::{Bounds, Redelivery};
 use engine::port::clock::Clock as _;
 use engine::port::journal::Journal;
 use log_kafka::topics::Found;
-use log_kafka::{Publisher, Settings, Topic};
+use log_kafka::{Bulk, Publisher, Settings, Topic};
 use rocks::{Folder, NewLog};
 
 use self::cancels::Cancels;
@@ -71,7 +71,8 @@ impl WorkerNode {
         let (folder, _anew) = Folder::open_mirror(&config.store.data.join(JOURNAL), &of_log(config, found))?;
         let journal: Arc<dyn Journal> = folder.database();
         let publisher = Publisher::open(settings).map_err(StartError::Topics)?;
-        let topics = Topics::new(settings, &publisher, config.store.partitions, source);
+        let bulk = Bulk::open(settings, &publisher).map_err(StartError::Topics)?;
+        let topics = Topics::new(settings, &publisher, &bulk, config.store.partitions, source);
         let home: Arc<dyn Home> = Arc::new(topics);
         let clock = Arc::new(SystemClock::default());
         let bounds =
@@ -84,6 +85,7 @@ impl WorkerNode {
         let mut rooms = vec![];
         let mut clients = Clients::default();
         clients.add("outcomes", publisher.health());
+        clients.add("outcomes-together", bulk.health());
         for stage in stages {
             let desk = desks.desk(*stage).expect("it was just started");
             rooms.push((*stage, desk.1.clone()));
@@ -91,7 +93,7 @@ impl WorkerNode {
             clients.add(stage.as_str(), &taking.health);
             commands.push(taking);
         }
-        let pulse = Pulse { rooms, publisher, clients, is_ending: Arc::default() };
+        let pulse = Pulse { rooms, publisher, bulk, clients, is_ending: Arc::default() };
         Ok(Self { desks, commands, cancels, folder, pulse })
     }
 

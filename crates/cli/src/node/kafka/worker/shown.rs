@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use domain::workflow::StageKind;
-use log_kafka::Publisher;
+use log_kafka::{Bulk, Publisher};
 
 use crate::node::desks::Room;
 use crate::node::kafka::pulse;
@@ -15,6 +15,7 @@ use crate::node::kafka::traffic::Clients;
 pub(super) struct Pulse {
     pub(super) rooms: Vec<(StageKind, Room)>,
     pub(super) publisher: Publisher,
+    pub(super) bulk: Bulk,
     pub(super) clients: Clients,
     /// It takes nothing more.
     pub(super) is_ending: Arc<AtomicBool>,
@@ -51,7 +52,7 @@ impl pulse::Pulse for Pulse {
              # TYPE modelrail_worker_sending gauge\nmodelrail_worker_sending {}\n\
              # HELP modelrail_worker_brokers_away whether no broker answers\n\
              # TYPE modelrail_worker_brokers_away gauge\nmodelrail_worker_brokers_away {}\n",
-            self.publisher.in_flight(),
+            self.publisher.in_flight() + self.bulk.in_flight(),
             u8::from(self.publisher.health().is_away()),
         )
         .expect("writing to a string");

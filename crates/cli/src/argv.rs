@@ -100,7 +100,8 @@ pub enum Command {
     Explain(ExplainArguments),
     /// Verifies the log: its chain, and every recorded input decided again.
     Verify(VerifyArguments),
-    /// Takes a backup of the whole data folder, while a server works or of the folder.
+    /// Takes a backup of the whole data folder, while a server works or of the folder; of an API on Kafka, a snapshot of what it
+    /// has read.
     Backup(BackupArguments),
     /// Makes a data folder (--data) of a backup, after every byte of it was checked.
     Restore(RestoreArguments),

@@ -2,12 +2,15 @@
 //! and every process reads the same.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use api::view::EventAnswer;
 use engine::port::log::Log as _;
 use log_kafka::{KafkaLog, Topic};
+use rocks::{Folder, NewLog};
 use serde_json::json;
 use wire::record::Lane;
 
@@ -99,6 +102,50 @@ fn a_killed_engine_is_replaced_and_nothing_is_lost() {
         fleet.kill("two");
         publishing.join().unwrap()
     }));
+    all_are_there_once(&client, &answers);
+}
+
+/// Whoever lost its folder need not read all of the log again.
+#[test]
+fn an_engine_is_restored_from_a_snapshot_and_reads_on_from_there() {
+    let mut fleet = Fleet::over(shared());
+    fleet.start("one");
+    fleet.hears("one", OWNS, PARTITIONS as usize);
+    fleet.start_as("api", "front");
+    let client = fleet.client_of("front");
+    let mut answers = publish(&client, 0, 20);
+    all_are_there_once(&client, &answers);
+    let snapshot = fleet.place.root().join("snapshot");
+    let address = fleet.address("front");
+    let text = |path: &Path| path.display().to_string();
+    let good = |fleet: &Fleet, words: &[&str]| -> serde_json::Value {
+        let said = fleet.place.run(&[words, &["--output", "json"]].concat());
+        assert_eq!(said.code, Some(0), "{words:?}: {}", said.errors);
+        serde_json::from_str(&said.out).unwrap()
+    };
+    let taken = good(&fleet, &["backup", &text(&snapshot), "--server", &address]);
+    assert_eq!(taken["is_snapshot"], true, "{taken}");
+    assert!(!snapshot.join("signing.key").exists() && !snapshot.join("blobs").exists());
+    answers.extend(publish(&client, 20, 30));
+    // Its folder is lost with it.
+    fleet.kill("one");
+    fs::remove_dir_all(fleet.folder("one")).unwrap();
+    good(&fleet, &["restore", &text(&snapshot), "--data", &text(&fleet.folder("one"))]);
+    // What is in it need not be read again.
+    let log_id = u128::from_str_radix(taken["log"].as_str().unwrap(), 16).unwrap().to_be_bytes();
+    let (mirror, anew) =
+        Folder::open_mirror(&fleet.folder("one"), &NewLog { log_id, partitions: PARTITIONS }).unwrap();
+    assert!(anew.is_none(), "{anew:?}");
+    for head in taken["heads"].as_array().unwrap() {
+        let partition = head["partition"].as_u64().unwrap() as u32;
+        assert_eq!(mirror.database().end(partition).unwrap(), head["records"].as_u64().unwrap());
+        assert!(head["records"].as_u64().unwrap() > 1, "{taken}");
+    }
+    mirror.close().unwrap();
+    fleet.start("one");
+    fleet.hears("one", OWNS, PARTITIONS as usize);
+    assert!(!fleet.said("one").contains("begun anew"), "{}", fleet.said("one"));
+    answers.extend(publish(&client, 30, 40));
     all_are_there_once(&client, &answers);
 }
 

@@ -25,6 +25,8 @@ pub struct BackupView {
     pub sha256: String,
     /// Blobs that are damaged on the server's disk: they are left out.
     pub damaged: Vec<String>,
+    /// It is a snapshot of what this process has read of the log, which itself is in Kafka, with blobs and secrets elsewhere.
+    pub is_snapshot: bool,
 }
 
 /// How far a partition of a log goes.

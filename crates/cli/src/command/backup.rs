@@ -37,7 +37,12 @@ pub(super) async fn backup(
         ])
     })?;
     if taken.damaged.is_empty() {
-        say("it has the keys and tokens of the server: keep it as you keep those, and on another disk");
+        say(if taken.is_snapshot {
+            "it is a snapshot of what this process has read of the log: engines and APIs restored from it read on from \
+             there. The log itself is in Kafka; blobs and secrets are where `blobs` and `store.secrets` say"
+        } else {
+            "it has the keys and tokens of the server: keep it as you keep those, and on another disk"
+        });
         return Ok(Exit::Good);
     }
     let mut text = String::from("these blobs are damaged on the server's disk and left out:\n");
@@ -82,8 +87,12 @@ pub(super) fn restore(global: &Global, restore: &RestoreArguments, output: Outpu
             ("moved aside", view.replaced.clone()),
         ])
     })?;
-    say("it goes on as the same log: never run it beside the folder that the backup is of. \
-         `modelrail verify --against OTHER` shows whether two copies went different ways");
+    say(if restored.is_snapshot {
+        "it is read on in Kafka by the engine or API that is started with it; any number may be of one snapshot"
+    } else {
+        "it goes on as the same log: never run it beside the folder that the backup is of. \
+         `modelrail verify --against OTHER` shows whether two copies went different ways"
+    });
     Ok(Exit::Good)
 }
 

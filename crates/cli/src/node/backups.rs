@@ -46,6 +46,7 @@ fn view(to: &Path, taken: &Backup) -> BackupView {
         bytes: taken.bytes,
         sha256: taken.sha256.to_string(),
         damaged: taken.damaged.iter().map(ToString::to_string).collect(),
+        is_snapshot: taken.is_snapshot,
     }
 }
 

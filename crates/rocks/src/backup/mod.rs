@@ -14,6 +14,9 @@
 //!
 //! A backup has the secrets of its folder (keys and tokens) and is made for its owner only. It holds tables in
 //! common with the folder when both are on one disk: a bad block hits both, so take it to another disk.
+//!
+//! Of a mirror it is a **snapshot**: `log/`, `FORMAT` and `BACKUP` alone. The log, blobs and secrets are elsewhere; whoever
+//! is restored from it reads on in the log from there.
 
 mod error;
 mod look;
@@ -74,6 +77,8 @@ pub struct Backup {
     pub sha256: Digest,
     /// Blobs that are not what their name says: they are left out.
     pub damaged: Vec<Digest>,
+    /// Of a mirror: the log itself is elsewhere.
+    pub is_snapshot: bool,
 }
 
 impl Folder {
@@ -90,9 +95,6 @@ impl Folder {
 impl Backups {
     /// Takes one into a new folder. What is written meanwhile may be in it or not. A failure leaves nothing.
     pub fn take(&self, to: &Path, taken_at: Timestamp, by: &str) -> Result<Backup, Error> {
-        if self.database.keeps() == Keeps::Mirror {
-            return Err(Error::Folder(crate::Error::IsMirror { path: self.path.clone() }));
-        }
         self.check_place(to)?;
         DirBuilder::new().mode(0o700).create(to).map_err(|source| failed(to, source))?;
         self.fill(to, taken_at, by).inspect_err(|_| {
@@ -114,13 +116,24 @@ impl Backups {
     fn fill(&self, to: &Path, taken_at: Timestamp, by: &str) -> Result<Backup, Error> {
         let by = by.replace('\n', " ");
         // The log first: what it names was written before it.
+        let keeps = self.database.keeps();
+        if keeps == Keeps::Mirror {
+            // What stands behind the view's head is dropped at an opening.
+            self.database.flush()?;
+        }
         checkpoint(self.database.db(), &to.join("log"))?;
-        checkpoint(self.predictions.db(), &to.join("predictions"))?;
-        let damaged = link_blobs(&self.path.join("blobs"), &to.join("blobs"))?;
-        copy_others(&self.path, to)?;
         let heads = look::heads(&to.join("log"), self.log.partitions)?;
-        guard::write_new(to, &heads)?;
-        format::write(to, Keeps::Log, &self.log)?;
+        let damaged = match keeps {
+            Keeps::Log => {
+                checkpoint(self.predictions.db(), &to.join("predictions"))?;
+                let damaged = link_blobs(&self.path.join("blobs"), &to.join("blobs"))?;
+                copy_others(&self.path, to)?;
+                guard::write_new(to, &heads)?;
+                damaged
+            }
+            Keeps::Mirror => vec![],
+        };
+        format::write(to, keeps, &self.log)?;
         let mut files = vec![];
         list(to, to, &mut files)?;
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -137,6 +150,7 @@ impl Backups {
             bytes: manifest.files.iter().map(|file| file.bytes).sum(),
             sha256: Digest::of(text.as_bytes()),
             damaged,
+            is_snapshot: keeps == Keeps::Mirror,
         })
     }
 }

@@ -9,7 +9,7 @@
 //! **Head guard.** A folder that is there keeps `HEAD`, outside its database: how far its log was acknowledged. A
 //! backup that does not have all of it is refused unless the loss is accepted in words, because those decisions were
 //! told to people and routers. A new folder knows nothing, so nothing can be guarded: see ADR 18 for what finds the
-//! fork that two copies of a log become.
+//! fork that two copies of a log become. A snapshot of a mirror loses nothing, and is never put where a log is.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::Write as _;
@@ -22,7 +22,7 @@ use rocksdb::DB;
 
 use super::manifest::{Listed, Manifest};
 use super::{Error, Lost, copy, digest_of, entries, failed, look, make_folder};
-use crate::folder::{self, Folder};
+use crate::folder::{self, Folder, Keeps};
 use crate::format::{self, Format, hex, sync_folder};
 use crate::guard::{self, Acknowledged};
 
@@ -58,6 +58,8 @@ pub struct Restored {
     pub lost: Lost,
     /// Where that folder is now.
     pub replaced: Option<PathBuf>,
+    /// It is a mirror: the log itself is elsewhere.
+    pub is_snapshot: bool,
 }
 
 pub fn restore(restore: Restore<'_>) -> Result<Restored, Error> {
@@ -66,11 +68,15 @@ pub fn restore(restore: Restore<'_>) -> Result<Restored, Error> {
     for file in &manifest.files {
         check(&from.join(&file.path), file)?;
     }
+    let keeps = kept(from, &manifest)?;
     let mut lost = Lost::default();
     let mut replaced = None;
     if !is_free(to)? {
         let _held = folder::lock(to)?;
-        lost = lost_by(from, to, &manifest)?;
+        lost = match keeps {
+            Keeps::Log => lost_by(from, to, &manifest)?,
+            Keeps::Mirror => refuse_log(to)?,
+        };
         if !lost.is_nothing() && !accept_loss {
             return Err(Error::Loses { path: to.to_owned(), lost });
         }
@@ -79,8 +85,22 @@ pub fn restore(restore: Restore<'_>) -> Result<Restored, Error> {
         }
         replaced = Some(move_aside(to, at)?);
     }
-    fill(from, to, &manifest, at)?;
-    Folder::open(to)?.close()?;
+    let words = match keeps {
+        Keeps::Log => Some(format!("restored at {at} from a backup of {}", manifest.taken_at)),
+        // It decides nothing by itself: no claim has to say where it is from.
+        Keeps::Mirror => None,
+    };
+    fill(from, to, &manifest, words.as_deref())?;
+    match keeps {
+        Keeps::Log => Folder::open(to)?.close()?,
+        Keeps::Mirror => match Folder::open_mirror(to, &manifest.log)? {
+            (folder, None) => folder.close()?,
+            (_, Some(anew)) => {
+                let expected = format!("a mirror that can be read on from, but {anew}");
+                return Err(Error::Damaged { path: from.to_owned(), expected });
+            }
+        },
+    }
     Ok(Restored {
         log_id: manifest.log.log_id,
         taken_at: manifest.taken_at,
@@ -90,6 +110,7 @@ pub fn restore(restore: Restore<'_>) -> Result<Restored, Error> {
         by: manifest.by,
         lost,
         replaced,
+        is_snapshot: keeps == Keeps::Mirror,
     })
 }
 
@@ -117,6 +138,27 @@ fn is_free(to: &Path) -> Result<bool, Error> {
         return Ok(true);
     }
     Ok(entries(to)?.is_empty())
+}
+
+/// What a backup is of, as its `FORMAT` says.
+fn kept(from: &Path, manifest: &Manifest) -> Result<Keeps, Error> {
+    match format::read(from)? {
+        Some(Format::Log(log)) if log == manifest.log => Ok(Keeps::Log),
+        Some(Format::Mirror(Some(log))) if log == manifest.log => Ok(Keeps::Mirror),
+        Some(Format::Log(_) | Format::Mirror(_)) | None => {
+            let expected = "what this release reads, of the log that the manifest names".to_owned();
+            Err(Error::Damaged { path: from.join(format::NAME), expected })
+        }
+    }
+}
+
+/// A mirror may be put where there is none, or another one; of these nothing is only there.
+fn refuse_log(to: &Path) -> Result<Lost, Error> {
+    match format::read(to) {
+        Ok(Some(Format::Mirror(_))) => Ok(Lost::default()),
+        Ok(Some(Format::Log(_))) => Err(Error::Folder(crate::Error::IsLog { path: to.to_owned() })),
+        Ok(None) | Err(_) => Err(Error::Occupied { path: to.to_owned() }),
+    }
 }
 
 /// What the folder acknowledged and the backup does not have.
@@ -175,7 +217,8 @@ fn move_aside(to: &Path, at: Timestamp) -> Result<PathBuf, Error> {
     Ok(aside)
 }
 
-fn fill(from: &Path, to: &Path, manifest: &Manifest, at: Timestamp) -> Result<(), Error> {
+/// `restored` is for the claims of its first start.
+fn fill(from: &Path, to: &Path, manifest: &Manifest, restored: Option<&str>) -> Result<(), Error> {
     if !to.exists() {
         DirBuilder::new().recursive(true).mode(0o700).create(to).map_err(|source| failed(to, source))?;
     }
@@ -199,13 +242,14 @@ fn fill(from: &Path, to: &Path, manifest: &Manifest, at: Timestamp) -> Result<()
         File::open(&place).and_then(|file| file.sync_all()).map_err(|source| failed(&place, source))?;
     }
     sync_folders(to)?;
-    let restored = to.join(RESTORED);
-    let words = format!("restored at {at} from a backup of {}", manifest.taken_at);
-    let written = File::create(&restored).and_then(|mut file| {
-        file.write_all(words.as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|source| failed(&restored, source))?;
+    if let Some(words) = restored {
+        let path = to.join(RESTORED);
+        let written = File::create(&path).and_then(|mut file| {
+            file.write_all(words.as_bytes())?;
+            file.sync_all()
+        });
+        written.map_err(|source| failed(&path, source))?;
+    }
     fs::remove_file(&marker).and_then(|()| sync_folder(to)).map_err(|source| failed(&marker, source))?;
     to.parent()
         .filter(|parent| !parent.as_os_str().is_empty())

@@ -5,18 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::name::StreamId;
+use domain::time::Timestamp;
 use engine::port::blobs::Blobs as _;
 use engine::port::journal::Journal;
 use engine::port::log::{Landed, Log as _};
 use engine::port::store::{Commit, Embedded as _, Store as _};
 use engine::port::suite;
-use rocks::{Anew, Database, Folder, NewLog};
+use rocks::{Anew, Database, Folder, NewLog, Restore};
 use tempfile::TempDir;
 
 use crate::folders::{copy, write_ahead_log};
 use crate::samples::{self, PARTITIONS, Random};
 
 const SEED: &str = "MODELRAIL_SEED";
+const AT: Timestamp = Timestamp(1_763_740_000_000);
 
 fn open(path: &Path) -> Folder {
     let (folder, anew) = Folder::open_mirror(path, &samples::LOG).unwrap();
@@ -318,9 +320,6 @@ fn a_log_is_not_opened_as_a_mirror_nor_a_mirror_as_a_log() {
     let mirror = tempfile::tempdir().unwrap();
     let folder = open(mirror.path());
     write(&folder.database(), 0..3);
-    let backup = mirror.path().join("../backup-of-a-mirror");
-    let error = folder.backups().take(&backup, domain::time::Timestamp(1), "test").unwrap_err();
-    assert_eq!((error.code(), backup.exists()), ("DATA_IS_MIRROR", false));
     folder.close().unwrap();
     let refusals = [
         Folder::open(mirror.path()).unwrap_err(),
@@ -332,4 +331,46 @@ fn a_log_is_not_opened_as_a_mirror_nor_a_mirror_as_a_log() {
         assert!(error.hint().unwrap().contains("Kafka"), "{error}");
     }
     assert_eq!(check(&open(mirror.path()).database()), 3, "refusing changed nothing");
+}
+
+#[test]
+fn a_snapshot_of_a_mirror_is_read_on_from_and_never_put_over_a_log() {
+    let root = tempfile::tempdir().unwrap();
+    let (mirror, snapshot) = (root.path().join("mirror"), root.path().join("snapshot"));
+    let folder = open(&mirror);
+    write(&folder.database(), 0..4);
+    fs::write(mirror.join("signing.key"), "secret").unwrap();
+    let taken = folder.backups().take(&snapshot, AT, "modelrail test").unwrap();
+    assert!(taken.is_snapshot);
+    assert!(["signing.key", "blobs", "predictions", "HEAD"].iter().all(|name| !snapshot.join(name).exists()));
+    write(&folder.database(), 4..6);
+    let restore = |to: &Path, replace| {
+        rocks::restore(Restore { from: &snapshot, to, replace, accept_loss: false, at: AT })
+    };
+    // Where nothing is, and any number of them.
+    for name in ["one", "two"] {
+        let restored = restore(&root.path().join(name), false).unwrap();
+        assert!(restored.is_snapshot && restored.lost.is_nothing());
+        let folder = open(&root.path().join(name));
+        assert_eq!(folder.restored(), None, "no claim has to say so");
+        assert_eq!(check(&folder.database()), 4);
+        write(&folder.database(), 4..7);
+        assert_eq!(check(&folder.database()), 7, "it is read on");
+    }
+    // Over another mirror, when told.
+    assert_eq!(restore(&root.path().join("one"), false).unwrap_err().code(), "RESTORE_OCCUPIED");
+    assert!(restore(&root.path().join("one"), true).unwrap().replaced.is_some());
+    assert_eq!(check(&open(&root.path().join("one")).database()), 4);
+    // Never where a log is, whatever is said.
+    let log = root.path().join("log");
+    samples::open(&log).database().write_sync(&samples::pass(0)).unwrap();
+    let error =
+        rocks::restore(Restore { from: &snapshot, to: &log, replace: true, accept_loss: true, at: AT });
+    assert_eq!(error.unwrap_err().code(), "DATA_IS_LOG");
+    assert_eq!(samples::open(&log).log_id(), samples::LOG.log_id);
+    // Nor what is no data folder.
+    let other = root.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("letter"), "dear").unwrap();
+    assert_eq!(restore(&other, true).unwrap_err().code(), "RESTORE_OCCUPIED");
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::auth::Users;
-use api::view::BackupView;
-use api::{Engine as _, NotTaken, Origin, Submitted};
+use api::{Engine as _, Origin, Submitted};
 use engine::partition::{Answer, Bounds};
 use engine::request::{Request, Said};
 use engine::token::Key;
@@ -22,7 +21,9 @@ use super::watch::Watched;
 use crate::argv::Role;
 use crate::config::Config;
 use crate::node::clock::SystemClock;
-use crate::node::{Secrets, StartError, backups, bind, load_workflows, shared_blobs, wait_for};
+use crate::node::{
+    FolderBackups, Secrets, StartError, backups, bind, load_workflows, shared_blobs, wait_for,
+};
 
 /// How long an API waits at its start until the engines have taken the roles.
 const ROLES_WAIT: Duration = Duration::from_secs(5);
@@ -160,7 +161,7 @@ impl KafkaNode {
             clock,
             users: Arc::clone(&users),
             workflows,
-            backups: Arc::new(NoBackups),
+            backups: Arc::new(FolderBackups(folder.backups())),
             parsers: wire::definitions::parsers(),
         };
         let wait_default = Duration::from_secs(config.server.wait_seconds);
@@ -277,20 +278,5 @@ async fn record_roles(handle: Arc<super::Handle>, users: Arc<Users>, mut closed:
             () = tokio::time::sleep(ROLES_AGAIN) => {}
             _ = closed.wait_for(|closed| *closed) => return,
         }
-    }
-}
-
-/// What is in Kafka is kept there: a mirror is no copy of it.
-#[derive(Debug)]
-struct NoBackups;
-
-impl api::Backups for NoBackups {
-    fn take(&self, _: &std::path::Path) -> Result<BackupView, NotTaken> {
-        Err(NotTaken {
-            code: "IN_KAFKA",
-            text: "expected a data folder that holds the log, but the log is in Kafka".to_owned(),
-            hint: Some("keep a copy of the topics, and of the blobs and secrets"),
-            is_askers: true,
-        })
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
@@ -21,6 +21,11 @@ const SESSION_MS: u32 = 6_000;
 const HEARTBEAT_MS: u32 = 1_000;
 /// How long a member may do without looking here: a process that hangs is no member.
 const POLL_MAX_MS: u32 = 60_000;
+/// How long leaving may take, in all.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
+/// How long the client has to say so, once nothing is assigned any more: it does not tell when it did.
+const LEAVE_SENT: Duration = Duration::from_millis(100);
+const LEAVE_LOOK: Duration = Duration::from_millis(10);
 
 /// In which group, and what of.
 #[derive(Debug, Clone)]
@@ -60,6 +65,9 @@ pub enum Event {
 pub struct Member {
     consumer: BaseConsumer<Context>,
     brokers: String,
+    group: String,
+    /// It has a name that is the same for every life, and would be waited for.
+    is_static: bool,
 }
 
 impl std::fmt::Debug for Member {
@@ -142,7 +150,8 @@ impl Member {
         consumer.set_nonempty_callback(move || bell.ring());
         let topics: Vec<&str> = joining.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(Error::client)?;
-        Ok(Self { consumer, brokers: settings.brokers.clone() })
+        let (group, is_static) = (joining.group.clone(), joining.instance.is_some());
+        Ok(Self { consumer, brokers: settings.brokers.clone(), group, is_static })
     }
 
     pub fn health(&self) -> &Health {
@@ -192,6 +201,38 @@ impl Member {
     /// Whoever is given the partition next begins at this offset.
     pub fn commit(&self, topic: &str, partition: u32, next_offset: u64) -> Result<(), Error> {
         commit(&self.consumer, &[(topic.to_owned(), partition, next_offset)])
+    }
+
+    /// Ends, and gives its partitions to others of the group at once. Where there are none a member with a name stays one
+    /// for its session: it finds its partitions again, sooner than by joining anew.
+    pub fn hand_over(self) {
+        if !self.is_static {
+            // It leaves by being dropped.
+            return;
+        }
+        match self.consumer.fetch_group_list(Some(&self.group), LEAVE_MAX) {
+            Ok(groups) if groups.groups().iter().map(|group| group.members().len()).sum::<usize>() < 2 => {}
+            Ok(_) => self.leave(),
+            Err(error) => {
+                tracing::info!(group = self.group, %error, "whether others are in the group is not known")
+            }
+        }
+    }
+
+    /// A static member that is closed says nothing; one that subscribes to nothing any more leaves, once what it had is
+    /// given back.
+    fn leave(&self) {
+        self.consumer.unsubscribe();
+        let began = Instant::now();
+        let mut given_at = None;
+        while began.elapsed() < LEAVE_MAX && given_at.is_none_or(|at: Instant| at.elapsed() < LEAVE_SENT) {
+            // What it still reads is another's.
+            drop(self.consumer.poll(LEAVE_LOOK));
+            let is_given = self.consumer.assignment().is_ok_and(|assigned| assigned.count() == 0);
+            if is_given && given_at.is_none() {
+                given_at = Some(Instant::now());
+            }
+        }
     }
 
     /// Takes no more records until [`Self::resume`].

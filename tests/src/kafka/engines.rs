@@ -105,6 +105,31 @@ fn a_killed_engine_is_replaced_and_nothing_is_lost() {
     all_are_there_once(&client, &answers);
 }
 
+/// One with a name is waited for, for its session, unless it says that it will not come back soon.
+#[test]
+fn an_engine_that_is_asked_to_end_hands_over_where_there_is_another() {
+    let mut fleet = Fleet::over(shared());
+    let named = |name: &str| [("MODELRAIL_KAFKA__INSTANCE", name.to_owned())];
+    let group = format!("{}engines", fleet.settings.prefix);
+    let members = Vandal::at(&fleet.settings.brokers);
+    fleet.start_with("one", &named("one"));
+    fleet.start_with("two", &named("two"));
+    fleet.hears("one", OWNS, 1);
+    fleet.hears("two", OWNS, 1);
+    assert_eq!(members.members(&group), 2);
+    fleet.stop("one");
+    assert_eq!(members.members(&group), 1, "it is waited for no more");
+    let client = fleet.client();
+    let answers = publish(&client, 0, 20);
+    all_are_there_once(&client, &answers);
+    // Alone it keeps its place: nobody could take over meanwhile.
+    fleet.stop("two");
+    assert_eq!(members.members(&group), 1);
+    fleet.start_with("two", &named("two"));
+    fleet.hears("two", OWNS, 1);
+    all_are_there_once(&client, &answers);
+}
+
 /// Whoever lost its folder need not read all of the log again.
 #[test]
 fn an_engine_is_restored_from_a_snapshot_and_reads_on_from_there() {

@@ -46,6 +46,12 @@ impl Vandal {
         assert_eq!(said, [Ok(name.to_owned())]);
     }
 
+    /// How many members a group has, as its coordinator knows.
+    pub(crate) fn members(&self, group: &str) -> usize {
+        let groups = self.admin.inner().fetch_group_list(Some(group), DONE_WITHIN).unwrap();
+        groups.groups().iter().map(|group| group.members().len()).sum()
+    }
+
     /// All that begin so: a broker for tests has little room.
     pub(crate) fn delete_all(&self, prefix: &str) {
         let metadata = self.admin.inner().fetch_metadata(None, DONE_WITHIN).unwrap();

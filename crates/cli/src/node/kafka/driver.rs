@@ -143,6 +143,13 @@ impl Driver {
         }
     }
 
+    /// Ends; others own what it owned.
+    pub fn hand_over(self) {
+        if let Some(owner) = self.owner {
+            owner.member.hand_over();
+        }
+    }
+
     /// Nothing is decided while no broker answers. Whether one does again is asked, for where nothing is written
     /// nothing is read either.
     fn watch_brokers(&mut self) -> Result<(), Ended> {

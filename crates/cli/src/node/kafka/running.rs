@@ -186,6 +186,7 @@ impl Running {
                     }
                     driver.rest();
                 }
+                driver.hand_over();
                 shown.ended("it was asked to end".to_owned());
             }
         });

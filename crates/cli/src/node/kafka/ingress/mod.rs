@@ -281,5 +281,8 @@ impl Reader {
         if waiting > 0 {
             tracing::warn!(waiting, "the ingress ends before all is acknowledged; it is said again later");
         }
+        if !self.is_over {
+            self.member.hand_over();
+        }
     }
 }

@@ -106,7 +106,12 @@ impl Commands {
         };
         let stopped = Arc::clone(&stop);
         let name = format!("take-{}", stage.as_str());
-        let thread = std::thread::Builder::new().name(name).spawn(move || taking.drive(&stopped));
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            if taking.drive(&stopped) {
+                // What it read meanwhile stays in the topic.
+                taking.member.hand_over();
+            }
+        });
         Ok(Self { health, stop, thread: thread.map_err(StartError::Thread)? })
     }
 
@@ -125,14 +130,15 @@ impl Commands {
 }
 
 impl Taking {
-    fn drive(&mut self, stopped: &AtomicBool) {
+    /// Until it is stopped; false when it ends by itself, a member no more.
+    fn drive(&mut self, stopped: &AtomicBool) -> bool {
         while !stopped.load(Relaxed) {
             if let Err(error) = self.look() {
                 let is_over = matches!(error, Error::Expelled(_));
                 let error: &dyn std::error::Error = &error;
                 if is_over {
                     tracing::error!(stage = self.stage.as_str(), error, "commands are taken no more");
-                    return;
+                    return false;
                 }
                 tracing::warn!(
                     stage = self.stage.as_str(),
@@ -142,7 +148,7 @@ impl Taking {
                 std::thread::sleep(AGAIN_AFTER);
             }
         }
-        // The member leaves when it is dropped, and gives its partitions away then. What it read meanwhile stays in the topic.
+        true
     }
 
     fn look(&mut self) -> Result<(), Error> {

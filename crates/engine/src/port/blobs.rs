@@ -5,7 +5,10 @@
 //! 2. Putting the same bytes again changes nothing and gives the same digest.
 //! 3. `get` verifies the digest: bytes that no longer match are `Corrupt`, never returned.
 //! 4. A digest that was never put, or was swept, is `Missing`: evidence expired, never a guess.
-//! 5. A `put` that fails leaves nothing behind that `get` would return.
+//! 5. A `put` that fails leaves nothing behind that `get` would return, but all of the bytes where only the answer of
+//!    a store on another machine got lost.
+//! 6. `put_part` is `put` for what a manifest names that is put next: until then a store that collects what nobody
+//!    names may lose it.
 
 use domain::name::Digest;
 
@@ -21,6 +24,9 @@ pub enum Error {
 
 pub trait Blobs: Send + Sync + std::fmt::Debug {
     fn put(&self, bytes: &[u8]) -> Result<Digest, Error>;
+    fn put_part(&self, bytes: &[u8]) -> Result<Digest, Error> {
+        self.put(bytes)
+    }
     fn get(&self, digest: Digest) -> Result<Vec<u8>, Error>;
     fn contains(&self, digest: Digest) -> Result<bool, Error>;
 }

@@ -97,7 +97,7 @@ impl Draft {
     /// Stores all parts, the manifest last, so that a manifest never names what is not there.
     pub fn store(&self, blobs: &dyn Blobs, model: &[u8]) -> Result<Digest, blobs::Error> {
         for part in [model, &self.signature, &self.lineage, &self.config] {
-            blobs.put(part)?;
+            blobs.put_part(part)?;
         }
         blobs.put(&self.manifest)
     }

@@ -13,6 +13,10 @@ pub fn blobs<B: Blobs>(fresh: impl Fn() -> B) {
     assert_eq!(blobs.get(digest).expect("get works"), b"abc", "2: nothing changed");
     assert!(blobs.contains(digest).expect("contains works"), "1: contained");
 
+    let part = blobs.put_part(b"a part").expect("put of a part works");
+    assert_eq!(part, Digest::of(b"a part"), "6: named as any other");
+    assert_eq!(blobs.get(part).expect("get works"), b"a part", "6: there at once");
+
     let absent = Digest::of(b"never put");
     assert!(
         matches!(blobs.get(absent), Err(Error::Missing(of)) if of == absent),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{crate_names, read, root, sources};
 
 /// What each crate may know of the workspace, in its library or binary.
-pub(super) const MAY_KNOW: [(&str, &[&str]); 12] = [
+pub(super) const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("api", &["domain", "engine", "wire"]),
     (
         "cli",
@@ -19,6 +19,7 @@ pub(super) const MAY_KNOW: [(&str, &[&str]); 12] = [
             "gateway",
             "log-kafka",
             "model-server",
+            "oci",
             "rocks",
             "sim",
             "stages",
@@ -31,6 +32,7 @@ pub(super) const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("gateway", &["domain", "engine"]),
     ("log-kafka", &["domain", "engine", "wire"]),
     ("model-server", &[]),
+    ("oci", &["domain", "engine"]),
     ("rocks", &["domain", "engine", "wire"]),
     ("sim", &["domain", "engine", "wire"]),
     ("stages", &["domain", "engine", "stats"]),

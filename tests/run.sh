@@ -3,6 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh deploy/prepare.sh
+sh deploy/registry/fetch.sh >/dev/null
 . deploy/env.sh
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
 

@@ -16,6 +16,7 @@ mod proxy;
 mod publishing;
 mod python;
 mod refused;
+mod registry;
 mod security;
 mod strangers;
 mod topics;

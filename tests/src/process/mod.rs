@@ -19,6 +19,7 @@ pub(crate) mod light;
 pub(crate) mod place;
 mod power;
 pub(crate) mod random;
+pub(crate) mod registry;
 pub(crate) mod report;
 mod restarts;
 pub(crate) mod workload;

@@ -1,6 +1,6 @@
 //! Everything that is wrong here at once, each with what to do.
 //!
-//! **Invariant:** it only looks: no file is made, no port is kept.
+//! **Invariant:** it only looks: no file is made, no port is kept, and what is begun at a registry is withdrawn.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -61,6 +61,7 @@ async fn look(global: &Global, config: &Config) -> Vec<Looked> {
     all.extend(rights(&config.store.data));
     all.push(workflows(&config.workflows.folder));
     all.extend(roots(&config.artifacts.roots));
+    all.extend(registry(config).await);
     if running || global.server.is_some() {
         all.push(server(global).await);
     } else {
@@ -208,6 +209,33 @@ fn roots(roots: &[std::path::PathBuf]) -> Vec<Looked> {
             bad("artifacts.roots", found, "`file:` artifacts below it cannot be read: mend artifacts.roots")
         })
         .collect()
+}
+
+/// Whether bundles can be put there: an upload is begun and withdrawn.
+async fn registry(config: &Config) -> Option<Looked> {
+    const AT: &str = "blobs.registry";
+    let registry = match config.blobs.registry() {
+        Ok(registry) => registry?,
+        Err(error) => return Some(bad(AT, with_causes(&error), "mend blobs.password")),
+    };
+    let asked = tokio::task::spawn_blocking(move || registry.check().map_err(|error| with_causes(&error)));
+    Some(match asked.await {
+        Ok(Ok(())) => good(AT, format!("{} lets us write", config.blobs.registry)),
+        Ok(Err(told)) => {
+            let (told, hint) = told.split_once("; hint: ").unwrap_or((&told, "see the registry's own log"));
+            bad(AT, told, hint)
+        }
+        Err(error) => bad(AT, error.to_string(), "tell us of it: this is a defect"),
+    })
+}
+
+/// The causes stand before the hint, which is the last thing told.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    let (text, hint) = text.split_once("; hint: ").unwrap_or((&text, ""));
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let told: String = causes.fold(text.to_owned(), |told, cause| format!("{told}: {cause}"));
+    if hint.is_empty() { told } else { format!("{told}; hint: {hint}") }
 }
 
 fn port(key: &'static str, address: SocketAddr) -> Looked {

@@ -100,7 +100,9 @@ impl Effective {
             Some((known, _)) if known.type_str() != value.type_str() => {
                 let (expected, found) = (known.type_str(), value.type_str());
                 let text = match key {
-                    super::kafka::PASSWORD => format!("expected {expected}, but found {found}"),
+                    super::kafka::PASSWORD | super::blobs::PASSWORD => {
+                        format!("expected {expected}, but found {found}")
+                    }
                     _ => format!("expected {expected}, but found {found} `{value}`"),
                 };
                 self.problems.push(Problem { key: key_name, text, origin });
@@ -163,6 +165,7 @@ impl Effective {
         at_least("kafka.check_seconds", 1);
         self.check_addresses(&mut problems);
         super::kafka::check(&self.values, &mut problems);
+        super::blobs::check(&self.values, &mut problems);
         environments::check(&self.values, &mut problems);
         match config {
             Ok(config) if problems.is_empty() => Ok(config),

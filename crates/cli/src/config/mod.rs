@@ -3,6 +3,7 @@
 //!
 //! Every problem is named at once, with the key, what was expected and the nearest key that exists.
 
+mod blobs;
 mod environments;
 mod kafka;
 mod limits;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use blobs::Blobs;
 pub use environments::Environments;
 pub use kafka::Kafka;
 pub use limits::Limits;
@@ -70,12 +72,6 @@ pub struct Artifacts {
     pub roots: Vec<PathBuf>,
     pub prefixes: Vec<String>,
     pub size_max_mib: u64,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Blobs {
-    pub folder: PathBuf,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -40,7 +40,6 @@ use api::auth::Users;
 use domain::name::Environment;
 use domain::time::Millis;
 use engine::partition::{Bounds, Config as PartitionConfig, Redispatch};
-use engine::port::blobs::Blobs;
 use engine::port::journal::Journal;
 use engine::port::log::Log;
 use engine::port::predictions::Predictions;
@@ -61,7 +60,7 @@ pub use desks::{CarryOut, DeskMessage, Orders};
 pub use disk::{DISK_FULL, free_bytes, is_full};
 pub use engine_thread::Message;
 pub use secrets::Secrets;
-pub use traffic::{GatewayNode, ModelServerNode, Reach, blobs as shared_blobs};
+pub use traffic::{GatewayNode, ModelServerNode, Reach, Stored, blobs as shared_blobs};
 pub use workflows::load as load_workflows;
 
 /// A running process of all roles.
@@ -113,6 +112,8 @@ pub enum StartError {
     NoUsers { folder: std::path::PathBuf },
     #[error("failed to write to topics")]
     Topics(#[source] log_kafka::Error),
+    #[error(transparent)]
+    Configuration(#[from] crate::config::Error),
     #[error("failed to use `{path}`")]
     Unusable { path: std::path::PathBuf, source: std::io::Error },
     #[error("expected model servers of environment `{0}`, but what the configuration names is none")]
@@ -149,7 +150,8 @@ impl Node {
         let log: Arc<dyn Log> = Arc::clone(&database) as Arc<dyn Log>;
         let journal: Arc<dyn Journal> = Arc::clone(&database) as Arc<dyn Journal>;
         let embedded: Arc<dyn Embedded> = Arc::clone(&database) as Arc<dyn Embedded>;
-        let blobs: Arc<dyn Blobs> = folder.blobs();
+        let stored = Stored::of(config)?;
+        let blobs = stored.blobs(folder.blobs());
         let predictions: Arc<dyn Predictions> =
             Arc::new(disk::WithinReserve { inner: folder.predictions(), disk: Arc::clone(&disk) });
 
@@ -194,10 +196,7 @@ impl Node {
                 blobs: Arc::clone(&blobs),
                 predictions: Arc::clone(&predictions),
                 clock: Arc::clone(&clock) as Arc<dyn engine::port::clock::Clock>,
-                referrers: Arc::new(
-                    stages::port::FolderReferrers::open(path.join("referrers"))
-                        .map_err(|source| StartError::Secret { path: path.join("referrers"), source })?,
-                ),
+                referrers: stored.referrers(&path.join("referrers"))?,
                 servers: BTreeMap::from([
                     (environment("production"), vec![Arc::clone(&serving) as Arc<dyn stages::port::Serving>]),
                     (environment("staging"), vec![testing as Arc<dyn stages::port::Serving>]),

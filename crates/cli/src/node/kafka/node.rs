@@ -7,6 +7,7 @@ use std::time::Duration;
 use api::auth::Users;
 use api::{Engine as _, Origin, Submitted};
 use engine::partition::{Answer, Bounds};
+use engine::port::blobs::Blobs;
 use engine::request::{Request, Said};
 use engine::token::Key;
 use log_kafka::{Settings, Topic, topics};
@@ -22,7 +23,7 @@ use crate::argv::Role;
 use crate::config::Config;
 use crate::node::clock::SystemClock;
 use crate::node::{
-    FolderBackups, Secrets, StartError, backups, bind, load_workflows, shared_blobs, wait_for,
+    FolderBackups, Secrets, StartError, Stored, backups, bind, load_workflows, shared_blobs, wait_for,
 };
 
 /// How long an API waits at its start until the engines have taken the roles.
@@ -149,15 +150,14 @@ impl KafkaNode {
         let listener = bind(config.server.listen).await?;
         let address = listener.local_addr().expect("a bound listener has an address");
         let handle = Arc::new(running.handle(&format!("/modelrail/api/{address}"), taken));
+        let near: Arc<dyn Blobs> =
+            if config.blobs.folder.as_os_str().is_empty() { folder.blobs() } else { shared_blobs(config)? };
+        let blobs = Stored::of(config)?.blobs(near);
         let ports = api::Ports {
             engine: Arc::clone(&handle) as Arc<dyn api::Engine>,
             store: folder.database(),
             log: folder.database(),
-            blobs: if config.blobs.folder.as_os_str().is_empty() {
-                folder.blobs()
-            } else {
-                shared_blobs(config)?
-            },
+            blobs,
             clock,
             users: Arc::clone(&users),
             workflows,

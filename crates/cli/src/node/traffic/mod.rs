@@ -21,10 +21,12 @@ mod routers;
 
 mod gateway;
 mod models;
+mod stored;
 mod worker;
 
 pub use self::gateway::GatewayNode;
 pub use models::ModelServerNode;
+pub use stored::Stored;
 pub use worker::{Reach, blobs};
 
 #[cfg(test)]

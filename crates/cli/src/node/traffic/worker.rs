@@ -16,11 +16,12 @@ use engine::port::blobs::Blobs;
 use engine::port::predictions::{Error as PredictionsError, Label, Prediction, Predictions};
 use engine::request::Said;
 use log_kafka::{Publisher, Settings, Topic, Write};
-use stages::port::{FolderReferrers, RemoteServing, Routers, RoutersError, Serving};
+use stages::port::{RemoteServing, Routers, RoutersError, Serving};
 use wire::record::Lane;
 
 use super::predictions::Keeping;
 use super::routers::{Heard, Routed, TopicRouters};
+use super::stored::Stored;
 use super::topic::{Following, KafkaTopic, Kind, opens};
 use crate::config::Config;
 use crate::node::clock::SystemClock;
@@ -114,7 +115,7 @@ fn said_in_lane(config: &Config, settings: &Settings, publisher: Publisher, sour
     })
 }
 
-/// Where bundles and evidence are kept, shared by all processes.
+/// The folder where bundles and evidence are kept, shared by all processes or in front of a registry.
 pub fn blobs(config: &Config) -> Result<Arc<dyn Blobs>, StartError> {
     Ok(Arc::new(rocks::Blobs::shared(&blobs_folder(config))?))
 }
@@ -144,17 +145,15 @@ impl Reach {
         let behind = has(StageKind::Rollout).then(|| Behind::start(config, settings, source)).transpose()?;
         let measures = has(StageKind::Rollout) || has(StageKind::Monitor);
         let measured = measures.then(|| Measured::start(config, settings)).transpose()?;
-        let referrers = blobs_folder(config).join("referrers");
-        let referrers = FolderReferrers::open(&referrers)
-            .map_err(|source| StartError::Unusable { path: referrers.clone(), source })?;
+        let stored = Stored::of(config)?;
         let ports = stages::Ports {
-            blobs: blobs(config)?,
+            blobs: stored.blobs(blobs(config)?),
             predictions: match &measured {
                 Some(measured) => Arc::clone(&measured.log) as Arc<dyn Predictions>,
                 None => Arc::new(NotReached),
             },
             clock: Arc::new(SystemClock::default()),
-            referrers: Arc::new(referrers),
+            referrers: stored.referrers(&blobs_folder(config).join("referrers"))?,
             servers: match &behind {
                 Some(behind) => behind.servers.clone(),
                 None if has(StageKind::StageTest) => servers(config)?,

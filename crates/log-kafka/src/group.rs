@@ -214,7 +214,7 @@ impl Member {
             Ok(groups) if groups.groups().iter().map(|group| group.members().len()).sum::<usize>() < 2 => {}
             Ok(_) => self.leave(),
             Err(error) => {
-                tracing::info!(group = self.group, %error, "whether others are in the group is not known")
+                tracing::info!(group = self.group, %error, "whether others are in the group is not known");
             }
         }
     }

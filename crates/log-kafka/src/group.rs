@@ -4,6 +4,7 @@
 //! static member that comes back within its session is refused by this version of the client.
 
 use std::collections::VecDeque;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ const LEAVE_MAX: Duration = Duration::from_secs(2);
 /// How long the client has to say so, once nothing is assigned any more: it does not tell when it did.
 const LEAVE_SENT: Duration = Duration::from_millis(100);
 const LEAVE_LOOK: Duration = Duration::from_millis(10);
+/// How long a client has to be closed.
+const CLOSE_MAX: Duration = Duration::from_secs(3);
 
 /// In which group, and what of.
 #[derive(Debug, Clone)]
@@ -63,11 +66,41 @@ pub enum Event {
 }
 
 pub struct Member {
-    consumer: BaseConsumer<Context>,
+    consumer: Closing,
     brokers: String,
     group: String,
     /// It has a name that is the same for every life, and would be waited for.
     is_static: bool,
+}
+
+/// A client that is closed when this is dropped. Where no broker answers that has no end: then it is left to the end of the
+/// process.
+struct Closing(Option<BaseConsumer<Context>>);
+
+impl std::ops::Deref for Closing {
+    type Target = BaseConsumer<Context>;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref().expect("only dropping takes it")
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let consumer = self.0.take();
+        let (closed, hears) = sync_channel(1);
+        let closing = std::thread::Builder::new().name("close".into()).spawn(move || {
+            drop(consumer);
+            // Nobody may wait any more.
+            let _late = closed.send(());
+        });
+        match closing {
+            Ok(_) if hears.recv_timeout(CLOSE_MAX).is_ok() => {}
+            Ok(_) => tracing::warn!("a member of a group cannot be closed: no broker answers"),
+            // Dropped with what was to run.
+            Err(error) => tracing::warn!(%error, "a member of a group was closed without a thread for it"),
+        }
+    }
 }
 
 impl std::fmt::Debug for Member {
@@ -151,7 +184,7 @@ impl Member {
         let topics: Vec<&str> = joining.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(Error::client)?;
         let (group, is_static) = (joining.group.clone(), joining.instance.is_some());
-        Ok(Self { consumer, brokers: settings.brokers.clone(), group, is_static })
+        Ok(Self { consumer: Closing(Some(consumer)), brokers: settings.brokers.clone(), group, is_static })
     }
 
     pub fn health(&self) -> &Health {
@@ -208,6 +241,9 @@ impl Member {
     pub fn hand_over(self) {
         if !self.is_static {
             // It leaves by being dropped.
+            return;
+        }
+        if self.health().is_away() {
             return;
         }
         match self.consumer.fetch_group_list(Some(&self.group), LEAVE_MAX) {

@@ -115,6 +115,10 @@ impl Fleet {
         self.engines.remove(engine).expect("it runs").kill();
     }
 
+    pub(super) fn has_ended(&mut self, engine: &str) -> bool {
+        self.engines.get_mut(engine).expect("it was started").has_ended()
+    }
+
     /// SIGSTOP, SIGCONT.
     pub(super) fn signal(&self, engine: &str, name: &str) {
         let id = self.engines[engine].id().to_string();

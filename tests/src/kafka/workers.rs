@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use api::view::RunView;
 use engine::fail::Point;
 
-use super::cluster::shared;
-use super::fleet::{Fleet, PATIENCE};
+use super::cluster::{Cluster, shared};
+use super::engines::OWNS;
+use super::fleet::{Fleet, PARTITIONS, PATIENCE};
 use crate::process::asking::Client;
 use crate::process::place::{Place, event};
 
@@ -100,6 +101,27 @@ fn of_two_workers_of_one_name_the_first_ends_and_says_why() {
     assert!(said.contains("kafka.instance") && said.contains("error[WORKER_STOPPED]"), "{said}");
     assert_eq!(first.wait(), Some(1));
     assert_eq!(second.stop(), Some(0), "{}", fleet.place.errors());
+}
+
+/// A member of a group cannot leave it where nobody answers, and its client would try for ever.
+#[test]
+fn whoever_is_asked_to_end_while_the_brokers_are_away_ends() {
+    let Some(cluster) = Cluster::own(1) else { return };
+    let mut fleet = Fleet::over(&cluster);
+    fleet.place.set("MODELRAIL_KAFKA__INSTANCE", "one".into());
+    let mut worker = fleet.work("worker", &["package", "gate"], &[]);
+    until("it takes part", || {
+        fleet.place.errors_of(&worker).matches("commands are given to this worker").count() == 2
+    });
+    fleet.start("one");
+    fleet.hears("one", OWNS, PARTITIONS as usize);
+    cluster.kill(1);
+    // It was silent beyond its session, as it knows itself.
+    until("it is a member no more", || fleet.place.errors_of(&worker).contains("commands are another's"));
+    worker.signal("TERM");
+    fleet.signal("one", "TERM");
+    until("the worker ends", || worker.has_ended());
+    until("the engine ends", || fleet.has_ended("one"));
 }
 
 #[test]

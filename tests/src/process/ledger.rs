@@ -58,8 +58,9 @@ impl Ledger {
         for published in self.published.clone() {
             let state = listed.get(&published.run);
             let state = state.unwrap_or_else(|| panic!("a run is lost: {published:?}"));
-            assert!(good_ends(&published.version).contains(&state.as_str()), "{published:?} is {state}");
             let transitions = client.transitions(&published.run);
+            let is_good = good_ends(&published.version).contains(&state.as_str());
+            assert!(is_good, "{published:?} is {state}:\n{transitions:#?}");
             self.note(&published.run, &transitions);
             checked += 1 + once_each(&published.run, &transitions);
             for (_, key, seq) in self.accepted.iter().filter(|(run, ..)| *run == published.run) {

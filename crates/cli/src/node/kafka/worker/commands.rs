@@ -120,11 +120,15 @@ impl Commands {
         !self.thread.is_finished()
     }
 
-    /// Takes no more, and leaves the group.
-    pub(super) fn stop(self) {
-        self.stop.store(true, Relaxed);
-        if self.thread.join().is_err() {
-            tracing::error!("a thread that takes commands panicked");
+    /// They take no more, and leave their groups.
+    pub(super) fn stop_all(all: Vec<Self>) {
+        for commands in &all {
+            commands.stop.store(true, Relaxed);
+        }
+        for commands in all {
+            if commands.thread.join().is_err() {
+                tracing::error!("a thread that takes commands panicked");
+            }
         }
     }
 }

@@ -112,7 +112,7 @@ impl WorkerNode {
     pub async fn drain(&mut self, within: Duration) -> bool {
         self.pulse.is_ending.store(true, Relaxed);
         let commands = std::mem::take(&mut self.commands);
-        let left = tokio::task::spawn_blocking(move || commands.into_iter().for_each(Commands::stop));
+        let left = tokio::task::spawn_blocking(move || Commands::stop_all(commands));
         if let Err(error) = left.await {
             tracing::error!(%error, "a thread did not end as it should");
         }
@@ -123,7 +123,7 @@ impl WorkerNode {
     pub async fn stop(self) {
         let Self { desks, commands, cancels, folder, .. } = self;
         let ended = tokio::task::spawn_blocking(move || {
-            commands.into_iter().for_each(Commands::stop);
+            Commands::stop_all(commands);
             cancels.stop();
             desks.stop();
             folder.close()

@@ -25,12 +25,8 @@ pub struct Bulk {
 
 impl Bulk {
     /// What leaves alone leaves by `prompt`.
-    pub fn open(settings: &Settings, prompt: &Publisher) -> Result<Self, Error> {
-        Ok(Self {
-            prompt: prompt.clone(),
-            gathering: Publisher::lingering(settings, GATHER_MS)?,
-            load: Arc::default(),
-        })
+    pub fn open(settings: &Settings, prompt: Publisher) -> Result<Self, Error> {
+        Ok(Self { prompt, gathering: Publisher::lingering(settings, GATHER_MS)?, load: Arc::default() })
     }
 
     /// Of the client that gathers.
@@ -38,9 +34,14 @@ impl Bulk {
         self.gathering.health()
     }
 
-    /// How many records are on their way with others.
+    /// The client by which what is alone leaves at once.
+    pub fn prompt(&self) -> &Publisher {
+        &self.prompt
+    }
+
+    /// How many records are on their way, of both clients.
     pub fn in_flight(&self) -> usize {
-        self.gathering.in_flight()
+        self.prompt.in_flight() + self.gathering.in_flight()
     }
 
     /// As [`Publisher::publish`], in whatever order.

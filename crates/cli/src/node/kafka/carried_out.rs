@@ -87,7 +87,7 @@ impl Driver {
                     outside::tell_refused(partition, &reply);
                     if let Some(owner) = &self.owner {
                         fail::at(Point::A1);
-                        outside::answer(&owner.publisher, &self.prefix, partition, &reply);
+                        outside::answer(owner.commands.prompt(), &self.prefix, partition, &reply);
                     }
                     self.waiting.tell(partition, reply);
                 }
@@ -111,7 +111,7 @@ impl Driver {
             return Ok(());
         }
         for attempt in cancels {
-            outside::cancel(&owner.publisher, &self.prefix, attempt);
+            outside::cancel(owner.commands.prompt(), &self.prefix, attempt);
         }
         self.seats[partition as usize].dispatches(seq, orders.len());
         for order in orders {

@@ -24,9 +24,7 @@ use engine::partition::{Action, Hindrance, LaneFound, LaneInput, Role, Signal};
 use engine::port::clock::{self, Clock as _};
 use engine::port::store::{Commit, Store};
 use log_kafka::group::Event;
-use log_kafka::{
-    Appender, Bell, Bulk, Followed, Follower, LaneReader, LogReader, Member, Publisher, Read, Seen,
-};
+use log_kafka::{Appender, Bell, Bulk, Followed, Follower, LaneReader, LogReader, Member, Read, Seen};
 use tokio::sync::watch;
 use wire::record::Lane;
 
@@ -60,7 +58,6 @@ pub(super) struct Owner {
     pub member: Member,
     pub lanes: LaneReader,
     pub heartbeats: Follower,
-    pub publisher: Publisher,
     pub commands: Bulk,
     /// The topics of the lanes, by their ids.
     pub lane_topics: [String; 3],
@@ -424,7 +421,7 @@ impl Driver {
         let said = match self.recent.decode_said(read.value.as_deref().unwrap_or_default()) {
             Ok(said) => said,
             Err(error) => {
-                outside::bury(&owner.publisher, &self.prefix, &read, &error.to_string());
+                outside::bury(owner.commands.prompt(), &self.prefix, &read, &error.to_string());
                 return Ok(());
             }
         };

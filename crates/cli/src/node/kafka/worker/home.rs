@@ -7,14 +7,13 @@ use engine::desk::Heartbeat;
 use engine::message;
 use engine::placement::partition_of;
 use engine::request::{Report, Said};
-use log_kafka::{Bulk, Headers, Publisher, Settings, Topic, Write};
+use log_kafka::{Bulk, Headers, Settings, Topic, Write};
 use wire::record::Lane;
 
 use crate::node::desks::{DeskMessage, Home};
 
 #[derive(Debug)]
 pub(super) struct Topics {
-    publisher: Publisher,
     bulk: Bulk,
     outcomes: String,
     heartbeats: String,
@@ -25,15 +24,8 @@ pub(super) struct Topics {
 
 impl Topics {
     /// `source` is how this worker calls itself.
-    pub(super) fn new(
-        settings: &Settings,
-        publisher: &Publisher,
-        bulk: &Bulk,
-        partitions: u32,
-        source: &str,
-    ) -> Self {
+    pub(super) fn new(settings: &Settings, bulk: &Bulk, partitions: u32, source: &str) -> Self {
         Self {
-            publisher: publisher.clone(),
             bulk: bulk.clone(),
             outcomes: Topic::Lane(Lane::Outcomes).name(&settings.prefix),
             heartbeats: Topic::Heartbeats.name(&settings.prefix),
@@ -86,7 +78,7 @@ impl Home for Topics {
             value: Some(message::encode_heartbeat(&beat)),
             ..Write::default()
         };
-        let sent = self.publisher.publish(&write, move |result| {
+        let sent = self.bulk.prompt().publish(&write, move |result| {
             if let Err(error) = result {
                 tracing::debug!(attempt, %error, "a sign of life did not arrive");
             }

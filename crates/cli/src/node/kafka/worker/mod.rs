@@ -71,8 +71,8 @@ impl WorkerNode {
         let (folder, _anew) = Folder::open_mirror(&config.store.data.join(JOURNAL), &of_log(config, found))?;
         let journal: Arc<dyn Journal> = folder.database();
         let publisher = Publisher::open(settings).map_err(StartError::Topics)?;
-        let bulk = Bulk::open(settings, &publisher).map_err(StartError::Topics)?;
-        let topics = Topics::new(settings, &publisher, &bulk, config.store.partitions, source);
+        let bulk = Bulk::open(settings, publisher).map_err(StartError::Topics)?;
+        let topics = Topics::new(settings, &bulk, config.store.partitions, source);
         let home: Arc<dyn Home> = Arc::new(topics);
         let clock = Arc::new(SystemClock::default());
         let bounds =
@@ -84,16 +84,16 @@ impl WorkerNode {
         let mut commands = vec![];
         let mut rooms = vec![];
         let mut clients = Clients::default();
-        clients.add("outcomes", publisher.health());
+        clients.add("outcomes", bulk.prompt().health());
         clients.add("outcomes-together", bulk.health());
         for stage in stages {
             let desk = desks.desk(*stage).expect("it was just started");
             rooms.push((*stage, desk.1.clone()));
-            let taking = Commands::start(settings, *stage, instance.cloned(), &publisher, desk)?;
+            let taking = Commands::start(settings, *stage, instance.cloned(), bulk.prompt(), desk)?;
             clients.add(stage.as_str(), &taking.health);
             commands.push(taking);
         }
-        let pulse = Pulse { rooms, publisher, bulk, clients, is_ending: Arc::default() };
+        let pulse = Pulse { rooms, bulk, clients, is_ending: Arc::default() };
         Ok(Self { desks, commands, cancels, folder, pulse })
     }
 

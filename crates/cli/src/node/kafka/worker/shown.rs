@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use domain::workflow::StageKind;
-use log_kafka::{Bulk, Publisher};
+use log_kafka::Bulk;
 
 use crate::node::desks::Room;
 use crate::node::kafka::pulse;
@@ -14,7 +14,6 @@ use crate::node::kafka::traffic::Clients;
 #[derive(Debug, Clone)]
 pub(super) struct Pulse {
     pub(super) rooms: Vec<(StageKind, Room)>,
-    pub(super) publisher: Publisher,
     pub(super) bulk: Bulk,
     pub(super) clients: Clients,
     /// It takes nothing more.
@@ -26,7 +25,7 @@ impl pulse::Pulse for Pulse {
         if self.is_ending.load(Relaxed) {
             return Err("it ends: what is under way ends first".to_owned());
         }
-        if self.publisher.health().is_away() {
+        if self.bulk.prompt().health().is_away() {
             return Err("no broker answers".to_owned());
         }
         Ok(())
@@ -52,8 +51,8 @@ impl pulse::Pulse for Pulse {
              # TYPE modelrail_worker_sending gauge\nmodelrail_worker_sending {}\n\
              # HELP modelrail_worker_brokers_away whether no broker answers\n\
              # TYPE modelrail_worker_brokers_away gauge\nmodelrail_worker_brokers_away {}\n",
-            self.publisher.in_flight() + self.bulk.in_flight(),
-            u8::from(self.publisher.health().is_away()),
+            self.bulk.in_flight(),
+            u8::from(self.bulk.prompt().health().is_away()),
         )
         .expect("writing to a string");
         text + &self.clients.render()

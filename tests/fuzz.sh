@@ -12,10 +12,11 @@ seconds=${2:-60}
 work=${FUZZ_WORK:-target/fuzz}
 mkdir -p "$work"
 
-# A build of its own: other flags than those of the workspace.
+# A build of its own: other flags than those of the workspace. With the target named, what runs while it is built is apart.
+host=$(rustc -vV | sed -n 's/^host: //p')
 RUSTC_WRAPPER=$PWD/tests/fuzz/instrument.sh \
-    cargo build --locked --manifest-path tests/fuzz/Cargo.toml --target-dir "$work/build"
-binary=$work/build/debug/fuzz
+    cargo build --locked --manifest-path tests/fuzz/Cargo.toml --target-dir "$work/build" --target "$host"
+binary=$work/build/$host/debug/fuzz
 
 targets=$(sed -n 's/^    ("\([a-z]*\)", .*/\1/p' tests/fuzz/src/targets/mod.rs)
 found=0

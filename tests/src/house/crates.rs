@@ -230,6 +230,25 @@ fn unsafe_code_is_excepted_in_one_function() {
     assert_eq!(found, [std::path::PathBuf::from("crates/log-kafka/src/topics/described.rs")]);
 }
 
+/// The configuration is in no library, so the fuzzers build its files among theirs.
+#[test]
+fn the_fuzzers_know_what_the_configuration_is_made_of() {
+    let fuzzers: toml::Table = read("tests/fuzz/Cargo.toml").parse().expect("a manifest is TOML");
+    let known = |name: &str| fuzzers["dependencies"].get(name.replace('_', "-")).is_some();
+    let config = sources().into_iter().filter(|(path, _)| path.starts_with("crates/cli/src/config"));
+    let used: BTreeSet<String> = config
+        .flat_map(|(_, text)| {
+            let code = text.split("mod tests {").next().unwrap_or_default();
+            let uses = code.lines().filter_map(|line| line.strip_prefix("use ")?.split("::").next());
+            uses.map(str::to_owned).collect::<Vec<_>>()
+        })
+        .filter(|name| !["crate", "self", "std", "super"].contains(&name.as_str()))
+        .collect();
+    assert!(used.contains("serde"), "the walk finds what is there: {used:?}");
+    let strange: Vec<&String> = used.iter().filter(|name| !known(name)).collect();
+    assert!(strange.is_empty(), "tests/fuzz/Cargo.toml lacks {strange:?}");
+}
+
 #[test]
 fn the_lock_file_names_one_public_registry() {
     let lock = read("Cargo.lock");

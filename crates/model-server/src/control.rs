@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! GET    /control/v1/models                               what is loaded, and the bounds of a load
-//! PUT    /control/v1/models/{model}/versions/{version}    loads: the declared signature or `null` as one line of
-//!                                                         JSON, then the bytes of the ONNX file
-//! DELETE /control/v1/models/{model}/versions/{version}    unloads
+//! PUT    /control/v1/models/{model}/versions/{version}    loads and keeps: the declared signature or `null` as one
+//!          ?keeper=K&attempt=N                             line of JSON, then the bytes of the ONNX file
+//! PUT    /control/v1/models/{model}/keepers/{keeper}      keeps these versions and no others, as a list in JSON;
+//!          ?attempt=N                                      what nobody keeps is unloaded
 //! ```
+//!
+//! 409 says that a later attempt of the keeper was here: see [`crate::keep`].
 //!
 //! Invariant: nothing is read of a body before the credential was compared; 422 says that the model is at fault, and
 //! no other status does. At most [`LOADS_MAX`] bodies are in memory, the others wait for their turn.
@@ -15,7 +18,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::extract::{Path, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -26,6 +30,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use crate::error::LoadError;
+use crate::keep::{KeepError, Keeper, Kept, Superseded};
 use crate::routes::{is_too_large, json_of, refuse, route_unknown, text_with_causes};
 use crate::server::{LoadOutcome, Server};
 use crate::signature::{Datatype, Signature, Tensor};
@@ -34,6 +39,8 @@ use crate::signature::{Datatype, Signature, Tensor};
 const LOADS_MAX: usize = 2;
 /// Bytes of the line with the declared signature.
 const SIGNATURE_BYTES_MAX: usize = 256 << 10;
+/// Bytes of a list of versions.
+const VERSIONS_BYTES_MAX: usize = 64 << 10;
 /// How long the body of a load may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -62,16 +69,17 @@ impl std::fmt::Debug for Credential {
 
 #[derive(Debug, Clone)]
 struct Control {
-    server: Server,
+    kept: Kept,
     loading: Arc<Semaphore>,
 }
 
 /// The routes of the control surface, each behind the credential.
 pub fn control(server: Server, credential: Credential) -> Router {
-    let control = Control { server, loading: Arc::new(Semaphore::new(LOADS_MAX)) };
+    let control = Control { kept: Kept::new(server), loading: Arc::new(Semaphore::new(LOADS_MAX)) };
     Router::new()
         .route("/control/v1/models", get(loaded))
-        .route("/control/v1/models/{model}/versions/{version}", put(load).delete(unload))
+        .route("/control/v1/models/{model}/versions/{version}", put(load))
+        .route("/control/v1/models/{model}/keepers/{keeper}", put(keep))
         .route("/control/{*unknown}", any(route_unknown))
         .method_not_allowed_fallback(async || {
             let text = "this route does not take that method".to_owned();
@@ -94,31 +102,73 @@ fn given(headers: &HeaderMap) -> Option<&str> {
 }
 
 async fn loaded(State(control): State<Control>) -> Response {
-    let models: Vec<_> = control.server.loaded();
+    let models: Vec<_> = control.kept.server().loaded();
     let models: Vec<_> = models
         .iter()
         .map(|it| json!({ "name": it.model, "version": it.version, "sha256": it.sha256 }))
         .collect();
-    let model_bytes_max = control.server.limits().model_bytes_max;
+    let model_bytes_max = control.kept.server().limits().model_bytes_max;
     json_of(StatusCode::OK, &json!({ "models": models, "model_bytes_max": model_bytes_max }))
 }
 
-async fn unload(State(control): State<Control>, Path((model, version)): Path<(String, String)>) -> Response {
-    let unloaded = control.server.unload(&model, &version);
-    json_of(StatusCode::OK, &json!({ "unloaded": unloaded }))
+#[derive(Deserialize)]
+struct By {
+    keeper: String,
+    attempt: u32,
+}
+
+#[derive(Deserialize)]
+struct ByAttempt {
+    attempt: u32,
+}
+
+async fn keep(
+    State(control): State<Control>,
+    Path((model, name)): Path<(String, String)>,
+    by: Result<Query<ByAttempt>, QueryRejection>,
+    body: Body,
+) -> Response {
+    let Query(ByAttempt { attempt }) = match by {
+        Ok(by) => by,
+        Err(why) => return is_nobody(&why),
+    };
+    let read = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, VERSIONS_BYTES_MAX)).await;
+    let read = read.map(|read| read.map(|body| serde_json::from_slice::<Vec<String>>(&body)));
+    let Ok(Ok(Ok(versions))) = read else {
+        let text = "expected the versions to keep as a list of texts in JSON, but the body is none";
+        return refuse(StatusCode::BAD_REQUEST, "VERSIONS_MALFORMED", text.to_owned());
+    };
+    match control.kept.keep(Keeper { name: &name, attempt }, &model, versions.iter().map(String::as_str)) {
+        Ok(()) => json_of(StatusCode::OK, &json!({ "outcome": "kept" })),
+        Err(superseded) => is_superseded(&superseded),
+    }
+}
+
+fn is_nobody(why: &QueryRejection) -> Response {
+    let text = format!("expected who keeps it, and by which attempt: {}", why.body_text());
+    refuse(StatusCode::BAD_REQUEST, "QUERY_MALFORMED", text)
+}
+
+fn is_superseded(superseded: &Superseded) -> Response {
+    refuse(StatusCode::CONFLICT, "SUPERSEDED", superseded.to_string())
 }
 
 async fn load(
     State(control): State<Control>,
     Path((model, version)): Path<(String, String)>,
+    by: Result<Query<By>, QueryRejection>,
     body: Body,
 ) -> Response {
+    let Query(By { keeper, attempt }) = match by {
+        Ok(by) => by,
+        Err(why) => return is_nobody(&why),
+    };
     let _turn = control.loading.acquire().await.expect("the semaphore is never closed");
-    let body = match read(&control.server, body).await {
+    let body = match read(control.kept.server(), body).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let server = control.server.clone();
+    let kept = control.kept.clone();
     // Milliseconds for small models, more for large ones: not on a thread that answers callers.
     let loaded = tokio::task::spawn_blocking(move || {
         let (signature, onnx) = body.split_at(body.iter().position(|byte| *byte == b'\n').unwrap_or(0));
@@ -126,12 +176,14 @@ async fn load(
             Ok(declared) => declared,
             Err(unread) => return unread.response(),
         };
-        match server.load(&model, &version, onnx.get(1..).unwrap_or_default(), declared.as_ref()) {
+        let by = Keeper { name: &keeper, attempt };
+        match kept.load(by, &model, &version, onnx.get(1..).unwrap_or_default(), declared.as_ref()) {
             Ok(LoadOutcome::Loaded) => json_of(StatusCode::OK, &json!({ "outcome": "loaded" })),
             Ok(LoadOutcome::AlreadyLoaded) => {
                 json_of(StatusCode::OK, &json!({ "outcome": "already_loaded" }))
             }
-            Err(error) => at_fault(&error),
+            Err(KeepError::Superseded(superseded)) => is_superseded(&superseded),
+            Err(KeepError::Load(error)) => at_fault(&error),
         }
     });
     loaded.await.unwrap_or_else(|panicked| {

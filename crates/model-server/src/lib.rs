@@ -4,6 +4,7 @@
 //! HTTP -> listen -> routes -> server -> protocol (JSON) -> model (names, shapes) -> plan (tract)
 //!                `-> control    ^    loads and unloads, with a credential of its own
 //!                    in process, by Server::infer or Server::infer_json
+//!                keep: who keeps which version loaded, each by its latest attempt
 //! ```
 //!
 //! Invariant: a number that is not finite never leaves, neither at load nor at a request; the model
@@ -14,6 +15,7 @@
 
 mod signature;
 
+mod keep;
 mod model;
 mod server;
 
@@ -36,6 +38,7 @@ mod tests;
 
 pub use control::{Credential, control};
 pub use error::{CallError, InferError, LoadError, RuntimeError};
+pub use keep::{KeepError, Keeper, Kept, Superseded};
 pub use model::{ID_BYTES_MAX, Model, ROWS_MAX, Request, Response};
 pub use routes::router;
 pub use server::{Limits, LoadOutcome, Loaded, Server};

@@ -15,7 +15,7 @@ use tower::Service;
 
 use crate::{Datatype, Filled, Limits, Model, Server, Signature, Tensor, Values, router};
 
-fn fixture(name: &str) -> Vec<u8> {
+pub(crate) fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/fixtures/{name}.onnx", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 

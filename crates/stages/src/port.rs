@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use domain::evidence::Text;
 use domain::model::Signature;
-use domain::name::{Digest, Environment, ModelName, TargetId};
+use domain::name::{AttemptId, Digest, Environment, ModelName, TargetId};
 use domain::routes::RouteTable;
 use domain::work::GatewayObserved;
 use engine::port::blobs::Blobs;
@@ -40,6 +40,9 @@ pub enum ServingError {
     /// The model is at fault: it cannot be served, however often it is tried.
     #[error("{text}")]
     Refused { code: Text, text: Text },
+    /// A later attempt of the same owner was here: what this one wants is nobody's wish any more.
+    #[error("{0}; hint: this passes by itself, unless two installations share a model server")]
+    Superseded(Text),
     /// The server is at fault, or the way to it. May be tried again.
     #[error("failed to reach the model server")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -59,20 +62,26 @@ pub struct Endpoint {
 /// One model server.
 ///
 /// Contract:
-/// 1. After `load` returned, the endpoint answers for exactly these bytes, until `unload` or the server's end.
-/// 2. Loading what is loaded, and unloading what is not, changes nothing and is no error.
+/// 1. After `load` returned, the endpoint answers for exactly these bytes, while anybody keeps it or until the
+///    server's end. Who loads keeps.
+/// 2. Loading what is loaded, and keeping what is kept or is not there, changes nothing and is no error.
 /// 3. `loaded` tells what the server has, not what was asked of it: after its restart that may be nothing.
+/// 4. An owner's later attempt fences its earlier ones off: they are told `Superseded` and change nothing.
+/// 5. What one owner keeps no other one takes away.
 pub trait Serving: Send + Sync + std::fmt::Debug {
     /// A name for people, the same for the server's life.
     fn name(&self) -> Text;
     fn load(
         &self,
+        by: &AttemptId,
         model: &ModelName,
         bundle: Digest,
         onnx: &[u8],
         signature: &Signature,
     ) -> Result<Endpoint, ServingError>;
-    fn unload(&self, model: &ModelName, bundle: Digest) -> Result<(), ServingError>;
+    /// Of this model the attempt's owner keeps these, as far as they are loaded, and nothing else. What nobody keeps is
+    /// unloaded.
+    fn keep(&self, by: &AttemptId, model: &ModelName, bundles: &[Digest]) -> Result<(), ServingError>;
     /// Models and their bundles, in any order.
     fn loaded(&self) -> Result<Vec<(ModelName, Digest)>, ServingError>;
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use domain::check::{Check, Kind, Level};
 use domain::evidence::Text;
@@ -18,7 +18,7 @@ use domain::verdict::On;
 use domain::work::{Bundle, Command, Order, Outcome, Package, Packed};
 use domain::workflow::PackageWith;
 use engine::port::memory;
-use model_server::{Limits, Server};
+use model_server::{KeepError, Keeper, Kept, Limits, Server};
 use serde_json::Value;
 
 use crate::config::{Config, Fetch};
@@ -206,7 +206,7 @@ fn tensors(value: &Value) -> Vec<Tensor> {
 /// The real model server, over HTTP on a port of this machine.
 #[derive(Debug)]
 pub(crate) struct LocalServer {
-    server: Server,
+    kept: Kept,
     url: String,
     _runtime: tokio::runtime::Runtime,
 }
@@ -220,7 +220,7 @@ impl LocalServer {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = server.clone();
         runtime.spawn(async move { serving.serve(listener, std::future::pending()).await });
-        Arc::new(Self { server, url, _runtime: runtime })
+        Arc::new(Self { kept: Kept::new(server), url, _runtime: runtime })
     }
 }
 
@@ -231,6 +231,7 @@ impl Serving for LocalServer {
 
     fn load(
         &self,
+        by: &AttemptId,
         model: &ModelName,
         bundle: Digest,
         onnx: &[u8],
@@ -247,24 +248,30 @@ impl Serving for LocalServer {
         let (inputs, outputs) = (tensors(&signature.inputs), tensors(&signature.outputs));
         let signature = model_server::Signature { inputs, outputs };
         let version = bundle.to_string();
-        match self.server.load(model.as_str(), &version, onnx, Some(&signature)) {
+        let owner = by.owner.to_string();
+        let by = Keeper { name: &owner, attempt: by.number };
+        match self.kept.load(by, model.as_str(), &version, onnx, Some(&signature)) {
             Ok(_) => Ok(Endpoint { url: self.url.clone(), model: model.to_string(), version: Some(version) }),
-            Err(error) => {
+            Err(KeepError::Superseded(error)) => Err(ServingError::Superseded(error.to_string().into())),
+            Err(KeepError::Load(error)) => {
                 Err(ServingError::Refused { code: error.code().into(), text: error.to_string().into() })
             }
         }
     }
 
-    fn unload(&self, model: &ModelName, bundle: Digest) -> Result<(), ServingError> {
-        self.server.unload(model.as_str(), &bundle.to_string());
-        Ok(())
+    fn keep(&self, by: &AttemptId, model: &ModelName, bundles: &[Digest]) -> Result<(), ServingError> {
+        let versions: Vec<String> = bundles.iter().map(Digest::to_string).collect();
+        let owner = by.owner.to_string();
+        let by = Keeper { name: &owner, attempt: by.number };
+        let kept = self.kept.keep(by, model.as_str(), versions.iter().map(String::as_str));
+        kept.map_err(|error| ServingError::Superseded(error.to_string().into()))
     }
 
     fn loaded(&self) -> Result<Vec<(ModelName, Digest)>, ServingError> {
         let name = |it: &Arc<model_server::Loaded>| {
             (ModelName::parse(&it.model).unwrap(), Digest::parse(&it.version).unwrap())
         };
-        Ok(self.server.loaded().iter().map(name).collect())
+        Ok(self.kept.server().loaded().iter().map(name).collect())
     }
 }
 
@@ -304,6 +311,7 @@ pub(crate) type Answer = fn(&str, &Value) -> (u16, String);
 #[derive(Debug)]
 pub(crate) struct FakeServer {
     url: String,
+    loaded: Mutex<Vec<(ModelName, Digest)>>,
 }
 
 impl FakeServer {
@@ -316,7 +324,7 @@ impl FakeServer {
                 std::thread::spawn(move || converse(&stream, answer));
             }
         });
-        Arc::new(Self { url })
+        Arc::new(Self { url, loaded: Mutex::default() })
     }
 }
 
@@ -352,15 +360,24 @@ impl Serving for FakeServer {
         "fake".into()
     }
 
-    fn load(&self, model: &ModelName, _: Digest, _: &[u8], _: &Signature) -> Result<Endpoint, ServingError> {
+    fn load(
+        &self,
+        _: &AttemptId,
+        model: &ModelName,
+        bundle: Digest,
+        _: &[u8],
+        _: &Signature,
+    ) -> Result<Endpoint, ServingError> {
+        self.loaded.lock().unwrap().push((model.clone(), bundle));
         Ok(Endpoint { url: self.url.clone(), model: model.to_string(), version: None })
     }
 
-    fn unload(&self, _: &ModelName, _: Digest) -> Result<(), ServingError> {
+    fn keep(&self, _: &AttemptId, _: &ModelName, bundles: &[Digest]) -> Result<(), ServingError> {
+        self.loaded.lock().unwrap().retain(|(_, bundle)| bundles.contains(bundle));
         Ok(())
     }
 
     fn loaded(&self) -> Result<Vec<(ModelName, Digest)>, ServingError> {
-        Ok(vec![])
+        Ok(self.loaded.lock().unwrap().clone())
     }
 }

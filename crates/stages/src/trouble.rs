@@ -45,6 +45,10 @@ pub enum Trouble {
         #[source]
         source: ServingError,
     },
+    #[error(
+        "expected model server `{server}` to have the bundle loaded until its tests end, but it was gone before; hint: the server was restarted, or somebody else unloaded it"
+    )]
+    Unloaded { server: String },
     #[error("failed to call `{url}`")]
     Call {
         url: String,
@@ -79,7 +83,9 @@ impl Trouble {
             Self::Bundle { source, .. } => source.code(),
             Self::NoSigningKey => "SIGNING_KEY_MISSING",
             Self::NoServer(_) => "SERVER_MISSING",
+            Self::Serving { source: ServingError::Superseded(_), .. } => "SUPERSEDED",
             Self::Serving { .. } | Self::Call { .. } => "SERVER_UNREACHABLE",
+            Self::Unloaded { .. } => "BUNDLE_UNLOADED",
             Self::Overloaded => "SERVER_OVERLOADED",
             Self::Routers(_) => "GATEWAYS_UNREACHABLE",
             Self::NoGateway => "GATEWAY_MISSING",

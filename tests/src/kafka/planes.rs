@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use domain::model::{Release, Signature};
-use domain::name::{Digest, ModelName, TargetId, Version};
+use domain::name::{AttemptId, Digest, ModelName, TargetId, Version};
 use domain::routes::{Generation, Route, RouteTable, Sticky};
 use domain::weight::Weight;
 use engine::message::{decode_gateway_report, decode_label, decode_prediction, encode_table};
@@ -170,9 +170,10 @@ fn a_gateway_obeys_the_topic_serves_without_brokers_and_says_what_it_does() {
     let model_server = models.start("model-server", &settings, "");
     let server = RemoteServing::new(&model_server.at("models"), &control).unwrap();
     let model = ModelName::parse("flights-late").unwrap();
+    let by = AttemptId::parse(&format!("{TARGET}.1")).unwrap();
     for version in ["v1", "v2"] {
         let bytes = onnx(version);
-        server.load(&model, Digest::of(&bytes), &bytes, &Signature::default()).unwrap();
+        server.load(&by, &model, Digest::of(&bytes), &bytes, &Signature::default()).unwrap();
     }
     // Twice, and in reverse order: the last is not the newest.
     for table in [table(2, "v2"), table(2, "v2"), table(1, "v1")] {

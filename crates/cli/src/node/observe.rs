@@ -228,8 +228,9 @@ mod tests {
             let server = memory::Server::default();
             for model in loaded {
                 let signature = domain::model::Signature::default();
+                let by = domain::name::AttemptId::parse("fraud@production.1").unwrap();
                 let model = ModelName::parse(model).unwrap();
-                server.load(&model, Digest::of(b"b"), b"", &signature).unwrap();
+                server.load(&by, &model, Digest::of(b"b"), b"", &signature).unwrap();
             }
             Arc::new(server)
         };

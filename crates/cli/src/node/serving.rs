@@ -4,21 +4,21 @@ use std::net::SocketAddr;
 
 use domain::evidence::Text;
 use domain::model::Signature;
-use domain::name::{Digest, ModelName};
-use model_server::{Datatype, LoadError, Server, Tensor};
+use domain::name::{AttemptId, Digest, ModelName};
+use model_server::{Datatype, KeepError, Keeper, Kept, Server, Superseded, Tensor};
 use stages::port::{Endpoint, Serving, ServingError};
 
 /// Releases are loaded under their bundle's digest as version.
 #[derive(Debug)]
 pub struct InProcess {
     name: Text,
-    server: Server,
+    kept: Kept,
     url: String,
 }
 
 impl InProcess {
     pub fn new(name: &str, server: Server, address: SocketAddr) -> Self {
-        Self { name: name.into(), server, url: format!("http://{address}") }
+        Self { name: name.into(), kept: Kept::new(server), url: format!("http://{address}") }
     }
 }
 
@@ -29,25 +29,30 @@ impl Serving for InProcess {
 
     fn load(
         &self,
+        by: &AttemptId,
         model: &ModelName,
         bundle: Digest,
         onnx: &[u8],
         signature: &Signature,
     ) -> Result<Endpoint, ServingError> {
         let declared = signature_of(signature)?;
-        let loaded = self.server.load(model.as_str(), &bundle.hex(), onnx, declared.as_ref());
+        let owner = by.owner.to_string();
+        let by = Keeper { name: &owner, attempt: by.number };
+        let loaded = self.kept.load(by, model.as_str(), &bundle.hex(), onnx, declared.as_ref());
         loaded.map_err(|error| refused(&error))?;
         let (url, model) = (self.url.clone(), model.to_string());
         Ok(Endpoint { url, model, version: Some(bundle.hex()) })
     }
 
-    fn unload(&self, model: &ModelName, bundle: Digest) -> Result<(), ServingError> {
-        self.server.unload(model.as_str(), &bundle.hex());
-        Ok(())
+    fn keep(&self, by: &AttemptId, model: &ModelName, bundles: &[Digest]) -> Result<(), ServingError> {
+        let (owner, versions) = (by.owner.to_string(), bundles.iter().map(Digest::hex).collect::<Vec<_>>());
+        let by = Keeper { name: &owner, attempt: by.number };
+        let kept = self.kept.keep(by, model.as_str(), versions.iter().map(String::as_str));
+        kept.map_err(|error| superseded(&error))
     }
 
     fn loaded(&self) -> Result<Vec<(ModelName, Digest)>, ServingError> {
-        let loaded = self.server.loaded();
+        let loaded = self.kept.server().loaded();
         let named = loaded.iter().filter_map(|loaded| {
             Some((ModelName::parse(&loaded.model).ok()?, Digest::parse(&loaded.version).ok()?))
         });
@@ -55,9 +60,18 @@ impl Serving for InProcess {
     }
 }
 
-fn refused(error: &LoadError) -> ServingError {
-    let hint = error.hint();
-    ServingError::Refused { code: error.code().into(), text: format!("{error}; hint: {hint}").into() }
+fn refused(error: &KeepError) -> ServingError {
+    match error {
+        KeepError::Superseded(error) => superseded(error),
+        KeepError::Load(error) => {
+            let text = format!("{error}; hint: {}", error.hint());
+            ServingError::Refused { code: error.code().into(), text: text.into() }
+        }
+    }
+}
+
+fn superseded(error: &Superseded) -> ServingError {
+    ServingError::Superseded(error.to_string().into())
 }
 
 /// Nothing when training declared none: what the model says of itself counts then.

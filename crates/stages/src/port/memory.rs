@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use domain::evidence::Text;
 use domain::model::Signature;
-use domain::name::{Digest, ModelName, TargetId};
+use domain::name::{AttemptId, Digest, ModelName, StreamId, TargetId};
 use domain::routes::RouteTable;
 use domain::time::Timestamp;
 use domain::work::GatewayObserved;
@@ -69,7 +69,31 @@ impl Routers for Gateway {
 
 /// A model server that takes every model and answers nowhere: for work that does not infer.
 #[derive(Debug, Default)]
-pub struct Server(Mutex<BTreeSet<(ModelName, Digest)>>);
+pub struct Server(Mutex<BTreeMap<StreamId, Keeps>>);
+
+#[derive(Debug, Default)]
+struct Keeps {
+    attempt: u32,
+    bundles: BTreeSet<(ModelName, Digest)>,
+}
+
+impl Server {
+    /// Changes what an owner keeps, unless a later attempt of it was here.
+    fn change(
+        &self,
+        by: &AttemptId,
+        how: impl FnOnce(&mut BTreeSet<(ModelName, Digest)>),
+    ) -> Result<(), ServingError> {
+        let mut keepers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let keeps = keepers.entry(by.owner.clone()).or_default();
+        if by.number < keeps.attempt {
+            return Err(ServingError::Superseded(format!("attempt {} was here", keeps.attempt).into()));
+        }
+        keeps.attempt = by.number;
+        how(&mut keeps.bundles);
+        Ok(())
+    }
+}
 
 impl Serving for Server {
     fn name(&self) -> Text {
@@ -78,22 +102,24 @@ impl Serving for Server {
 
     fn load(
         &self,
+        by: &AttemptId,
         model: &ModelName,
         bundle: Digest,
         _onnx: &[u8],
         _signature: &Signature,
     ) -> Result<Endpoint, ServingError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((model.clone(), bundle));
+        self.change(by, |bundles| bundles.extend([(model.clone(), bundle)]))?;
         let (url, version) = ("http://127.0.0.1:9".to_owned(), Some(bundle.to_string()));
         Ok(Endpoint { url, model: model.to_string(), version })
     }
 
-    fn unload(&self, model: &ModelName, bundle: Digest) -> Result<(), ServingError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(model.clone(), bundle));
-        Ok(())
+    fn keep(&self, by: &AttemptId, model: &ModelName, wanted: &[Digest]) -> Result<(), ServingError> {
+        self.change(by, |bundles| bundles.retain(|(of, bundle)| of != model || wanted.contains(bundle)))
     }
 
     fn loaded(&self) -> Result<Vec<(ModelName, Digest)>, ServingError> {
-        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect())
+        let keepers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: BTreeSet<_> = keepers.values().flat_map(|keeps| keeps.bundles.iter().cloned()).collect();
+        Ok(all.into_iter().collect())
     }
 }

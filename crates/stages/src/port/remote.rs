@@ -1,6 +1,6 @@
 //! A model server in another process, by its control surface over HTTP.
 //!
-//! **Invariant:** only 422 is the model's fault. A wrong credential, a server that is not there, and an answer that
+//! **Invariant:** only 422 is the model's fault, and 409 alone says that a later attempt was there. A wrong credential, a server that is not there, and an answer that
 //! is none say nothing about a model, and may be tried again.
 
 use std::io::Read as _;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use domain::evidence::Text;
 use domain::model::{Signature, Tensor};
-use domain::name::{Digest, ModelName};
+use domain::name::{AttemptId, Digest, ModelName};
 use reqwest::Url;
 use reqwest::blocking::{Client, RequestBuilder};
 use serde::Deserialize;
@@ -145,6 +145,11 @@ impl RemoteServing {
         read.map_err(|source| Failed::Read { url: url(), source })?;
         match status {
             200 => Ok(body),
+            409 => {
+                let refusal: Refusal = serde_json::from_slice(&body)
+                    .map_err(|source| Failed::Malformed { url: url(), source })?;
+                Err(ServingError::Superseded(refusal.error.into()))
+            }
             401 => Err(Failed::Credential { url: url() }.into()),
             422 => {
                 let refusal: Refusal = serde_json::from_slice(&body)
@@ -169,6 +174,7 @@ impl Serving for RemoteServing {
 
     fn load(
         &self,
+        by: &AttemptId,
         model: &ModelName,
         bundle: Digest,
         onnx: &[u8],
@@ -188,14 +194,17 @@ impl Serving for RemoteServing {
         body.push(b'\n');
         body.extend_from_slice(onnx);
         let url = self.place(model, bundle);
-        self.ask(self.http()?.put(&url).body(body), &url)?;
+        let asked = format!("{url}?keeper={}&attempt={}", by.owner, by.number);
+        self.ask(self.http()?.put(asked).body(body), &url)?;
         let (url, model) = (self.url.clone(), model.to_string());
         Ok(Endpoint { url, model, version: Some(bundle.hex()) })
     }
 
-    fn unload(&self, model: &ModelName, bundle: Digest) -> Result<(), ServingError> {
-        let url = self.place(model, bundle);
-        self.ask(self.http()?.delete(&url).timeout(ASK_TIMEOUT), &url).map(drop)
+    fn keep(&self, by: &AttemptId, model: &ModelName, bundles: &[Digest]) -> Result<(), ServingError> {
+        let url = format!("{}/control/v1/models/{model}/keepers/{}", self.url, by.owner);
+        let versions = json!(bundles.iter().map(Digest::hex).collect::<Vec<_>>()).to_string();
+        let request = self.http()?.put(format!("{url}?attempt={}", by.number));
+        self.ask(request.body(versions).timeout(ASK_TIMEOUT), &url).map(drop)
     }
 
     fn loaded(&self) -> Result<Vec<(ModelName, Digest)>, ServingError> {

@@ -1,13 +1,14 @@
 //! Has exactly the wanted releases of a model loaded and warm on every model server of the target's environment.
 //!
 //! **Invariant:** a release is reported only after it answered a request. Whatever is wanted stays loaded; only
-//! releases of this model that nobody wants are unloaded. A release that cannot be loaded keeps no other from it.
+//! releases of this model that nobody wants are unloaded. A release that cannot be loaded keeps no other from it. An
+//! attempt that is not the target's latest any more changes nothing: the server tells it so.
 
 use std::collections::BTreeSet;
 
 use domain::evidence::Finding;
 use domain::model::Release;
-use domain::name::{Digest, ModelName};
+use domain::name::{AttemptId, Digest, ModelName};
 use domain::work::{self, Outcome, ServerLoaded};
 
 use crate::bundle::{Bundle, read_trusted};
@@ -34,6 +35,9 @@ pub(crate) fn carry_out(
         match prepare(workers, attempt, server.as_ref(), &target.model, &order.releases) {
             Ok(loaded) => servers.push(loaded),
             Err(Trouble::Cancelled) => return Err(Trouble::Cancelled),
+            Err(trouble @ Trouble::Serving { source: ServingError::Superseded(_), .. }) => {
+                return Err(trouble);
+            }
             // A server that is not heard is missing from the answer; the core knows whom it waits for.
             Err(trouble) => {
                 tracing::warn!(
@@ -58,20 +62,18 @@ fn prepare(
     model: &ModelName,
     wanted: &[Release],
 ) -> Result<ServerLoaded, Trouble> {
-    let mut failed = Vec::new();
-    let mut present = loaded(server, model)?;
+    let (by, mut failed) = (&attempt.command.attempt, vec![]);
+    let mut kept: Vec<Digest> = wanted.iter().map(|release| release.bundle).collect();
+    // From here on no earlier attempt takes anything away that is found present.
+    keep(server, by, model, &kept)?;
+    let present = loaded(server, model)?;
     for release in wanted.iter().filter(|release| !present.contains(&release.bundle)) {
         attempt.step("loading a release")?;
-        if let Some(finding) = load(workers, server, model, release)? {
+        if let Some(finding) = load(workers, by, server, model, release)? {
             // Whatever came of it must not be routed to.
-            unload(server, model, release.bundle)?;
+            kept.retain(|bundle| *bundle != release.bundle);
+            keep(server, by, model, &kept)?;
             failed.push(finding);
-        }
-    }
-    present.extend(loaded(server, model)?);
-    for bundle in present {
-        if !wanted.iter().any(|release| release.bundle == bundle) {
-            unload(server, model, bundle)?;
         }
     }
     let bundles = loaded(server, model)?.into_iter().collect();
@@ -81,6 +83,7 @@ fn prepare(
 /// Loads and warms one release; gives what is wrong with it.
 fn load(
     workers: &Workers,
+    by: &AttemptId,
     server: &dyn Serving,
     model: &ModelName,
     release: &Release,
@@ -99,7 +102,7 @@ fn load(
         }
         Err(trouble) => return Err(trouble),
     };
-    let endpoint = match server.load(model, release.bundle, &bundle.model, &bundle.signature) {
+    let endpoint = match server.load(by, model, release.bundle, &bundle.model, &bundle.signature) {
         Ok(endpoint) => endpoint,
         Err(ServingError::Refused { code, text }) => return said(&code, text.to_string()),
         Err(source) => return Err(unreachable(server, source)),
@@ -118,8 +121,8 @@ fn loaded(server: &dyn Serving, model: &ModelName) -> Result<BTreeSet<Digest>, T
     Ok(all.into_iter().filter(|(of, _)| of == model).map(|(_, bundle)| bundle).collect())
 }
 
-fn unload(server: &dyn Serving, model: &ModelName, bundle: Digest) -> Result<(), Trouble> {
-    server.unload(model, bundle).map_err(|source| unreachable(server, source))
+fn keep(server: &dyn Serving, by: &AttemptId, model: &ModelName, bundles: &[Digest]) -> Result<(), Trouble> {
+    server.keep(by, model, bundles).map_err(|source| unreachable(server, source))
 }
 
 fn unreachable(server: &dyn Serving, source: ServingError) -> Trouble {

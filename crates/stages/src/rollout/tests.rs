@@ -6,19 +6,21 @@ use domain::check::outcome::Outcome as OutcomeCheck;
 use domain::check::{Check, Kind};
 use domain::evidence::{Arm, Evidence, Measurement};
 use domain::model::Release;
-use domain::name::{Digest, Version};
+use domain::name::{AttemptId, Digest, StreamId, Version};
 use domain::routes::{Generation, Route, RouteTable, Sticky};
 use domain::time::{Millis, Timestamp};
 use domain::verdict::On;
 use domain::weight::Weight;
-use domain::work::{Apply, Measure, Order, Outcome, Plan, Planned, Prepare};
+use domain::work::{Apply, Command, Measure, Order, Outcome, Plan, Planned, Prepare};
 use domain::workflow::{RolloutStep, RolloutWith, Strategy};
 use engine::port::blobs::Blobs as _;
 use engine::port::predictions::{Label, Prediction, Predictions as _};
 
 use crate::bundle::{Draft, Signer};
 use crate::port::Serving as _;
-use crate::testing::{Bench, NOW, bench, check, code_of, codes, run, stage, target, trained, with_servers};
+use crate::testing::{
+    Bench, NOW, bench, check, code_of, codes, command, run, stage, target, trained, with_servers,
+};
 
 fn release(version: &str) -> Release {
     let bundle = Digest::of(version.as_bytes());
@@ -227,6 +229,36 @@ fn with_a_key_an_unsigned_release_is_not_loaded() {
     bench.workers.config.trusted_keys = vec![signer.public_key()];
     let Outcome::Prepared { servers } = prepare(&bench, &[&unsigned]) else { panic!() };
     assert_eq!((codes(&servers[0].failed), servers[0].bundles.len()), (vec!["SIGNATURE_INVALID"], 0));
+}
+
+#[test]
+fn an_attempt_that_another_one_overtook_takes_nothing_away() {
+    let mut bench = bench();
+    let server = with_servers(&mut bench);
+    let (one, _) = bench.release(&trained("v1"));
+    let (two, _) = bench.release(&trained("v2"));
+    let attempt = |number: u32, releases: &[&Release], meanwhile: &dyn Fn()| {
+        let order = Prepare { releases: releases.iter().map(|it| (*it).clone()).collect() };
+        let owner = StreamId::Target(target());
+        let command = Command { attempt: AttemptId { owner, number }, ..command(Order::Prepare(order)) };
+        let began = |what: &str| {
+            if what == "loading a release" {
+                meanwhile();
+            }
+        };
+        bench.workers.carry_out(&command, &|| false, &began)
+    };
+    // The target wants v1 of it, then both; the first attempt stood still before it loaded anything, and goes on now.
+    let late = attempt(5, &[&one], &|| {
+        let Outcome::Prepared { servers } = attempt(6, &[&one, &two], &|| {}) else { panic!() };
+        assert_eq!(servers[0].bundles.len(), 2);
+    });
+    assert_eq!(code_of(&late), Some("SUPERSEDED"));
+    assert_eq!(server.loaded().unwrap().len(), 2, "what the latest attempt prepared stays");
+    assert_eq!(code_of(&attempt(5, &[], &|| {})), Some("SUPERSEDED"));
+    assert_eq!(server.loaded().unwrap().len(), 2);
+    let Outcome::Prepared { servers } = attempt(7, &[&two], &|| {}) else { panic!() };
+    assert_eq!(servers[0].bundles, [two.bundle]);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 //!
 //! To add a check: its parameters and judgement in `domain::check`, one file here, one row in [`measure`].
 //!
-//! **Invariant:** what is tested are the bytes that the bundle's digest names, read and verified here. The bundle is
-//! unloaded when the tests end, however they end.
+//! **Invariant:** what is tested are the bytes that the bundle's digest names, read and verified here, and they were
+//! loaded from the first check to the last: else nothing was found out. The bundle is not kept when the tests end, however
+//! they end.
 
 pub(crate) mod answer;
 pub mod client;
@@ -69,9 +70,9 @@ pub(crate) fn carry_out(
     let server = server.ok_or_else(|| Trouble::NoServer(order.environment.clone()))?;
 
     attempt.step("loading the bundle")?;
-    let model = &order.trained.model;
+    let (by, model, bundle_at) = (&attempt.command.attempt, &order.trained.model, order.release.bundle);
     let mut gathered = Gathered::default();
-    match server.load(model, order.release.bundle, &bundle.model, &bundle.signature) {
+    match server.load(by, model, bundle_at, &bundle.model, &bundle.signature) {
         Ok(endpoint) => {
             let client = Client::new(endpoint, workers.config.test.call_timeout)?;
             let subject = Subject {
@@ -83,10 +84,15 @@ pub(crate) fn carry_out(
                 answers: evaluation::Answers::default(),
             };
             let tested = run(&subject, &mut gathered);
+            let loaded = server.loaded();
             // However it went: the next attempt loads it again.
-            let unloaded = server.unload(model, order.release.bundle);
+            let left = server.keep(by, model, &[]);
             tested?;
-            unloaded.map_err(|source| unreachable(server.as_ref(), source))?;
+            let loaded = loaded.map_err(|source| unreachable(server.as_ref(), source))?;
+            left.map_err(|source| unreachable(server.as_ref(), source))?;
+            if !loaded.contains(&(model.clone(), bundle_at)) {
+                return Err(Trouble::Unloaded { server: server.name().to_string() });
+            }
         }
         Err(ServingError::Refused { code, text }) => {
             let refused =

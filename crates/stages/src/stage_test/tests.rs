@@ -9,13 +9,14 @@ use domain::check::smoke::Smoke;
 use domain::check::{Check, Kind, Setting};
 use domain::evidence::{Arm, Evidence};
 use domain::model::Trained;
+use domain::name::{AttemptId, RunId, StreamId};
 use domain::verdict::Verdict;
-use domain::work::{Order, Test};
+use domain::work::{Command, Order, Outcome, Test};
 use engine::port::blobs::Blobs as _;
 
 use crate::bundle::Draft;
 use crate::testing::{
-    Bench, bench, check, code_of, codes, flights, run, stage, staging, trained, with_servers,
+    Bench, bench, check, code_of, codes, command, flights, run, stage, staging, target, trained, with_servers,
 };
 
 fn all() -> Vec<Check> {
@@ -94,6 +95,51 @@ fn staging_is_empty_after_the_tests() {
     let bench = ready();
     tested(&bench, &trained("v1"), all()[..1].to_vec());
     assert_eq!(bench.workers.ports.servers[&staging()][0].loaded().unwrap(), []);
+}
+
+#[test]
+fn tests_of_one_bundle_side_by_side_leave_it_to_each_other() {
+    let bench = ready();
+    let trained = trained("v1");
+    let (release, _) = bench.release(&trained);
+    let order = order(release, &trained, all()[..2].to_vec());
+    let attempt = |of: &str, number: u32, meanwhile: &dyn Fn()| {
+        let owner = StreamId::Run(RunId::derive("/test", of, &target()));
+        let command = Command { attempt: AttemptId { owner, number }, ..command(order.clone()) };
+        // Loaded, and nothing asked yet.
+        let began = |what: &str| {
+            if what == "smoke" {
+                meanwhile();
+            }
+        };
+        bench.workers.carry_out(&command, &|| false, &began)
+    };
+    let found_nothing = |outcome: Outcome| match outcome {
+        Outcome::Measured(evidence) => assert_eq!(evidence.findings, []),
+        other => panic!("expected to measure, but {other:?}"),
+    };
+    found_nothing(attempt("one", 1, &|| found_nothing(attempt("another", 1, &|| {}))));
+    // An attempt that stood still ends in the middle of the next one of the same run.
+    let late = || assert_eq!(code_of(&attempt("one", 1, &|| {})), Some("SUPERSEDED"));
+    found_nothing(attempt("one", 2, &late));
+    assert_eq!(bench.workers.ports.servers[&staging()][0].loaded().unwrap(), [], "and nobody keeps it");
+}
+
+#[test]
+fn a_server_that_lost_the_bundle_meanwhile_says_nothing_of_the_model() {
+    let bench = ready();
+    let trained = trained("v1");
+    let (release, _) = bench.release(&trained);
+    let command = command(order(release, &trained, all()[..2].to_vec()));
+    // Somebody has it unloaded in the name of the same attempt.
+    let server = &bench.workers.ports.servers[&staging()][0];
+    let lose = |what: &str| {
+        if what == "smoke" {
+            server.keep(&command.attempt, &trained.model, &[]).unwrap();
+        }
+    };
+    let outcome = bench.workers.carry_out(&command, &|| false, &lose);
+    assert_eq!(code_of(&outcome), Some("BUNDLE_UNLOADED"), "{outcome:?}");
 }
 
 /// Packs bytes that packaging would have refused, or that only a server can refuse.

@@ -47,6 +47,10 @@ fn model() -> ModelName {
     ModelName::parse("m").unwrap()
 }
 
+fn by() -> AttemptId {
+    AttemptId::parse("m@production.1").unwrap()
+}
+
 fn unreachable(result: Result<impl std::fmt::Debug, ServingError>) -> String {
     match result {
         Err(ServingError::Unreachable(source)) => crate::trouble::words(&*source),
@@ -68,14 +72,14 @@ fn a_server_without_the_right_credential_is_no_fault_of_the_model() {
     let bundle = Digest::of(b"bundle");
     for text in [
         unreachable(stranger.loaded()),
-        unreachable(stranger.load(&model(), bundle, &onnx, &signature)),
-        unreachable(stranger.unload(&model(), bundle)),
+        unreachable(stranger.load(&by(), &model(), bundle, &onnx, &signature)),
+        unreachable(stranger.keep(&by(), &model(), &[])),
     ] {
         assert!(text.contains("credential"), "{text}");
     }
     let entitled = RemoteServing::new(&running.url, SECRET).unwrap();
-    entitled.load(&model(), bundle, &onnx, &signature).unwrap();
-    unreachable(stranger.unload(&model(), bundle));
+    entitled.load(&by(), &model(), bundle, &onnx, &signature).unwrap();
+    unreachable(stranger.keep(&by(), &model(), &[]));
     assert_eq!(entitled.loaded().unwrap(), [(model(), bundle)], "a stranger unloads nothing");
 }
 
@@ -85,8 +89,8 @@ fn a_full_server_says_so_and_a_restarted_one_has_nothing() {
     let server = RemoteServing::new(&running.url, SECRET).unwrap();
     let Sample { onnx, signature, .. } = sample();
     let (first, second) = (Digest::of(b"first"), Digest::of(b"second"));
-    server.load(&model(), first, &onnx, &signature).unwrap();
-    let full = server.load(&model(), second, &onnx, &signature);
+    server.load(&by(), &model(), first, &onnx, &signature).unwrap();
+    let full = server.load(&by(), &model(), second, &onnx, &signature);
     assert!(matches!(&full, Err(ServingError::Refused { code, .. }) if &**code == "MODELS_FULL"), "{full:?}");
 
     let address = running.url.trim_start_matches("http://").to_owned();
@@ -95,7 +99,7 @@ fn a_full_server_says_so_and_a_restarted_one_has_nothing() {
     assert!(text.contains("failed to call"), "{text}");
     let again = start(Limits::default(), &address);
     assert_eq!(server.loaded().unwrap(), [], "what a restart forgot is not told");
-    server.load(&model(), second, &onnx, &signature).unwrap();
+    server.load(&by(), &model(), second, &onnx, &signature).unwrap();
     drop(again);
 }
 
@@ -111,7 +115,7 @@ fn answers_that_are_none_of_a_control_surface_may_pass() {
     let text = unreachable(server.loaded());
     assert!(text.contains("404"), "{text}");
     let fake = crate::testing::FakeServer::start(|_, _| (200, "hello".to_owned()));
-    let endpoint = fake.load(&model(), Digest::of(b"b"), b"", &Signature::default()).unwrap();
+    let endpoint = fake.load(&by(), &model(), Digest::of(b"b"), b"", &Signature::default()).unwrap();
     let text = unreachable(RemoteServing::new(&endpoint.url, SECRET).unwrap().loaded());
     assert!(text.contains("none"), "{text}");
 }

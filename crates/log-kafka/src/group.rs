@@ -66,7 +66,7 @@ pub enum Event {
 }
 
 pub struct Member {
-    consumer: Closing,
+    consumer: Closing<BaseConsumer<Context>>,
     brokers: String,
     group: String,
     /// It has a name that is the same for every life, and would be waited for.
@@ -75,17 +75,17 @@ pub struct Member {
 
 /// A client that is closed when this is dropped. Where no broker answers that has no end: then it is left to the end of the
 /// process.
-struct Closing(Option<BaseConsumer<Context>>);
+struct Closing<C: Send + 'static>(Option<C>);
 
-impl std::ops::Deref for Closing {
-    type Target = BaseConsumer<Context>;
+impl<C: Send + 'static> std::ops::Deref for Closing<C> {
+    type Target = C;
 
-    fn deref(&self) -> &Self::Target {
+    fn deref(&self) -> &C {
         self.0.as_ref().expect("only dropping takes it")
     }
 }
 
-impl Drop for Closing {
+impl<C: Send + 'static> Drop for Closing<C> {
     fn drop(&mut self) {
         let consumer = self.0.take();
         let (closed, hears) = sync_channel(1);
@@ -320,4 +320,33 @@ fn config(settings: &Settings, joining: &Joining<'_>) -> ClientConfig {
     // Work waits in the topic, not in this process.
     config.set("queued.min.messages", "256");
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    /// As a client whose brokers are away: its end is waited for until somebody lets it go.
+    struct Held(Receiver<()>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            // It is over when the other side is gone.
+            let _over = self.0.recv();
+        }
+    }
+
+    #[test]
+    fn a_client_that_cannot_be_closed_is_left() {
+        let (let_go, held) = channel();
+        let (left, hears) = channel();
+        std::thread::spawn(move || {
+            drop(Closing(Some(Held(held))));
+            left.send(()).unwrap();
+        });
+        hears.recv_timeout(10 * CLOSE_MAX).expect("it is not waited for without end");
+        drop(let_go);
+    }
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -140,10 +141,21 @@ pub(crate) fn event(version: &str, model: &str, id: &str) -> Value {
     event
 }
 
+/// An address of this machine that no other place has. Servers of one place are killed and started again: at an address
+/// that all had, the port of a dead one would now and then be given to a server of another place, which its callers and
+/// clients would ask then.
+fn loopback() -> String {
+    static PLACES: AtomicU32 = AtomicU32::new(0);
+    let (process, place) = (std::process::id(), PLACES.fetch_add(1, Relaxed));
+    format!("127.{}.{}.{}:0", 1 + process / 250 % 250, process % 250, 1 + place % 250)
+}
+
 /// Where a server lives.
 #[derive(Clone)]
 pub(crate) struct Place {
     folder: Arc<TempDir>,
+    /// Where its servers listen, at ports that the system gives: see [`loopback`].
+    address: String,
     /// What servers have in their environment besides.
     variables: Vec<(String, String)>,
 }
@@ -160,7 +172,7 @@ impl Place {
         fs::create_dir_all(root.join("artifacts")).unwrap();
         fs::write(root.join("workflows/quick-blue-green.yaml"), pace.of(BLUE_GREEN)).unwrap();
         fs::write(root.join("workflows/quick-canary.yaml"), pace.of(CANARY)).unwrap();
-        let place = Self { folder: Arc::new(folder), variables: vec![] };
+        let place = Self { folder: Arc::new(folder), address: loopback(), variables: vec![] };
         fs::write(place.config(), place.settings()).unwrap();
         place
     }
@@ -171,7 +183,7 @@ impl Place {
     }
 
     fn settings(&self) -> String {
-        let any = "listen = \"127.0.0.1:0\"";
+        let any = format!("listen = \"{}\"", self.address);
         format!(
             "[server]\n{any}\n[gateway]\n{any}\n[model_server]\n{any}\n\
              [store]\ndata = {data:?}\npartitions = 4\n[workflows]\nfolder = {workflows:?}\n\
@@ -249,7 +261,7 @@ impl Place {
 
     /// As [`Self::serve_as`], for roles that listen only where they are told to.
     pub(crate) fn serve_telling(&self, roles: &str, data: &Path) -> Server {
-        self.start_as(&["serve", "--roles", roles, "--listen", "127.0.0.1:0"], data, &[])
+        self.start_as(&["serve", "--roles", roles, "--listen", &self.address], data, &[])
     }
 
     /// Starts a worker of some stages, with these variables in its environment.

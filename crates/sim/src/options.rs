@@ -52,6 +52,8 @@ pub enum Sabotage {
     LeaseFromSending,
     /// A gateway obeys whatever it is told last.
     NoGenerationCheck,
+    /// A model server does whatever it is told last.
+    NoAttemptCheck,
     /// A write is acknowledged and lost in a crash.
     AcknowledgedBeforeSync,
     /// Whoever asks again does so under another identity.
@@ -94,7 +96,7 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
-    pub const EMBEDDED: [Self; 13] = [
+    pub const EMBEDDED: [Self; 14] = [
         Self::RowWithoutEffects,
         Self::MomentsNotReadOn,
         Self::KeptStateMissesARecord,
@@ -102,6 +104,7 @@ impl Sabotage {
         Self::ClockWithoutMax,
         Self::LeaseFromSending,
         Self::NoGenerationCheck,
+        Self::NoAttemptCheck,
         Self::AcknowledgedBeforeSync,
         Self::DuplicatesNotRecognised,
         Self::HeadNotReached,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use domain::name::{Digest, TargetId};
 use domain::routes::{Generation, RouteTable};
 use domain::time::Timestamp;
+use domain::weight::Weight;
 use domain::work::{Command, GatewayObserved, Order, ServerLoaded};
 use engine::request::{Observation, Said};
 
@@ -42,13 +43,22 @@ pub(crate) struct Outside {
     sites: BTreeMap<TargetId, Site>,
     /// The bundle that was made under an effect key.
     bundles: BTreeMap<Digest, Digest>,
-    /// Whether gateways obey whatever comes last.
-    is_gullible: bool,
+    /// Who does whatever it is told last.
+    gullible: Option<Gullible>,
     topic: Option<Topic>,
     pub(crate) fenced: u64,
     pub(crate) repeated: u64,
     /// What was done outside, and held against the log.
     pub(crate) effects: u64,
+}
+
+/// Whose fence is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gullible {
+    /// They do not look at generations.
+    Gateways,
+    /// They do not look at the numbers of attempts.
+    Servers,
 }
 
 /// The compacted topic of tables: the last of each key. A gateway that starts reads it.
@@ -62,9 +72,8 @@ struct Topic {
 }
 
 impl Outside {
-    /// With gateways that do not look at generations.
-    pub(crate) fn gullible() -> Self {
-        Self { is_gullible: true, ..Self::default() }
+    pub(crate) fn with_gullible(who: Gullible) -> Self {
+        Self { gullible: Some(who), ..Self::default() }
     }
 
     /// With a topic from which gateways get their tables when they start.
@@ -104,7 +113,7 @@ impl Outside {
                 continue;
             }
             let now = gateway.table.as_ref().map(|table| table.generation).unwrap_or_default();
-            if table.generation < now && !self.is_gullible {
+            if table.generation < now && self.gullible != Some(Gullible::Gateways) {
                 self.fenced += 1;
                 continue;
             }
@@ -125,20 +134,40 @@ impl Outside {
     }
 
     /// Has the servers that are reached load the set, and nothing else.
-    pub(crate) fn prepare(&mut self, command: &Command, reached: usize) {
-        let Order::Prepare(order) = &command.order else { return };
+    pub(crate) fn prepare(
+        &mut self,
+        command: &Command,
+        reached: usize,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let Order::Prepare(order) = &command.order else { return Ok(()) };
         self.effects += 1;
         let site = self.sites.entry(command.target.clone()).or_default();
         let mut bundles: Vec<Digest> = order.releases.iter().map(|release| release.bundle).collect();
         bundles.sort_unstable();
+        let heard = site.gateways.iter().filter(|gateway| gateway.silent_until <= now);
+        let led_to: Vec<Digest> = heard
+            .filter_map(|gateway| gateway.table.as_ref())
+            .flat_map(|table| &table.routes)
+            .filter(|route| route.weight > Weight::NONE)
+            .map(|route| route.release.bundle)
+            .collect();
+        let is_led_to = |bundle: &Digest| led_to.contains(bundle);
         for server in site.servers.iter_mut().take(reached) {
-            if command.attempt.number < server.newest {
+            if command.attempt.number < server.newest && self.gullible != Some(Gullible::Servers) {
                 self.fenced += 1;
                 continue;
             }
-            server.newest = command.attempt.number;
+            let unloaded =
+                server.bundles.iter().find(|bundle| !bundles.contains(bundle) && is_led_to(bundle));
+            if let Some(bundle) = unloaded {
+                let attempt = &command.attempt;
+                return Err(format!("attempt {attempt} unloaded {bundle}, to which a gateway leads callers"));
+            }
+            server.newest = server.newest.max(command.attempt.number);
             server.bundles.clone_from(&bundles);
         }
+        Ok(())
     }
 
     /// Makes the bundle, or finds it made under the same effect key.

@@ -19,7 +19,7 @@ use crate::clients::{Client, Source};
 use crate::defects;
 use crate::disk::Disk;
 use crate::options::{Fault, Options, Report, Sabotage, Violation};
-use crate::outside::Outside;
+use crate::outside::{Gullible, Outside};
 use crate::people::{Cast, Deed};
 
 pub(crate) const LOG_ID: [u8; 16] = [5; 16];
@@ -113,7 +113,8 @@ impl World {
         let mut chance = Chance::new(seed);
         let cast = Cast::new(&mut chance);
         let outside = match options.sabotage {
-            Some(Sabotage::NoGenerationCheck) => Outside::gullible(),
+            Some(Sabotage::NoGenerationCheck) => Outside::with_gullible(Gullible::Gateways),
+            Some(Sabotage::NoAttemptCheck) => Outside::with_gullible(Gullible::Servers),
             _ => Outside::default(),
         };
         defects::mend();

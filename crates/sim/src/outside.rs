@@ -138,21 +138,18 @@ impl Outside {
         &mut self,
         command: &Command,
         reached: usize,
-        now: Timestamp,
+        checker: &Checker,
     ) -> Result<(), String> {
         let Order::Prepare(order) = &command.order else { return Ok(()) };
         self.effects += 1;
         let site = self.sites.entry(command.target.clone()).or_default();
         let mut bundles: Vec<Digest> = order.releases.iter().map(|release| release.bundle).collect();
         bundles.sort_unstable();
-        let heard = site.gateways.iter().filter(|gateway| gateway.silent_until <= now);
-        let led_to: Vec<Digest> = heard
-            .filter_map(|gateway| gateway.table.as_ref())
-            .flat_map(|table| &table.routes)
-            .filter(|route| route.weight > Weight::NONE)
-            .map(|route| route.release.bundle)
-            .collect();
-        let is_led_to = |bundle: &Digest| led_to.contains(bundle);
+        let table = checker.newest_table(&command.target);
+        let is_led_to = |bundle: &Digest| {
+            let mut routes = table.iter().flat_map(|table| &table.routes);
+            routes.any(|route| route.weight > Weight::NONE && route.release.bundle == *bundle)
+        };
         for server in site.servers.iter_mut().take(reached) {
             if command.attempt.number < server.newest && self.gullible != Some(Gullible::Servers) {
                 self.fenced += 1;
@@ -162,7 +159,7 @@ impl Outside {
                 server.bundles.iter().find(|bundle| !bundles.contains(bundle) && is_led_to(bundle));
             if let Some(bundle) = unloaded {
                 let attempt = &command.attempt;
-                return Err(format!("attempt {attempt} unloaded {bundle}, to which a gateway leads callers"));
+                return Err(format!("attempt {attempt} unloaded {bundle}, to which callers are led"));
             }
             server.newest = server.newest.max(command.attempt.number);
             server.bundles.clone_from(&bundles);

@@ -107,7 +107,7 @@ pub(crate) fn work(command: &Command, bench: &mut Bench<'_>) -> Result<Outcome, 
             Outcome::Measured(evidence(command, found).into())
         }
         Order::Prepare(_) => {
-            bench.outside.prepare(command, reached, bench.now)?;
+            bench.outside.prepare(command, reached, bench.checker)?;
             Outcome::Prepared { servers: bench.outside.servers(&command.target, bench.now) }
         }
         Order::Apply(order) => {

@@ -58,7 +58,7 @@ fn a_gateway_without_a_generation_check_is_found_out() {
 
 #[test]
 fn a_model_server_without_a_check_of_attempts_is_found_out() {
-    assert_found_out(Sabotage::NoAttemptCheck, &["to which a gateway leads callers"]);
+    assert_found_out(Sabotage::NoAttemptCheck, &["to which callers are led"]);
 }
 
 #[test]

@@ -435,12 +435,6 @@ impl Checker {
         Ok(())
     }
 
-    /// The last table that a record holds.
-    pub(crate) fn newest_table(&self, target: &TargetId) -> Option<&RouteTable> {
-        let of_target = (target.clone(), Generation::default())..=(target.clone(), Generation(u64::MAX));
-        self.tables.range(of_target).next_back().map(|(_, table)| table)
-    }
-
     /// At the end: the whole log read again from its first record, every input decided again.
     pub(crate) fn verify(&self, disk: &Disk) -> Result<(), String> {
         for partition in 0..self.parts.len() as u32 {

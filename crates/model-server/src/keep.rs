@@ -5,7 +5,7 @@
 //! unloaded when nobody keeps it any more.
 //!
 //! **Invariant:** a version that a keeper's latest attempt has loaded goes only when that attempt, or a later one, says
-//! so. What is loaded in process, without a keeper, is nobody's to unload here.
+//! so. What was loaded in process, without a keeper, is there until one has taken it over and let it go.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

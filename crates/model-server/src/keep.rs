@@ -181,15 +181,20 @@ mod tests {
         kept.server.loaded().iter().map(|it| it.version.clone()).collect()
     }
 
-    /// A load of version 1 that is under way for the keeper while `meanwhile` happens: what comes of it, what is loaded
-    /// then, and of how many keepers anything is known.
-    fn load_while(name: &str, meanwhile: impl FnOnce(&Kept)) -> (bool, Vec<String>, usize) {
+    /// A keeper, its attempt, and the versions that it keeps from then on.
+    type Said = (&'static str, u32, &'static [&'static str]);
+
+    /// A load of version 1 that is under way for `a` while others are heard: what comes of it, what is loaded then, and of
+    /// how many keepers anything is known.
+    fn load_while(heard: &[Said]) -> (bool, Vec<String>, usize) {
         let kept = Kept::new(Server::new(Limits::default()));
         let place = (MODEL.to_owned(), "1".to_owned());
-        admit(&mut kept.lock(), by(name, 1)).unwrap().versions.insert(place.clone());
+        admit(&mut kept.lock(), by("a", 1)).unwrap().versions.insert(place.clone());
         let outcome = kept.server.load(MODEL, "1", &fixture(MODEL), None);
-        meanwhile(&kept);
-        let settled = kept.settle(by(name, 1), &place, true, outcome);
+        for (name, attempt, versions) in heard {
+            kept.keep(by(name, *attempt), MODEL, versions.iter().copied()).unwrap();
+        }
+        let settled = kept.settle(by("a", 1), &place, true, outcome);
         let keepers = kept.lock().len();
         (settled.is_ok(), loaded(&kept), keepers)
     }
@@ -197,25 +202,15 @@ mod tests {
     #[test]
     fn what_happens_while_a_load_is_under_way_counts() {
         let one = || vec!["1".to_owned()];
-        let keep = |kept: &Kept, name: &str, attempt: u32, versions: &[&str]| {
-            kept.keep(by(name, attempt), MODEL, versions.iter().copied()).unwrap();
-        };
-        let cases: [(&str, fn(&Kept, &dyn Fn(&Kept, &str, u32, &[&str])), (bool, Vec<String>, usize)); 5] = [
-            ("nothing", |_, _| {}, (true, one(), 1)),
-            ("a later attempt keeps it", |kept, keep| keep(kept, "a", 2, &["1"]), (false, one(), 1)),
-            ("a later attempt wants it no more", |kept, keep| keep(kept, "a", 2, &[]), (false, vec![], 0)),
-            ("the same attempt wants it no more", |kept, keep| keep(kept, "a", 1, &[]), (false, vec![], 0)),
-            (
-                "another keeper came and went",
-                |kept, keep| {
-                    keep(kept, "b", 9, &["1"]);
-                    keep(kept, "b", 9, &[]);
-                },
-                (true, one(), 1),
-            ),
+        let cases: [(&str, &[Said], _); 5] = [
+            ("nothing", &[], (true, one(), 1)),
+            ("a later attempt keeps it", &[("a", 2, &["1"])], (false, one(), 1)),
+            ("a later attempt wants it no more", &[("a", 2, &[])], (false, vec![], 0)),
+            ("the same attempt wants it no more", &[("a", 1, &[])], (false, vec![], 0)),
+            ("another keeper came and went", &[("b", 9, &["1"]), ("b", 9, &[])], (true, one(), 1)),
         ];
-        for (name, meanwhile, expected) in cases {
-            assert_eq!(load_while("a", |kept| meanwhile(kept, &keep)), expected, "{name}");
+        for (name, heard, expected) in cases {
+            assert_eq!(load_while(heard), expected, "{name}");
         }
     }
 

@@ -3,12 +3,12 @@
 //! ```text
 //! GET    /control/v1/models                               what is loaded, and the bounds of a load
 //! PUT    /control/v1/models/{model}/versions/{version}    loads and keeps: the declared signature or `null` as one
-//!          ?keeper=K&attempt=N                             line of JSON, then the bytes of the ONNX file
-//! PUT    /control/v1/models/{model}/keepers/{keeper}      keeps these versions and no others, as a list in JSON;
-//!          ?attempt=N                                      what nobody keeps is unloaded
+//!                                                         line of JSON, then the bytes of the ONNX file
+//! PUT    /control/v1/models/{model}/kept                  keeps these versions and no others, as a list in JSON;
+//!                                                         what nobody keeps is unloaded
 //! ```
 //!
-//! 409 says that a later attempt of the keeper was here: see [`crate::keep`].
+//! Each `PUT` names who asks, `?keeper=K&attempt=N`. 409 says that a later attempt of the keeper was here: see [`crate::keep`].
 //!
 //! Invariant: nothing is read of a body before the credential was compared; 422 says that the model is at fault, and
 //! no other status does. At most [`LOADS_MAX`] bodies are in memory, the others wait for their turn.
@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -79,7 +79,7 @@ pub fn control(server: Server, credential: Credential) -> Router {
     Router::new()
         .route("/control/v1/models", get(loaded))
         .route("/control/v1/models/{model}/versions/{version}", put(load))
-        .route("/control/v1/models/{model}/keepers/{keeper}", put(keep))
+        .route("/control/v1/models/{model}/kept", put(keep))
         .route("/control/{*unknown}", any(route_unknown))
         .method_not_allowed_fallback(async || {
             let text = "this route does not take that method".to_owned();
@@ -111,42 +111,42 @@ async fn loaded(State(control): State<Control>) -> Response {
     json_of(StatusCode::OK, &json!({ "models": models, "model_bytes_max": model_bytes_max }))
 }
 
+/// Who asks.
 #[derive(Deserialize)]
 struct By {
     keeper: String,
     attempt: u32,
 }
 
-#[derive(Deserialize)]
-struct ByAttempt {
-    attempt: u32,
+impl By {
+    fn keeper(&self) -> Keeper<'_> {
+        Keeper { name: &self.keeper, attempt: self.attempt }
+    }
 }
 
-async fn keep(
-    State(control): State<Control>,
-    Path((model, name)): Path<(String, String)>,
-    by: Result<Query<ByAttempt>, QueryRejection>,
-    body: Body,
-) -> Response {
-    let Query(ByAttempt { attempt }) = match by {
-        Ok(by) => by,
-        Err(why) => return is_nobody(&why),
-    };
+impl<S: Sync> FromRequestParts<S> for By {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        let Query(by) = Query::try_from_uri(&parts.uri).map_err(|why| {
+            let text = format!("expected who keeps it, and by which attempt: {}", why.body_text());
+            refuse(StatusCode::BAD_REQUEST, "QUERY_MALFORMED", text)
+        })?;
+        Ok(by)
+    }
+}
+
+async fn keep(State(control): State<Control>, Path(model): Path<String>, by: By, body: Body) -> Response {
     let read = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, VERSIONS_BYTES_MAX)).await;
     let read = read.map(|read| read.map(|body| serde_json::from_slice::<Vec<String>>(&body)));
     let Ok(Ok(Ok(versions))) = read else {
         let text = "expected the versions to keep as a list of texts in JSON, but the body is none";
         return refuse(StatusCode::BAD_REQUEST, "VERSIONS_MALFORMED", text.to_owned());
     };
-    match control.kept.keep(Keeper { name: &name, attempt }, &model, versions.iter().map(String::as_str)) {
+    match control.kept.keep(by.keeper(), &model, versions.iter().map(String::as_str)) {
         Ok(()) => json_of(StatusCode::OK, &json!({ "outcome": "kept" })),
         Err(superseded) => is_superseded(&superseded),
     }
-}
-
-fn is_nobody(why: &QueryRejection) -> Response {
-    let text = format!("expected who keeps it, and by which attempt: {}", why.body_text());
-    refuse(StatusCode::BAD_REQUEST, "QUERY_MALFORMED", text)
 }
 
 fn is_superseded(superseded: &Superseded) -> Response {
@@ -156,13 +156,9 @@ fn is_superseded(superseded: &Superseded) -> Response {
 async fn load(
     State(control): State<Control>,
     Path((model, version)): Path<(String, String)>,
-    by: Result<Query<By>, QueryRejection>,
+    by: By,
     body: Body,
 ) -> Response {
-    let Query(By { keeper, attempt }) = match by {
-        Ok(by) => by,
-        Err(why) => return is_nobody(&why),
-    };
     let _turn = control.loading.acquire().await.expect("the semaphore is never closed");
     let body = match read(control.kept.server(), body).await {
         Ok(body) => body,
@@ -176,8 +172,7 @@ async fn load(
             Ok(declared) => declared,
             Err(unread) => return unread.response(),
         };
-        let by = Keeper { name: &keeper, attempt };
-        match kept.load(by, &model, &version, onnx.get(1..).unwrap_or_default(), declared.as_ref()) {
+        match kept.load(by.keeper(), &model, &version, onnx.get(1..).unwrap_or_default(), declared.as_ref()) {
             Ok(LoadOutcome::Loaded) => json_of(StatusCode::OK, &json!({ "outcome": "loaded" })),
             Ok(LoadOutcome::AlreadyLoaded) => {
                 json_of(StatusCode::OK, &json!({ "outcome": "already_loaded" }))

@@ -11,7 +11,7 @@ use crate::{Credential, Limits, Server, control};
 
 const SECRET: &str = "the surface";
 const PLACE: &str = "/control/v1/models/m/versions/1?keeper=m@production&attempt=7";
-const KEEPS: &str = "/control/v1/models/m/keepers/m@production?attempt=";
+const KEEPS: &str = "/control/v1/models/m/kept?keeper=m@production&attempt=";
 
 async fn ask(
     surface: &Router,
@@ -85,7 +85,7 @@ async fn loads_says_what_it_has_and_unloads_what_is_not_kept() {
     for malformed in ["", "null", "[1]", "{}"] {
         assert_eq!(keeps(8, malformed).await.1["code"], "VERSIONS_MALFORMED", "{malformed}");
     }
-    for nobody in ["/control/v1/models/m/versions/1", "/control/v1/models/m/keepers/x?attempt=-1"] {
+    for nobody in ["/control/v1/models/m/versions/1", "/control/v1/models/m/kept?keeper=x&attempt=-1"] {
         let (code, answer) = asked("PUT", nobody, b"[]".to_vec()).await;
         assert_eq!((code, answer["code"].as_str()), (400, Some("QUERY_MALFORMED")), "{nobody}");
     }

@@ -194,17 +194,16 @@ impl Serving for RemoteServing {
         body.push(b'\n');
         body.extend_from_slice(onnx);
         let url = self.place(model, bundle);
-        let asked = format!("{url}?keeper={}&attempt={}", by.owner, by.number);
-        self.ask(self.http()?.put(asked).body(body), &url)?;
+        self.ask(self.http()?.put(put_by(&url, by)).body(body), &url)?;
         let (url, model) = (self.url.clone(), model.to_string());
         Ok(Endpoint { url, model, version: Some(bundle.hex()) })
     }
 
     fn keep(&self, by: &AttemptId, model: &ModelName, bundles: &[Digest]) -> Result<(), ServingError> {
-        let url = format!("{}/control/v1/models/{model}/keepers/{}", self.url, by.owner);
+        let url = format!("{}/control/v1/models/{model}/kept", self.url);
         let versions = json!(bundles.iter().map(Digest::hex).collect::<Vec<_>>()).to_string();
-        let request = self.http()?.put(format!("{url}?attempt={}", by.number));
-        self.ask(request.body(versions).timeout(ASK_TIMEOUT), &url).map(drop)
+        let request = self.http()?.put(put_by(&url, by)).body(versions).timeout(ASK_TIMEOUT);
+        self.ask(request, &url).map(drop)
     }
 
     fn loaded(&self) -> Result<Vec<(ModelName, Digest)>, ServingError> {
@@ -213,6 +212,11 @@ impl Serving for RemoteServing {
         });
         Ok(named.collect())
     }
+}
+
+/// Names of streams need no escape.
+fn put_by(url: &str, by: &AttemptId) -> String {
+    format!("{url}?keeper={}&attempt={}", by.owner, by.number)
 }
 
 /// `null` when training declared none: what the model says of itself counts then.

@@ -1,7 +1,7 @@
 //! Gateways, model servers and predictions as processes of their own.
 //!
 //! ```text
-//!  rollout worker --- load, unload (HTTP, credential) ---> [ model server ] <---- infer (HTTP) ---+
+//!  rollout worker --- load, keep (HTTP, credential) -----> [ model server ] <---- infer (HTTP) ---+
 //!       |   ^                                                                                     |
 //!       |   +------ modelrail.gateways: what each obeys ------------------------------------ [ gateway ] <-- callers
 //!       +---------- modelrail.routes: a table a generation --------------------------------->     |

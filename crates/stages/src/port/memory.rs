@@ -78,21 +78,27 @@ struct Keeps {
 }
 
 impl Server {
-    /// Changes what an owner keeps, unless a later attempt of it was here.
+    /// Changes what an owner keeps, unless a later attempt of it was here. `how` is told what is loaded.
     fn change(
         &self,
         by: &AttemptId,
-        how: impl FnOnce(&mut BTreeSet<(ModelName, Digest)>),
+        how: impl FnOnce(&mut BTreeSet<(ModelName, Digest)>, &BTreeSet<(ModelName, Digest)>),
     ) -> Result<(), ServingError> {
         let mut keepers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = loaded(&keepers);
         let keeps = keepers.entry(by.owner.clone()).or_default();
         if by.number < keeps.attempt {
             return Err(ServingError::Superseded(format!("attempt {} was here", keeps.attempt).into()));
         }
         keeps.attempt = by.number;
-        how(&mut keeps.bundles);
+        how(&mut keeps.bundles, &loaded);
         Ok(())
     }
+}
+
+/// What anybody keeps.
+fn loaded(keepers: &BTreeMap<StreamId, Keeps>) -> BTreeSet<(ModelName, Digest)> {
+    keepers.values().flat_map(|keeps| keeps.bundles.iter().cloned()).collect()
 }
 
 impl Serving for Server {
@@ -108,18 +114,20 @@ impl Serving for Server {
         _onnx: &[u8],
         _signature: &Signature,
     ) -> Result<Endpoint, ServingError> {
-        self.change(by, |bundles| bundles.extend([(model.clone(), bundle)]))?;
+        self.change(by, |bundles, _| bundles.extend([(model.clone(), bundle)]))?;
         let (url, version) = ("http://127.0.0.1:9".to_owned(), Some(bundle.to_string()));
         Ok(Endpoint { url, model: model.to_string(), version })
     }
 
     fn keep(&self, by: &AttemptId, model: &ModelName, wanted: &[Digest]) -> Result<(), ServingError> {
-        self.change(by, |bundles| bundles.retain(|(of, bundle)| of != model || wanted.contains(bundle)))
+        self.change(by, |bundles, loaded| {
+            bundles.retain(|(of, _)| of != model);
+            bundles.extend(loaded.iter().filter(|(of, it)| of == model && wanted.contains(it)).cloned());
+        })
     }
 
     fn loaded(&self) -> Result<Vec<(ModelName, Digest)>, ServingError> {
         let keepers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: BTreeSet<_> = keepers.values().flat_map(|keeps| keeps.bundles.iter().cloned()).collect();
-        Ok(all.into_iter().collect())
+        Ok(loaded(&keepers).into_iter().collect())
     }
 }

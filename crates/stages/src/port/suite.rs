@@ -117,7 +117,10 @@ fn several_owners(server: &dyn Serving, sample: &Sample) {
     server.keep(two, &model, &[bundle]).expect("keep works");
     server.keep(two, &model, &[]).expect("keep works");
     assert!(answers(&endpoint, sample), "5: the first one keeps it again");
+    server.keep(two, &model, &[bundle]).expect("keep works");
     server.keep(one, &model, &[]).expect("keep works");
+    assert!(answers(&endpoint, sample), "5: whoever keeps what another one loaded keeps it as well");
+    server.keep(two, &model, &[]).expect("keep works");
     assert_eq!(loaded(server, &model), [], "what nobody keeps is unloaded");
 }
 

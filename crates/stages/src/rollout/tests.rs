@@ -19,7 +19,8 @@ use engine::port::predictions::{Label, Prediction, Predictions as _};
 use crate::bundle::{Draft, Signer};
 use crate::port::Serving as _;
 use crate::testing::{
-    Bench, NOW, bench, check, code_of, codes, command, run, stage, target, trained, with_servers,
+    Bench, LocalServer, NOW, bench, check, code_of, codes, command, flights, run, stage, target, trained,
+    with_servers,
 };
 
 fn release(version: &str) -> Release {
@@ -259,6 +260,25 @@ fn an_attempt_that_another_one_overtook_takes_nothing_away() {
     assert_eq!(server.loaded().unwrap().len(), 2);
     let Outcome::Prepared { servers } = attempt(7, &[&two], &|| {}) else { panic!() };
     assert_eq!(servers[0].bundles, [two.bundle]);
+}
+
+#[test]
+fn an_attempt_that_was_overtaken_at_one_server_goes_to_no_other() {
+    let mut bench = bench();
+    let first = with_servers(&mut bench);
+    let second = LocalServer::start();
+    bench.workers.ports.servers.get_mut(&target().environment).unwrap().push(second.clone());
+    let (one, _) = bench.release(&trained("v1"));
+    let order = Order::Prepare(Prepare { releases: vec![one] });
+    let owner = StreamId::Target(target());
+    let attempt = |number| AttemptId { owner: owner.clone(), number };
+    // The next one has come to the first server only.
+    let (next, onnx) = (trained("v2"), std::fs::read(flights().join("models/v2.onnx")).unwrap());
+    first.load(&attempt(6), &next.model, Digest::of(b"next"), &onnx, &next.signature).unwrap();
+    let late = Command { attempt: attempt(5), ..command(order) };
+    let late = bench.workers.carry_out(&late, &|| false, &|_| {});
+    assert_eq!(code_of(&late), Some("SUPERSEDED"));
+    assert_eq!(second.loaded().unwrap(), []);
 }
 
 #[test]

@@ -23,12 +23,11 @@ fn definitions() -> Definitions {
 /// A record. One that was read whole is written and read again as the same, and its head says the same.
 pub(crate) fn record(bytes: &[u8]) {
     let mut known = definitions();
-    // As every reader does: a record whose definitions are not what their digests say is refused before the rest is read.
-    if known.register(bytes).is_err() {
-        return;
-    }
+    let registered = known.register(bytes);
     let head = record::peek(bytes);
-    let Ok(read) = record::decode(bytes, &known) else { return };
+    let read = record::decode(bytes, &known);
+    // Readers refuse a record whose definitions are not what their digests say, before they read the rest.
+    let (Ok(()), Ok(read)) = (registered, read) else { return };
     let head = head.expect("what can be read has a head");
     assert!((head.seq, head.prev) == (read.seq, read.prev), "the head is another record's");
     let unread = match &read.body {

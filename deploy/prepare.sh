@@ -11,7 +11,8 @@ need=
 command -v c++ >/dev/null 2>&1 || need="$need g++"
 command -v make >/dev/null 2>&1 || need="$need make"
 command -v git >/dev/null 2>&1 || need="$need git"
-if [ -z "${LIBCLANG_PATH:-}" ] && ! ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* >/dev/null 2>&1; then
+# libclang-cpp is another library: there are machines that have it alone.
+if [ -z "${LIBCLANG_PATH:-}" ] && [ -z "$(find /usr/lib /usr/lib64 -name 'libclang.so*' -o -name 'libclang-[0-9]*.so*' 2>/dev/null)" ]; then
     need="$need libclang-dev"
 fi
 # librdkafka is built by configure and make; its TLS and its compression are the system's.

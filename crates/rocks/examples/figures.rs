@@ -79,6 +79,7 @@ fn batch(next: &mut [u64], transitions: u64) -> Batch {
             requests: vec![],
             kept: vec![],
             requests_from: from.saturating_sub(10_000),
+            lacks_rows: false,
         };
         for offset in from..from + share {
             // Thirty-two runs of a partition are under way at a time, each a record in its turn.

@@ -14,7 +14,8 @@
 //!
 //! **Invariants.** What a write call acknowledged is there after `kill -9` and after a power cut (predictions
 //! excepted). A folder whose log lost acknowledged records is refused, never served; a mirror that is not whole is
-//! deleted and read again. After a failed write or sync nothing more is written by this process: what landed is known after a restart.
+//! deleted and read again. After a failed write or sync nothing more is written by this process: what landed is known
+//! after a restart.
 //!
 //! It decides nothing, parses no record, and starts no threads of its own (RocksDB has two in the background).
 

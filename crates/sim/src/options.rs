@@ -93,6 +93,8 @@ pub enum Sabotage {
     NoJournal,
     /// The topic of tables keeps the last of each target, not the last of each generation.
     RoutesKeyedByTarget,
+    /// Who gathers commits does not give them to the view before it steps back.
+    StepsBackUncommitted,
 }
 
 impl Sabotage {
@@ -113,7 +115,7 @@ impl Sabotage {
         Self::HeartbeatAsInput,
     ];
 
-    pub const CLUSTER: [Self; 13] = [
+    pub const CLUSTER: [Self; 14] = [
         Self::ActOnAcknowledgement,
         Self::OwnBySeq,
         Self::LanesNotReadAgain,
@@ -127,6 +129,7 @@ impl Sabotage {
         Self::SplitTransition,
         Self::NoJournal,
         Self::RoutesKeyedByTarget,
+        Self::StepsBackUncommitted,
     ];
 }
 

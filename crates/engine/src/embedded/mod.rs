@@ -30,7 +30,8 @@ use crate::chain;
 use crate::code::{Code, Stopped, refused};
 use crate::fail::{self, Point};
 use crate::partition::{
-    Action, Alarm, Answer, Config, Defect, LaneInput, OpenError, Partition, Reply, Role, Signal, WorkOrder,
+    Action, Alarm, Answer, Config, Defect, LaneInput, OpenError, Partition, Reply, Role, RowsPutOff, Signal,
+    WorkOrder,
 };
 use crate::placement::partition_of;
 use crate::port::clock::Reading;
@@ -121,7 +122,7 @@ impl Opening {
         for partition in 0..expected {
             let view: Arc<dyn store::Store> = Arc::clone(&database) as Arc<dyn store::Store>;
             let mut machine = Partition::open(Config { partition, ..config.clone() }, view)?;
-            machine.put_rows_off();
+            machine.put_rows_off(RowsPutOff::Always);
             partitions.push(machine);
         }
         Ok(Self(Engine {

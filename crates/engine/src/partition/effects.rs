@@ -13,7 +13,7 @@ use domain::{run, target};
 use wire::record::{Lane, Recorded};
 
 use super::signal::WorkOrder;
-use super::{Partition, stopped};
+use super::{Partition, Role, RowsPutOff, stopped};
 use crate::chain;
 use crate::code::Stopped;
 use crate::fold;
@@ -32,6 +32,8 @@ pub(super) struct Settled {
     pub kept: Vec<KeptState>,
     pub orders: Vec<WorkOrder>,
     pub cancels: Vec<AttemptId>,
+    /// Rows and states are added later, see [`Partition::add_rows`].
+    pub lacks_rows: bool,
 }
 
 impl Settled {
@@ -48,6 +50,7 @@ impl Settled {
             requests: self.requests,
             kept: self.kept,
             requests_from: 0,
+            lacks_rows: self.lacks_rows,
         }
     }
 }
@@ -60,7 +63,7 @@ impl Partition {
         recorded: &Recorded,
         changed: Option<Changed>,
     ) -> Result<Settled, Stopped> {
-        let mut settled = Settled::default();
+        let mut settled = Settled { lacks_rows: self.puts_rows_off(), ..Settled::default() };
         let transition = &recorded.transition;
         for step in &transition.steps {
             let stream = step.stream();
@@ -116,13 +119,13 @@ impl Partition {
             decided.unwrap_or_else(|| fold::run_after(state, id, steps, now))
         });
         let (commands, gone) = fold::difference(slot.folded.effects(), after.effects());
-        if !self.puts_rows_off {
+        if !settled.lacks_rows {
             settled.runs.extend(fold::run_row(partition, &after));
         }
         let outstanding = fold::commands(after.effects()).next().is_some();
         let withheld = fold::withheld(&*after.state, after.parked.as_deref());
         slot.folded = after;
-        if !self.puts_rows_off {
+        if !settled.lacks_rows {
             settled.kept.extend(self.streams.keep(&StreamId::Run(id)));
         }
         self.note_withheld(StreamId::Run(id), &withheld);
@@ -144,13 +147,13 @@ impl Partition {
             decided.unwrap_or_else(|| fold::target_after(state, id, steps, now))
         });
         let (mut commands, gone) = fold::difference(slot.folded.effects(), after.effects());
-        if !self.puts_rows_off {
+        if !settled.lacks_rows {
             settled.targets.extend(fold::target_row(partition, id, &after));
         }
         let outstanding = fold::commands(after.effects()).next().is_some();
         let withheld = fold::withheld(&*after.state, after.parked.as_deref());
         slot.folded = after;
-        if !self.puts_rows_off {
+        if !settled.lacks_rows {
             settled.kept.extend(self.streams.keep(&StreamId::Target(id.clone())));
         }
         self.note_withheld(StreamId::Target(id.clone()), &withheld);
@@ -198,15 +201,25 @@ impl Partition {
         Ok(settled)
     }
 
-    /// Puts off the rows of its commits until [`Self::add_rows`]: for a driver that commits several records at once, and
-    /// only when all that is decided is read back.
-    pub fn put_rows_off(&mut self) {
-        self.puts_rows_off = true;
+    /// Puts off the rows of commits until [`Self::add_rows`]: for a driver that commits several records at once.
+    pub fn put_rows_off(&mut self, rows: RowsPutOff) {
+        self.rows_put_off = rows;
     }
 
-    /// Adds the rows and states of the streams that the commit touches, as they are now. Not while something decided is on
-    /// its way: it would be in the rows, and may never be in the log.
+    fn puts_rows_off(&self) -> bool {
+        match self.rows_put_off {
+            RowsPutOff::Never => false,
+            RowsPutOff::WhileReading => self.role == Role::Reading,
+            RowsPutOff::Always => true,
+        }
+    }
+
+    /// Adds the rows and states of the streams that the commit touches, as they are now, when it lacks them. Not while
+    /// something decided is on its way: it would be in the rows, and may never be in the log.
     pub fn add_rows(&mut self, commit: &mut Commit) -> Result<(), Stopped> {
+        if !std::mem::take(&mut commit.lacks_rows) {
+            return Ok(());
+        }
         debug_assert!(self.pending.is_empty(), "rows of what is not read back");
         let partition = self.config.partition;
         let streams: BTreeSet<&StreamId> = commit.records.iter().flat_map(|record| &record.streams).collect();

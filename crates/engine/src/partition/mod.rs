@@ -17,7 +17,9 @@
 //! appended that its writer could not fold.
 //!
 //! A driver reads what there is before it ticks, carries out the actions in their order and all of them before the
-//! next signal, and gives `Committed` when a commit can be read. What it cannot carry out it keeps, and says why.
+//! next signal, and gives `Committed` when a commit can be read. What it cannot carry out it keeps, and says why. It may
+//! gather the commits of several records, and what rests on them, but for a signal by which the partition steps back:
+//! that goes to the view for everything, so the view must hold all that was accepted.
 
 mod accept;
 mod claims;
@@ -50,7 +52,7 @@ use domain::name::{AttemptId, Digest, StreamId};
 use domain::refusal::{Kind, Refusal};
 use domain::time::{Millis, Timestamp};
 use domain::transition::Input;
-use wire::record::{Lane, Positions};
+use wire::record::{self, Lane, Positions};
 
 use self::claims::Claims;
 use self::decide::Decide;
@@ -60,6 +62,7 @@ use self::streams::{Streams, Unavailable};
 use self::timers::Timers;
 use crate::code::{Code, Stopped, refused};
 use crate::port::clock::Reading;
+use crate::port::log::Landed;
 use crate::port::row::Withheld;
 use crate::port::store::{self, Head, RequestRow, Store};
 
@@ -109,12 +112,23 @@ pub struct Partition {
     monotonic: Millis,
     hindrances: BTreeSet<Hindrance>,
     /// Whether the driver asks for the rows of its commits.
-    puts_rows_off: bool,
+    rows_put_off: RowsPutOff,
     /// Whether somebody here waits for answers that others record.
     tells_of_others: bool,
     decide: Decide,
     defect: Option<Defect>,
     actions: Vec<Action>,
+}
+
+/// Which commits come without rows, and get them by [`Partition::add_rows`]: what several records change is made once then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RowsPutOff {
+    #[default]
+    Never,
+    /// Those of others' records: rows are added before it claims.
+    WhileReading,
+    /// Rows are added when all that was decided is read back.
+    Always,
 }
 
 /// Sees each input before its stream decides it. What panics here is a defect of the core.
@@ -174,6 +188,15 @@ impl Partition {
     /// Whether a tick would find inputs waiting.
     pub fn is_waiting(&self) -> bool {
         !self.intake.is_empty()
+    }
+
+    /// Whether this process reads another's record here, and gives up what it decided: all commits before it must be
+    /// given to the view first.
+    pub fn steps_back_at(&self, landed: &Landed) -> bool {
+        self.role != Role::Reading
+            && self.role != Role::Stopped
+            && landed.offset >= self.head.next_offset
+            && self.pending.front().is_none_or(|pending| pending.hash != record::hash(&landed.bytes))
     }
 
     /// How many own records were appended and not read back.
@@ -268,6 +291,13 @@ impl Partition {
     fn step_back(&mut self) -> Result<(), Stopped> {
         if self.role == Role::Reading {
             return Ok(());
+        }
+        let (accepted, committed) = (self.head.seq, self.streams.committed);
+        if committed < accepted {
+            let text = format!(
+                "expected the view to hold record {accepted}, but it was given those up to {committed}"
+            );
+            return Err(Stopped::new(Code::StoreFailed, text));
         }
         self.counts.claims_lost += u64::from(self.role == Role::Claiming);
         self.claims.lose(self.monotonic, &self.config.bounds);

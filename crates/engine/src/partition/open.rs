@@ -18,7 +18,7 @@ use super::intake::Intake;
 use super::signal::Action;
 use super::streams::Streams;
 use super::timers::Timers;
-use super::{Partition, Role, stopped, stopped_by};
+use super::{Partition, Role, RowsPutOff, stopped, stopped_by};
 use crate::chain;
 use crate::code::{Code, Stopped};
 use crate::fold;
@@ -86,7 +86,7 @@ impl Partition {
             defect: None,
             actions: vec![],
             head,
-            puts_rows_off: false,
+            rows_put_off: RowsPutOff::Never,
             tells_of_others: false,
             config,
             store,

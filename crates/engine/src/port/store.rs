@@ -112,6 +112,8 @@ pub struct Commit {
     pub kept: Vec<KeptState>,
     /// Request rows of a smaller `seq` may be dropped: they are no longer asked for.
     pub requests_from: u64,
+    /// Rows and states of the streams that `records` touch are still to be added, by the partition: no store takes it so.
+    pub lacks_rows: bool,
 }
 
 impl Commit {
@@ -129,6 +131,7 @@ impl Commit {
         self.kept.retain(|kept| !next.kept.iter().any(|later| later.stream == kept.stream));
         self.kept.extend(next.kept);
         self.requests_from = next.requests_from;
+        self.lacks_rows |= next.lacks_rows;
         self
     }
 }

@@ -99,6 +99,7 @@ impl Standing {
     pub(crate) fn check(&self, commits: &[Commit]) -> Result<(), Error> {
         let mut within: BTreeMap<u32, ([u8; 16], u64)> = BTreeMap::new();
         for commit in commits {
+            debug_assert!(!commit.lacks_rows, "rows are added first");
             let partition = commit.partition;
             let stands_at = match within.get(&partition).or_else(|| self.heads.get(&partition)) {
                 Some((log_id, _)) if *log_id != commit.head.log_id => {

@@ -130,6 +130,7 @@ pub(crate) fn pass(number: u64) -> Batch {
             requests: vec![],
             kept: vec![],
             requests_from: 0,
+            lacks_rows: false,
         });
     }
     batch

@@ -254,20 +254,21 @@ impl Audit {
 
     /// A process accepts what the log accepts, and its rows are what it folds to.
     pub(super) fn expect_commit(&self, partition: u32, commit: &Commit) -> Result<(), String> {
-        let seq = commit.head.seq;
-        let known = (seq as usize).checked_sub(1).and_then(|at| self.chains[partition as usize].get(at));
-        match known {
-            Some(known) if known.hash == Some(commit.head.hash) => {
-                let mut rows = (commit.runs.clone(), commit.targets.clone());
-                rows.0.sort_by_key(|row| row.run);
-                rows.1.sort_by(|a, b| a.target.cmp(&b.target));
-                if (&rows.0, &rows.1) == (&known.runs, &known.targets) {
-                    Ok(())
-                } else {
-                    Err(format!("the rows of record {partition}/{seq} are not what the log folds to"))
-                }
-            }
-            _ => Err(format!("accepts a record {partition}/{seq} that the log does not")),
+        let (after, seq) = (commit.after as usize, commit.head.seq);
+        let known = self.chains[partition as usize].get(after..seq as usize).unwrap_or_default();
+        if known.last().is_none_or(|last| last.hash != Some(commit.head.hash)) {
+            return Err(format!("accepts a record {partition}/{seq} that the log does not"));
+        }
+        // Of several records the last one that touches a stream says how it is.
+        let runs = known.iter().flat_map(|known| &known.runs).map(|row| (row.run, row));
+        let targets = known.iter().flat_map(|known| &known.targets).map(|row| (&row.target, row));
+        let found_runs = commit.runs.iter().map(|row| (row.run, row));
+        let found_targets = commit.targets.iter().map(|row| (&row.target, row));
+        let (runs, targets): (BTreeMap<_, _>, BTreeMap<_, _>) = (runs.collect(), targets.collect());
+        if (runs, targets) == (found_runs.collect(), found_targets.collect()) {
+            Ok(())
+        } else {
+            Err(format!("the rows of record {partition}/{seq} are not what the log folds to"))
         }
     }
 

@@ -45,13 +45,12 @@ impl Cluster {
         if self.drain(number, partition)? == Goes::No {
             return Ok(Goes::No);
         }
-        let mut records = if self.chance.one_in(4) { self.chance.between(1, 3) } else { u64::MAX };
-        while records > 0 && !self.nodes[number].is_away {
-            records -= 1;
-            let Some(landed) = self.next_record(number, partition) else { break };
-            if self.tell_machine(number, partition, Signal::RecordRead(landed))? == Goes::No {
-                return Ok(Goes::No);
+        if self.read_records(number, partition)? == Goes::No {
+            if let Some(seat) = self.nodes[number].seats.get_mut(partition as usize) {
+                seat.gather_rest();
+                return seat.release().map(|()| Goes::No);
             }
+            return Ok(Goes::No);
         }
         let is_at_end = self.nodes[number].seats[partition as usize].next == self.broker.end(partition);
         if !is_at_end {
@@ -71,6 +70,38 @@ impl Cluster {
             return self.tell_machine(number, partition, Signal::Assigned { nonce });
         }
         Ok(Goes::On)
+    }
+
+    /// Reads what there is, or the first of it. In half of all polls what comes of it is gathered, as the driver of
+    /// distributed mode does.
+    fn read_records(&mut self, number: usize, partition: u32) -> Result<Goes, String> {
+        let mut records = if self.chance.one_in(4) { self.chance.between(1, 3) } else { u64::MAX };
+        self.nodes[number].seats[partition as usize].gathers = self.chance.one_in(2);
+        while records > 0 && !self.nodes[number].is_away {
+            records -= 1;
+            let Some(landed) = self.next_record(number, partition) else { break };
+            let seat = &self.nodes[number].seats[partition as usize];
+            if seat.gathers
+                && seat.machine.steps_back_at(&landed)
+                && !self.is_sabotaged(Sabotage::StepsBackUncommitted)
+                && self.release(number, partition)? == Goes::No
+            {
+                if let Some(seat) = self.nodes[number].seats.get_mut(partition as usize) {
+                    seat.next = landed.offset;
+                }
+                return Ok(Goes::No);
+            }
+            if self.tell_machine(number, partition, Signal::RecordRead(landed))? == Goes::No {
+                return Ok(Goes::No);
+            }
+        }
+        self.release(number, partition)
+    }
+
+    /// Gives the view what was gathered, and lets go what rests on it.
+    fn release(&mut self, number: usize, partition: u32) -> Result<Goes, String> {
+        self.nodes[number].seats[partition as usize].release()?;
+        self.drain(number, partition)
     }
 
     fn take_inputs(&mut self, number: usize, partition: u32) -> Result<Goes, String> {
@@ -137,6 +168,7 @@ impl Cluster {
             }
             let seat = &mut self.nodes[number].seats[partition as usize];
             let Some(action) = seat.queue.pop_front() else { return Ok(Goes::On) };
+            let Some(action) = seat.gather(action) else { continue };
             if let Some(action) = self.carry_out(number, partition, action)? {
                 // Kept, and carried out first when it can be.
                 self.nodes[number].seats[partition as usize].queue.push_front(action);
@@ -170,8 +202,10 @@ impl Cluster {
                 };
                 self.line(&format!("process {number} owns {partition}, lanes from {positions:?}"));
             }
-            Action::Commit(commit) => {
+            Action::Commit(mut commit) => {
                 let node = &mut self.nodes[number];
+                let machine = &mut node.seats[partition as usize].machine;
+                machine.add_rows(&mut commit).map_err(|stopped| stopped.to_string())?;
                 if node.is_full {
                     if node.seats[partition as usize].machine.hindrance() != Some(Hindrance::DiskFull) {
                         self.step(number, partition, Signal::Hindered(Hindrance::DiskFull));

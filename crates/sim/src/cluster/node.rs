@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::name::{AttemptId, Digest};
 use engine::partition::{
-    Action, Bounds, Config, Counts, Format, Hindrance, Partition, Redispatch, Role, Signal,
+    Action, Bounds, Config, Counts, Format, Hindrance, Partition, Redispatch, Role, RowsPutOff, Signal,
 };
 use engine::port::memory;
 use engine::port::store::{Commit, Store};
@@ -67,6 +67,52 @@ pub(super) struct Seat {
     pub before_claims: Option<Digest>,
     /// The next dispatch is that of a takeover.
     pub takes_over: bool,
+    /// Commits are put together, and what rests on them waits.
+    pub gathers: bool,
+    gathered: Option<Commit>,
+    rests_on_it: Vec<Action>,
+}
+
+impl Seat {
+    /// Keeps what waits for the commit, or is it; gives back what is carried out at once.
+    pub(super) fn gather(&mut self, action: Action) -> Option<Action> {
+        if !self.gathers {
+            return Some(action);
+        }
+        match action {
+            Action::Commit(commit) => {
+                self.gathered = Some(match self.gathered.take() {
+                    Some(former) => former.followed_by(*commit),
+                    None => *commit,
+                });
+                None
+            }
+            Action::Dispatch { .. } | Action::Reply(_) => {
+                self.rests_on_it.push(action);
+                None
+            }
+            other => Some(other),
+        }
+    }
+
+    /// Gathers what was told and is not carried out, but for what is carried out at once.
+    pub(super) fn gather_rest(&mut self) {
+        let rest = std::mem::take(&mut self.queue);
+        self.queue = rest.into_iter().filter_map(|action| self.gather(action)).collect();
+    }
+
+    /// Has what was gathered carried out next.
+    pub(super) fn release(&mut self) -> Result<(), String> {
+        self.gathers = false;
+        let mut commit = self.gathered.take();
+        if let Some(commit) = &mut commit {
+            self.machine.add_rows(commit).map_err(|stopped| stopped.to_string())?;
+        }
+        let released = commit.map(|commit| Action::Commit(Box::new(commit))).into_iter();
+        let rest = std::mem::take(&mut self.queue);
+        self.queue = released.chain(std::mem::take(&mut self.rests_on_it)).chain(rest).collect();
+        Ok(())
+    }
 }
 
 impl Node {
@@ -152,6 +198,7 @@ impl Cluster {
             let mut machine =
                 Partition::open(node.config(partition), view).map_err(|error| chain_of(&error))?;
             machine.plant(defects::strike);
+            machine.put_rows_off(RowsPutOff::WhileReading);
             let end = self.broker.end(partition);
             machine.check_end(end).map_err(|stopped| stopped.to_string())?;
             node.seats.push(Seat {
@@ -166,6 +213,9 @@ impl Cluster {
                 own: BTreeMap::new(),
                 before_claims: None,
                 takes_over: false,
+                gathers: false,
+                gathered: None,
+                rests_on_it: vec![],
             });
         }
         let (life, known) = (node.life, node.format.known);

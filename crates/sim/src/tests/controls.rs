@@ -123,7 +123,7 @@ fn dispatched_before_the_acknowledgement_is_found_out() {
 
 #[test]
 fn two_records_for_a_run_and_its_target_are_found_out() {
-    assert_found_out(Sabotage::SplitTransition, &["invariant", "does not fit"]);
+    assert_found_out(Sabotage::SplitTransition, &["invariant", "does not fit", "decided differently"]);
 }
 
 #[test]
@@ -155,6 +155,11 @@ fn a_heartbeat_as_an_input_is_found_out() {
 #[test]
 fn routes_keyed_by_target_are_found_out() {
     assert_found_out(Sabotage::RoutesKeyedByTarget, &["that start get generation"]);
+}
+
+#[test]
+fn stepping_back_before_the_view_has_everything_is_found_out() {
+    assert_found_out(Sabotage::StepsBackUncommitted, &["STORE_FAILED"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A model server in another process, by its control surface over HTTP.
 //!
-//! **Invariant:** only 422 is the model's fault, and 409 alone says that a later attempt was there. A wrong credential, a server that is not there, and an answer that
-//! is none say nothing about a model, and may be tried again.
+//! **Invariant:** only 422 is the model's fault, and 409 alone says that a later attempt was there. A wrong credential, a
+//! server that is not there, and an answer that is none say nothing about a model, and may be tried again.
 
 use std::io::Read as _;
 use std::sync::OnceLock;

@@ -1,8 +1,8 @@
 //! What a driver does with what its partitions want: appends, lanes, commits, and what rests on them.
 
+use engine::code::Code;
 use engine::fail::{self, Point};
 use engine::partition::{Action, Role, Signal, WorkOrder};
-use engine::port::store::Commit;
 use log_kafka::Write;
 
 use super::driver::{Driver, Ended};
@@ -54,7 +54,13 @@ impl Driver {
                 self.seats[partition as usize].suspended = Some((code, text));
             }
             Action::Resume => self.seats[partition as usize].suspended = None,
-            Action::Stop(stopped) => self.stop(partition, stopped)?,
+            Action::Stop(stopped) => {
+                // Its states may be ahead of the last commit, where the store failed in between.
+                if stopped.code == Code::StoreFailed {
+                    self.commits.remove(&partition);
+                }
+                self.stop(partition, stopped)?;
+            }
         }
         Ok(())
     }
@@ -63,13 +69,22 @@ impl Driver {
     pub(super) fn commit(&mut self) -> Result<(), Ended> {
         let commits = std::mem::take(&mut self.commits);
         if !commits.is_empty() {
-            let written: Vec<Commit> = commits.into_values().collect();
+            let (mut written, mut failed) = (Vec::with_capacity(commits.len()), vec![]);
+            for (partition, mut commit) in commits {
+                match self.seats[partition as usize].machine.add_rows(&mut commit) {
+                    Ok(()) => written.push(commit),
+                    Err(stopped) => failed.push((partition, stopped)),
+                }
+            }
             if self.owner.is_some() {
                 fail::at(Point::K6);
             }
             self.store.commit(&written)?;
             for commit in &written {
                 self.tell(commit.partition, Signal::Committed { seq: commit.head.seq })?;
+            }
+            for (partition, stopped) in failed {
+                self.stop(partition, stopped)?;
             }
             self.changed.send_modify(|count| *count += 1);
         }

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! One turn takes what there is of everything, with a bound, commits it to the mirror with one write, and lets the
-//! partitions decide. While an append is under way the inputs that come are gathered; the next append takes them all.
+//! partitions decide. A partition that is about to step back finds in the mirror all that it accepted. While an append is
+//! under way the inputs that come are gathered; the next append takes them all.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -109,6 +110,7 @@ impl Driver {
         self.take_membership()?;
         self.read_log()?;
         self.commit()?;
+        self.begin_to_own()?;
         self.take_answers()?;
         self.take_outside()?;
         self.take_inputs()?;
@@ -226,6 +228,9 @@ impl Driver {
                     if seat.machine.in_flight() > 0 {
                         fail::at(Point::K5);
                     }
+                    if seat.machine.steps_back_at(&landed) {
+                        self.commit()?;
+                    }
                     self.tell(partition, Signal::RecordRead(landed))?;
                 }
                 Some(Seen::End { partition }) => {
@@ -238,14 +243,16 @@ impl Driver {
         if self.looks_for_gaps {
             self.look_for_gaps()?;
         }
-        for partition in 0..self.seats.len() as u32 {
-            self.begin_to_own(partition)?;
-        }
         Ok(())
     }
 
-    /// Has a partition claimed that the group gave to this process, once it was read to its end.
-    fn begin_to_own(&mut self, partition: u32) -> Result<(), Ended> {
+    /// Has partitions claimed that the group gave to this process, once they were read to their ends and what was read
+    /// is committed.
+    fn begin_to_own(&mut self) -> Result<(), Ended> {
+        (0..self.seats.len() as u32).try_for_each(|partition| self.claim_when_read(partition))
+    }
+
+    fn claim_when_read(&mut self, partition: u32) -> Result<(), Ended> {
         let seat = &mut self.seats[partition as usize];
         let Some(owner) = &self.owner else { return Ok(()) };
         if !seat.is_wanted || seat.is_told || !seat.at_end || seat.stopped.is_some() {
@@ -313,7 +320,11 @@ impl Driver {
         self.seats[partition as usize].leave();
         let Some(owner) = &mut self.owner else { return Ok(()) };
         owner.lanes.end(partition)?;
-        for other in owner.appender.give_up(partition)? {
+        let others = owner.appender.give_up(partition)?;
+        if !others.is_empty() {
+            self.commit()?;
+        }
+        for other in others {
             self.tell(other, Signal::InDoubt)?;
         }
         Ok(())

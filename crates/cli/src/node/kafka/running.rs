@@ -11,7 +11,7 @@ use std::time::Duration;
 use domain::name::Digest;
 use engine::code::{Code, Stopped};
 use engine::message;
-use engine::partition::{Bounds, Config, Format, OpenError, Partition, Redispatch};
+use engine::partition::{Bounds, Config, Format, OpenError, Partition, Redispatch, RowsPutOff};
 use engine::port::store::Store;
 use engine::token::Key;
 use log_kafka::{
@@ -120,6 +120,7 @@ impl Running {
             };
             let mut machine = Partition::open(config, Arc::clone(&store))?;
             machine.tell_of_others();
+            machine.put_rows_off(RowsPutOff::WhileReading);
             seats.push(Seat::new(machine));
         }
         let from: Vec<u64> = seats.iter().map(|seat| seat.machine.head().next_offset).collect();

@@ -456,6 +456,7 @@ fn a_kept_state_that_is_not_of_this_release_or_does_not_read_back_is_none() {
             requests: vec![],
             kept: vec![changed],
             requests_from: 0,
+            lacks_rows: false,
         };
         database.commit(&[commit]).unwrap();
         let spy = Arc::new(Spy { inner: database, read_from: Mutex::default() });

@@ -23,7 +23,7 @@ use super::*;
 use crate::port::log::{Append, Log as _};
 use crate::port::memory;
 use crate::port::row::RunRow;
-use crate::port::store::{Query, Store as _};
+use crate::port::store::{Commit, Query, Store as _};
 use crate::replay;
 use crate::request::{Report, Said, WorkerAnswer};
 use crate::samples::{self, START};

@@ -18,6 +18,9 @@ struct Process {
     /// Appended and not landed.
     sent: Vec<Vec<u8>>,
     actions: Vec<Action>,
+    /// Told to be committed, of a process that gathers; of others nothing.
+    gathered: Option<Commit>,
+    gathers: bool,
     now: u64,
 }
 
@@ -25,7 +28,7 @@ impl Process {
     fn new(config: Config) -> Self {
         let view = Arc::new(memory::Embedded::new(1));
         let partition = Partition::open(config, Arc::clone(&view) as Arc<dyn Store>).unwrap();
-        Self { partition, view, sent: vec![], actions: vec![], now: 1_000 }
+        Self { partition, view, sent: vec![], actions: vec![], gathered: None, gathers: false, now: 1_000 }
     }
 
     fn signal(&mut self, signal: Signal) {
@@ -36,10 +39,27 @@ impl Process {
                     self.sent.clear();
                     self.actions.push(Action::DropProducer);
                 }
-                Action::Commit(commit) => self.view.commit(&[*commit]).unwrap(),
+                Action::Commit(commit) => {
+                    self.gathered = Some(match self.gathered.take() {
+                        Some(former) => former.followed_by(*commit),
+                        None => *commit,
+                    });
+                    if !self.gathers {
+                        self.commit();
+                    }
+                }
                 other => self.actions.push(other),
             }
         }
+    }
+
+    /// Gives the view what was gathered.
+    fn commit(&mut self) {
+        let Some(mut commit) = self.gathered.take() else { return };
+        self.partition.add_rows(&mut commit).unwrap();
+        let seq = commit.head.seq;
+        self.view.commit(&[commit]).unwrap();
+        assert_eq!(self.partition.step(Signal::Committed { seq }), []);
     }
 
     fn tick_in(&mut self, wait: u64) {
@@ -137,6 +157,94 @@ fn a_standby_reads_and_folds_and_does_not_claim_until_it_is_assigned() {
     assert!(sent_again, "the takeover sends out what is outstanding: {:?}", shared.processes[1].actions);
     assert_eq!(shared.processes[0].role(), Role::Reading, "the former owner read the claim");
     assert_eq!(shared.processes[0].actions.last(), Some(&Action::DropProducer));
+}
+
+/// The first of two processes decided a trigger and stood still; meanwhile that landed, and the other took over and decided
+/// what its worker said. Whoever stood still reads all of it at once, `prepared` for each record.
+fn displaced(prepared: fn(&mut Process, &Landed)) -> Shared {
+    let mut shared = Shared::pair();
+    shared.own(0);
+    shared.processes[0].say(Lane::Triggers, 0, trained("flights", "v1"));
+    shared.processes[0].tick_in(10);
+    shared.log.append(&mut shared.processes[0].sent.clone());
+    shared.processes[1].read(&shared.log);
+    shared.processes[1].signal(Signal::Assigned { nonce: [2; 16] });
+    for _ in 0..2 {
+        let sent = std::mem::take(&mut shared.processes[1].sent);
+        shared.log.extend(sent);
+        shared.processes[1].read(&shared.log);
+    }
+    let orders = shared.processes[1].actions.iter().find_map(|action| match action {
+        Action::Dispatch { orders, .. } if !orders.is_empty() => Some(orders.clone()),
+        _ => None,
+    });
+    let order = orders.unwrap().remove(0);
+    let outcome = samples::answer(&order.command.order, START + Millis(2_000));
+    let (attempt, answer) = (order.command.attempt, WorkerAnswer::Done(outcome));
+    let report = Report { attempt, token: order.token, answer };
+    shared.processes[1].say(Lane::Outcomes, 0, Said::Report(Box::new(report)));
+    shared.processes[1].tick_in(10);
+    shared.log.append(&mut shared.processes[1].sent.clone());
+    shared.processes[1].read(&shared.log);
+    let sleeper = &mut shared.processes[0];
+    sleeper.gathers = true;
+    let from = sleeper.partition.head().next_offset as usize;
+    for (offset, bytes) in shared.log.iter().enumerate().skip(from) {
+        let landed = Landed { offset: offset as u64, bytes: bytes.clone() };
+        prepared(sleeper, &landed);
+        sleeper.signal(Signal::RecordRead(landed));
+    }
+    shared
+}
+
+#[test]
+fn who_steps_back_finds_in_the_view_all_that_was_accepted() {
+    let mut shared = displaced(|process, landed| {
+        if process.partition.steps_back_at(landed) {
+            process.commit();
+        }
+    });
+    shared.processes[0].commit();
+    let [sleeper, owner] = &shared.processes[..] else { panic!() };
+    assert_eq!(sleeper.partition.head().hash, owner.partition.head().hash);
+    assert_eq!(every_run(&sleeper.view), every_run(&owner.view), "the same rows");
+
+    // One that gathers on would fold what follows onto too little.
+    let shared = displaced(|_, _| {});
+    let stopped = shared.processes[0].actions.iter().find_map(|action| match action {
+        Action::Stop(stopped) => Some(stopped.code),
+        _ => None,
+    });
+    assert_eq!(stopped, Some(Code::StoreFailed));
+    assert_eq!(shared.processes[0].role(), Role::Stopped);
+}
+
+#[test]
+fn rows_that_are_put_off_are_those_of_the_last_record() {
+    let mut shared = Shared::new([samples::config(1), samples::config(1)]);
+    shared.processes[1].partition.put_rows_off(RowsPutOff::WhileReading);
+    shared.processes[1].gathers = true;
+    shared.processes.iter_mut().for_each(|process| process.tick_in(0));
+    shared.own(0);
+    for (offset, version) in (0..).zip(["v1", "v2", "v3"]) {
+        shared.processes[0].say(Lane::Triggers, offset, trained("flights", version));
+        shared.processes[0].tick_in(10);
+        shared.land(0);
+    }
+    let standby = &mut shared.processes[1];
+    assert!(standby.gathered.as_ref().is_some_and(|commit| commit.lacks_rows && commit.runs.is_empty()));
+    standby.commit();
+    let [owner, standby] = &mut shared.processes[..] else { panic!() };
+    assert_eq!(every_run(&standby.view), every_run(&owner.view), "the same rows");
+    assert_eq!(standby.view.targets().unwrap(), owner.view.targets().unwrap());
+    // What it decides itself has the rows of each record: more may be under way that is not accepted.
+    shared.own(1);
+    shared.processes[1].commit();
+    shared.processes[1].say(Lane::Triggers, 3, trained("flights", "v4"));
+    shared.processes[1].tick_in(10);
+    shared.land(1);
+    let commit = shared.processes[1].gathered.as_ref().unwrap();
+    assert!(!commit.lacks_rows && !commit.runs.is_empty());
 }
 
 #[test]

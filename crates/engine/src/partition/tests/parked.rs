@@ -128,6 +128,7 @@ fn a_binary_that_can_read_it_takes_it_up_where_it_is() {
         requests: vec![],
         kept: vec![],
         requests_from: 0,
+        lacks_rows: false,
     };
     world.database.commit(&[commit]).unwrap();
     world.answer = |order, now| Some(samples::answer(order, now));

@@ -100,6 +100,7 @@ impl Kept {
     }
 
     fn commit(&mut self, commit: &Commit) {
+        debug_assert!(!commit.lacks_rows, "rows are added first");
         let view = self.views.entry(commit.partition).or_default();
         for record in &commit.records {
             view.records.insert(record.offset, record.bytes.clone());

@@ -100,6 +100,7 @@ pub(super) fn commit(partition: u32, seq: u64, streams: Vec<StreamId>) -> Commit
         requests: vec![],
         kept: vec![],
         requests_from: 0,
+        lacks_rows: false,
     }
 }
 

@@ -1,7 +1,8 @@
 //! `modelrail bench soak`: steady load for hours, and the engine's process killed again and again.
 //!
 //! It fails when something was lost or done twice, when there were fewer kills than planned, when the rate was
-//! not held, when the log does not verify, or when the process grows: what it holds in the last quarter is compared with the first.
+//! not held, when the log does not verify, or when the process grows: what it holds in the last quarter is compared with
+//! the first.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

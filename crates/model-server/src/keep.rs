@@ -184,16 +184,22 @@ mod tests {
     /// A keeper, its attempt, and the versions that it keeps from then on.
     type Said = (&'static str, u32, &'static [&'static str]);
 
-    /// A load of version 1 that is under way for `a` while others are heard: what comes of it, what is loaded then, and of
-    /// how many keepers anything is known.
-    fn load_while(heard: &[Said]) -> (bool, Vec<String>, usize) {
-        let kept = Kept::new(Server::new(Limits::default()));
-        let place = (MODEL.to_owned(), "1".to_owned());
-        admit(&mut kept.lock(), by("a", 1)).unwrap().versions.insert(place.clone());
-        let outcome = kept.server.load(MODEL, "1", &fixture(MODEL), None);
+    fn hear(kept: &Kept, heard: &[Said]) {
         for (name, attempt, versions) in heard {
             kept.keep(by(name, *attempt), MODEL, versions.iter().copied()).unwrap();
         }
+    }
+
+    /// A load of version 1 that is under way for `a` while others are heard, before and after it is there: what comes of it,
+    /// what is loaded then, and of how many keepers anything is known. Version 0 is there already, and nobody's.
+    fn load_while(before: &[Said], after: &[Said]) -> (bool, Vec<String>, usize) {
+        let kept = Kept::new(Server::new(Limits::default()));
+        kept.server.load(MODEL, "0", &fixture(MODEL), None).unwrap();
+        let place = (MODEL.to_owned(), "1".to_owned());
+        admit(&mut kept.lock(), by("a", 1)).unwrap().versions.insert(place.clone());
+        hear(&kept, before);
+        let outcome = kept.server.load(MODEL, "1", &fixture(MODEL), None);
+        hear(&kept, after);
         let settled = kept.settle(by("a", 1), &place, true, outcome);
         let keepers = kept.lock().len();
         (settled.is_ok(), loaded(&kept), keepers)
@@ -201,17 +207,39 @@ mod tests {
 
     #[test]
     fn what_happens_while_a_load_is_under_way_counts() {
-        let one = || vec!["1".to_owned()];
-        let cases: [(&str, &[Said], _); 5] = [
-            ("nothing", &[], (true, one(), 1)),
-            ("a later attempt keeps it", &[("a", 2, &["1"])], (false, one(), 1)),
-            ("a later attempt wants it no more", &[("a", 2, &[])], (false, vec![], 0)),
-            ("the same attempt wants it no more", &[("a", 1, &[])], (false, vec![], 0)),
-            ("another keeper came and went", &[("b", 9, &["1"]), ("b", 9, &[])], (true, one(), 1)),
+        let both = || vec!["0".to_owned(), "1".to_owned()];
+        let zero = || vec!["0".to_owned()];
+        // What is heard before it is there, what after, and what comes of it.
+        let cases: [(&str, &[Said], &[Said], _); 7] = [
+            ("nothing", &[], &[], (true, both(), 1)),
+            ("a later attempt keeps it", &[], &[("a", 2, &["1"])], (false, both(), 1)),
+            ("a later attempt wants it no more", &[], &[("a", 2, &[])], (false, zero(), 0)),
+            ("the same, before it is there", &[("a", 2, &[])], &[], (false, zero(), 0)),
+            ("the same attempt wants it no more", &[], &[("a", 1, &[])], (false, zero(), 0)),
+            (
+                "the same attempt wants another, before it is there",
+                &[("a", 1, &["0"])],
+                &[],
+                (false, zero(), 1),
+            ),
+            ("another keeper came and went", &[], &[("b", 9, &["1"]), ("b", 9, &[])], (true, both(), 1)),
         ];
-        for (name, heard, expected) in cases {
-            assert_eq!(load_while(heard), expected, "{name}");
+        for (name, before, after, expected) in cases {
+            assert_eq!(load_while(before, after), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_kept_of_one_model_says_nothing_of_another() {
+        let kept = Kept::new(Server::new(Limits::default()));
+        for model in [MODEL, "another"] {
+            kept.load(by("a", 1), model, "1", &fixture(MODEL), None).unwrap();
+        }
+        kept.keep(by("a", 1), MODEL, []).unwrap();
+        kept.keep(by("b", 1), "another", ["1"]).unwrap();
+        kept.keep(by("b", 1), "another", []).unwrap();
+        let left: Vec<_> = kept.server.loaded().iter().map(|it| it.model.clone()).collect();
+        assert_eq!(left, ["another"], "which `a` keeps still");
     }
 
     #[test]

@@ -19,8 +19,8 @@ use engine::port::predictions::{Label, Prediction, Predictions as _};
 use crate::bundle::{Draft, Signer};
 use crate::port::Serving as _;
 use crate::testing::{
-    Bench, LocalServer, NOW, bench, check, code_of, codes, command, flights, run, stage, target, trained,
-    with_servers,
+    Bench, FakeServer, LocalServer, NOW, bench, check, code_of, codes, command, flights, run, stage, target,
+    trained, with_servers,
 };
 
 fn release(version: &str) -> Release {
@@ -219,6 +219,17 @@ fn a_release_that_cannot_be_loaded_keeps_no_other_from_it() {
     let Outcome::Prepared { servers } = prepare(&bench, &[&broken, &swept, &good]) else { panic!() };
     assert_eq!(servers[0].bundles, [good.bundle]);
     assert_eq!(codes(&servers[0].failed), ["MODEL_UNREADABLE", "BLOB_MISSING"]);
+}
+
+#[test]
+fn a_release_that_does_not_infer_is_not_left_loaded() {
+    let mut bench = bench();
+    let server = FakeServer::start(|_, _| (500, "{}".to_owned()));
+    bench.workers.ports.servers.insert(target().environment, vec![server.clone()]);
+    let (mute, _) = bench.release(&trained("v1"));
+    let Outcome::Prepared { servers } = prepare(&bench, &[&mute]) else { panic!() };
+    assert_eq!((codes(&servers[0].failed), servers[0].bundles.len()), (vec!["INFERENCE_FAILED"], 0));
+    assert_eq!(server.loaded().unwrap(), []);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use wire::record::{Lane, Positions};
 
@@ -10,6 +11,15 @@ use crate::client::{Health, Plain};
 use crate::patience::{note_passing, passes, patiently};
 use crate::record::Read;
 use crate::{Bell, Error, Settings, Topic, traffic};
+
+/// What a reader of lanes comes upon.
+#[derive(Debug)]
+pub enum LaneSeen {
+    Input(Lane, Read),
+    /// Some lane does not hold the offset that comes next, and nothing more of it is given until it is begun again: its
+    /// retention dropped inputs that nobody had taken, or the brokers lost the newest ones.
+    Gone,
+}
 
 pub struct LaneReader {
     consumer: BaseConsumer<Plain>,
@@ -79,7 +89,7 @@ impl LaneReader {
     }
 
     /// What is there, without waiting for more.
-    pub fn next(&self) -> Result<Option<(Lane, Read)>, Error> {
+    pub fn next(&self) -> Result<Option<LaneSeen>, Error> {
         let polled = self.consumer.poll(Duration::ZERO).or_else(|| self.consumer.poll(Duration::ZERO));
         match polled {
             None => Ok(None),
@@ -87,13 +97,18 @@ impl LaneReader {
                 self.health().went_well();
                 let read = Read::of(&message);
                 let lane = Lane::ALL.into_iter().find(|lane| self.topics[lane.index()] == read.topic);
-                Ok(lane.map(|lane| (lane, read)))
+                Ok(lane.map(|lane| LaneSeen::Input(lane, read)))
             }
-            Some(Err(error)) if passes(&error) => {
-                note_passing("lanes", &error);
-                Ok(None)
-            }
-            Some(Err(error)) => Err(Error::Asking { what: "inputs of the lanes", source: error }),
+            Some(Err(error)) => match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                    Ok(Some(LaneSeen::Gone))
+                }
+                _ if passes(&error) => {
+                    note_passing("lanes", &error);
+                    Ok(None)
+                }
+                _ => Err(Error::Asking { what: "inputs of the lanes", source: error }),
+            },
         }
     }
 
@@ -133,8 +148,8 @@ fn config(settings: &Settings) -> ClientConfig {
     // How far the lanes are done stands in the log.
     config.set("enable.auto.commit", "false");
     config.set("enable.auto.offset.store", "false");
-    // What a lane's retention dropped is gone; the driver says so where it was not taken yet.
-    config.set("auto.offset.reset", "earliest");
+    // An offset that is not there is for the driver to judge: what was dropped before it was taken, or lost after.
+    config.set("auto.offset.reset", "error");
     config.set("isolation.level", "read_uncommitted");
     config.set("fetch.error.backoff.ms", "50");
     // Inputs wait in their topics: the engine pauses a lane whose queue is full.

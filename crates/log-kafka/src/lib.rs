@@ -40,7 +40,7 @@ pub use client::Health;
 pub use error::Error;
 pub use follower::{Begin, Follower, Seen as Followed};
 pub use group::{Joining, Member};
-pub use lanes::LaneReader;
+pub use lanes::{LaneReader, LaneSeen};
 pub use log::KafkaLog;
 pub use publisher::{Publisher, Write, Written};
 pub use reach::{Cause, NotReached, REACHED_WITHIN};

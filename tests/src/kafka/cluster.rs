@@ -133,6 +133,18 @@ impl Cluster {
         assert!(started.expect("sh is there").success(), "node {node}: what it said stands above");
     }
 
+    /// Cuts the newest batch off each partition of a topic, in the folder of a node that was killed: as a power cut does
+    /// whose broker had acknowledged what it had not synced. How many partitions it was.
+    pub(crate) fn lose_newest(&self, node: u8, topic: &str) -> usize {
+        let logs = self.folder().join(node.to_string()).join("log");
+        let partitions = std::fs::read_dir(logs).unwrap().flatten().map(|entry| entry.path());
+        let of_topic = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.rsplit_once('-').is_some_and(|(of, _)| of == topic)
+        };
+        partitions.filter(of_topic).filter(|partition| cut_newest_batch(partition)).count()
+    }
+
     /// The process of a node.
     pub(crate) fn id(&self, node: u8) -> u32 {
         let id = std::fs::read_to_string(self.folder().join(node.to_string()).join("pid"));
@@ -168,4 +180,21 @@ fn script() -> Command {
     let mut command = Command::new("sh");
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kafka/broker.sh"));
     command
+}
+
+/// Whether there was one. A batch begins with its first offset, eight bytes, and the length of what follows, four.
+/// <https://kafka.apache.org/documentation/#recordbatch>
+fn cut_newest_batch(partition: &Path) -> bool {
+    let files = std::fs::read_dir(partition).unwrap().flatten().map(|entry| entry.path());
+    let newest = files.filter(|path| path.extension().is_some_and(|it| it == "log")).max().unwrap();
+    let bytes = std::fs::read(&newest).unwrap();
+    let (mut at, mut newest_at) = (0, None);
+    while let Some(length) = bytes.get(at + 8..at + 12) {
+        newest_at = Some(at);
+        at += 12 + u32::from_be_bytes(length.try_into().unwrap()) as usize;
+    }
+    let Some(newest_at) = newest_at else { return false };
+    let file = std::fs::OpenOptions::new().write(true).open(&newest).unwrap();
+    file.set_len(newest_at as u64).unwrap();
+    true
 }

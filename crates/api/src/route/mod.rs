@@ -48,6 +48,13 @@ struct Route {
     on: MethodRouter<Arc<Api>>,
 }
 
+impl Route {
+    /// Whether it shows how runs and targets are.
+    fn shows_the_log(&self) -> bool {
+        self.method == "get" && ["/v1/runs", "/v1/targets"].iter().any(|of| self.path.starts_with(of))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
     /// Anybody who reaches the port.
@@ -82,12 +89,16 @@ pub fn router(api: Arc<Api>) -> Router {
     let mut router = Router::new();
     for route in table() {
         let access = if route.access == Access::Metrics { metrics } else { route.access };
+        let on = if route.shows_the_log() {
+            route.on.layer(middleware::from_fn_with_state(Arc::clone(&api), once_read))
+        } else {
+            route.on
+        };
         let on = match access {
-            Access::Token => route
-                .on
+            Access::Token => on
                 .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::require))
                 .layer(middleware::from_fn_with_state(Arc::clone(&api), within_bound)),
-            Access::Open | Access::Metrics => route.on,
+            Access::Open | Access::Metrics => on,
         };
         router = router.route(route.path, on);
     }
@@ -106,6 +117,15 @@ pub fn router(api: Arc<Api>) -> Router {
         })
         .layer(middleware::from_fn(with_safe_headers))
         .with_state(api)
+}
+
+/// Shows nothing until the log was read up to where it ended when this process began: before, a run would be shown as it
+/// was some time ago, and whoever asked the same API before its restart would see it go back.
+async fn once_read(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    match api.ports.engine.behind() {
+        Some(behind) => Problem::from(behind).into_response(),
+        None => next.run(request).await,
+    }
 }
 
 /// Answers so many at once. Refused before anything is read of it: cheap, and early.

@@ -301,9 +301,9 @@ async fn bad_questions_are_refused() {
     assert_eq!(got.problem(), (413, "TOO_LARGE".to_owned()));
 }
 
-/// Whoever reads the log anew cannot know that there is no such run: a client is to ask again, and not to give up.
+/// Whoever reads the log anew cannot know that there is no such run, nor how the others are now: a client is to ask again.
 #[tokio::test]
-async fn what_is_not_found_before_the_log_was_read_to_its_end_is_not_said_to_be_missing() {
+async fn before_the_log_was_read_to_its_end_nothing_is_said_of_runs_and_targets() {
     let world = World::new().await;
     let run = world.start("fraud", "v1").await;
     let (run_missing, target_missing) =
@@ -311,15 +311,19 @@ async fn what_is_not_found_before_the_log_was_read_to_its_end_is_not_said_to_be_
     let reading =
         NotSubmitted::Suspended { code: "READING", text: "two partitions are left".into(), hint: "wait" };
     *world.driver.behind.lock().unwrap() = Some(reading);
-    for path in [run_missing, "/v1/runs/0000", target_missing] {
+    let (shown, of_target) = (format!("/v1/runs/{run}"), "/v1/targets/fraud@production");
+    let transitions = format!("{shown}/transitions");
+    let there = [&shown, &transitions, "/v1/runs", "/v1/targets", of_target];
+    for path in [run_missing, "/v1/runs/0000", target_missing].into_iter().chain(there) {
         let answer = world.get(path).await;
         assert_eq!(answer.problem(), (503, "READING".to_owned()), "{path}");
         assert!(answer.headers.contains_key("retry-after"), "{path}");
     }
     let asked = world.ask(&format!("{run_missing}/requests"), r#"{"kind":"pause","reason":"x"}"#).await;
     assert_eq!(asked.problem(), (503, "READING".to_owned()));
-    // What was read is shown.
-    assert_eq!(world.get(&format!("/v1/runs/{run}")).await.status, 200);
     *world.driver.behind.lock().unwrap() = None;
+    for path in there {
+        assert_eq!(world.get(path).await.status, 200, "{path}");
+    }
     assert_eq!(world.get(run_missing).await.problem(), (404, "UNKNOWN_RUN".to_owned()));
 }

@@ -7,7 +7,7 @@ use engine::port::log::Log;
 use engine::port::store::Head;
 use engine::replay::{self, CopyError, ReadError};
 use log_kafka::topics::Found;
-use log_kafka::{Bell, KafkaLog, LaneReader, Settings, Topic};
+use log_kafka::{Bell, KafkaLog, LaneReader, LaneSeen, Settings, Topic};
 use rocks::{Folder, NewLog};
 use serde::Serialize;
 use wire::codec::Definitions;
@@ -177,7 +177,9 @@ fn behind(settings: &Settings, found: &Found, heads: &[Head]) -> Result<Vec<Stri
     let until = Instant::now() + ASK_MAX;
     while (behind.len() as u64) < expected {
         match lanes.next().map_err(|error| of_kafka(&error))? {
-            Some((lane, read)) => {
+            // What is not there is not behind.
+            Some(LaneSeen::Gone) => {}
+            Some(LaneSeen::Input(lane, read)) => {
                 let id = read.header("ce_id").unwrap_or("without an id");
                 behind.push(format!("{lane:?} {}/{}: {id}", read.partition, read.offset).to_lowercase());
             }

@@ -32,6 +32,10 @@ impl Intake {
         self.expected = positions;
     }
 
+    pub(super) fn expected(&self) -> Positions {
+        self.expected
+    }
+
     pub(super) fn offer(&mut self, input: LaneInput, bounds: &Bounds) -> Offered {
         let lane = input.lane.index();
         if input.offset < self.expected[lane] {

@@ -180,6 +180,11 @@ impl Partition {
         self.head.positions
     }
 
+    /// The offset that is to be given next of each lane.
+    pub fn given(&self) -> Positions {
+        self.intake.expected()
+    }
+
     /// How many more inputs of the lane may be given before the next tick.
     pub fn room(&self, lane: Lane) -> usize {
         self.intake.room(lane, &self.config.bounds)

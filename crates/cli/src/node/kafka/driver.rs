@@ -25,7 +25,9 @@ use engine::partition::{Action, Hindrance, LaneFound, LaneInput, Role, Signal};
 use engine::port::clock::{self, Clock as _};
 use engine::port::store::{Commit, Store};
 use log_kafka::group::Event;
-use log_kafka::{Appender, Bell, Bulk, Followed, Follower, LaneReader, LogReader, Member, Read, Seen};
+use log_kafka::{
+    Appender, Bell, Bulk, Followed, Follower, LaneReader, LaneSeen, LogReader, Member, Read, Seen,
+};
 use tokio::sync::watch;
 use wire::record::Lane;
 
@@ -88,6 +90,8 @@ pub(super) struct Driver {
     pub gathering_since: Option<u64>,
     /// Some partition may lack records, and the brokers did not say which.
     pub looks_for_gaps: bool,
+    /// Some lane may lack the input that comes next.
+    pub looks_at_lanes: bool,
     /// No broker answers, and when to ask again.
     pub is_away: bool,
     pub asks_at: u64,
@@ -313,6 +317,54 @@ impl Driver {
         Ok(())
     }
 
+    /// Some lane does not hold the input that comes next. What was dropped before anybody took it is gone, and said; a lane
+    /// that ends before what was taken would give other inputs under the same offsets.
+    fn look_at_lanes(&mut self) -> Result<(), Ended> {
+        self.looks_at_lanes = false;
+        for partition in 0..self.seats.len() as u32 {
+            let (Some(owner), seat) = (&self.owner, &self.seats[partition as usize]) else { return Ok(()) };
+            if seat.machine.role() != Role::Owning || seat.stopped.is_some() {
+                continue;
+            }
+            let bounds = match owner.lanes.bounds(partition, ASK_MAX) {
+                Ok(bounds) => bounds,
+                Err(error) => {
+                    tracing::warn!(partition, %error, "the ends of the lanes are not known yet; they are asked again");
+                    self.looks_at_lanes = true;
+                    return Ok(());
+                }
+            };
+            let mut from = seat.next_offsets();
+            let mut cut = None;
+            for lane in Lane::ALL {
+                let (next, (low, high)) = (&mut from[lane.index()], bounds[lane.index()]);
+                if *next < low {
+                    let dropped = low - *next;
+                    tracing::error!(
+                        partition,
+                        ?lane,
+                        dropped,
+                        "a lane's retention dropped inputs that were not taken"
+                    );
+                }
+                if *next > high {
+                    let text = format!(
+                        "expected the {lane:?} to go to offset {next}, up to which they were taken, but they end at {high}: \
+                         the brokers lost the newest, which the log has. Once nothing waits in the other partitions, delete \
+                         the topic, and make it anew with `modelrail topics create`"
+                    );
+                    cut.get_or_insert(text);
+                }
+                *next = low.max(*next);
+            }
+            match cut {
+                Some(text) => self.stop(partition, Stopped::new(Code::TopicsUnsafe, text))?,
+                None => owner.lanes.begin(partition, &from)?,
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn stop(&mut self, partition: u32, stopped: Stopped) -> Result<(), Ended> {
         let seat = &mut self.seats[partition as usize];
         if seat.stopped.is_some() {
@@ -410,13 +462,19 @@ impl Driver {
         if self.owner.is_none() {
             return Ok(());
         }
+        if self.looks_at_lanes {
+            self.look_at_lanes()?;
+        }
         for number in 1..=INPUTS_PER_TURN {
             if number == INPUTS_PER_TURN {
                 self.go_on();
             }
             let Some(owner) = &self.owner else { break };
-            let Some((lane, read)) = owner.lanes.next()? else { break };
-            self.take_input(lane, read)?;
+            match owner.lanes.next()? {
+                None => break,
+                Some(LaneSeen::Input(lane, read)) => self.take_input(lane, read)?,
+                Some(LaneSeen::Gone) => self.look_at_lanes()?,
+            }
         }
         for partition in 0..self.seats.len() as u32 {
             if self.seats[partition as usize].machine.role() != Role::Owning {

@@ -172,6 +172,7 @@ impl Running {
             after_commit: vec![],
             gathering_since: None,
             looks_for_gaps: false,
+            looks_at_lanes: false,
             is_away: false,
             asks_at: 0,
         };

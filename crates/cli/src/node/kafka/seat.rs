@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use engine::code::Stopped;
 use engine::partition::{LaneInput, Partition};
-use wire::record::Lane;
+use wire::record::{Lane, Positions};
 
 /// How many inputs of a lane wait here before the lane is paused.
 const BUFFERED_MAX: usize = 2_048;
@@ -75,6 +75,15 @@ impl Seat {
             return None;
         }
         self.buffered[lane.index()].0.pop_front()
+    }
+
+    /// The offset of each lane that is to be read next.
+    pub fn next_offsets(&self) -> Positions {
+        let given = self.machine.given();
+        Lane::ALL.map(|lane| {
+            let (inputs, _) = &self.buffered[lane.index()];
+            inputs.back().map_or(given[lane.index()], |last| last.offset + 1)
+        })
     }
 
     /// Lanes that go on now.

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use domain::time::Timestamp;
 use engine::chain::topic_mark;
-use engine::code::{Code, Stopped};
+use engine::code::Stopped;
 use engine::fail::{self, Point};
 use engine::message;
 use engine::partition::{Action, Hindrance, LaneFound, LaneInput, Role, Signal};
@@ -52,7 +52,7 @@ const GATHER_LOOK: Duration = Duration::from_millis(1);
 const AWAY_ASK_EVERY: Duration = Duration::from_secs(1);
 const AWAY_ASK_MAX: Duration = Duration::from_millis(300);
 /// How long the broker may take to say where lanes begin.
-const ASK_MAX: Duration = Duration::from_secs(1);
+pub(super) const ASK_MAX: Duration = Duration::from_secs(1);
 
 /// What an engine has, and a mere reader has not.
 #[derive(Debug)]
@@ -293,76 +293,6 @@ impl Driver {
         self.tell(partition, Signal::LanesFound(found))?;
         let nonce = uuid::Uuid::new_v4().into_bytes();
         self.tell(partition, Signal::Assigned { nonce })
-    }
-
-    /// Some partition does not have the records that come next.
-    fn look_for_gaps(&mut self) -> Result<(), Ended> {
-        let bounds = match self.reader.bounds(ASK_MAX) {
-            Ok(bounds) => bounds,
-            Err(error) => {
-                tracing::warn!(%error, "the log's ends are not known yet; they are asked again");
-                self.looks_for_gaps = true;
-                return Ok(());
-            }
-        };
-        self.looks_for_gaps = false;
-        for (partition, (low, high)) in (0..).zip(bounds) {
-            let next = self.seats[partition as usize].machine.head().next_offset;
-            if next < low || next > high {
-                let text =
-                    format!("expected the record at offset {next} of the log, but it holds {low} to {high}");
-                self.stop(partition, Stopped::new(Code::HistoryGap, text))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Some lane does not hold the input that comes next. What was dropped before anybody took it is gone, and said; a lane
-    /// that ends before what was taken would give other inputs under the same offsets.
-    fn look_at_lanes(&mut self) -> Result<(), Ended> {
-        self.looks_at_lanes = false;
-        for partition in 0..self.seats.len() as u32 {
-            let (Some(owner), seat) = (&self.owner, &self.seats[partition as usize]) else { return Ok(()) };
-            if seat.machine.role() != Role::Owning || seat.stopped.is_some() {
-                continue;
-            }
-            let bounds = match owner.lanes.bounds(partition, ASK_MAX) {
-                Ok(bounds) => bounds,
-                Err(error) => {
-                    tracing::warn!(partition, %error, "the ends of the lanes are not known yet; they are asked again");
-                    self.looks_at_lanes = true;
-                    return Ok(());
-                }
-            };
-            let mut from = seat.next_offsets();
-            let mut cut = None;
-            for lane in Lane::ALL {
-                let (next, (low, high)) = (&mut from[lane.index()], bounds[lane.index()]);
-                if *next < low {
-                    let dropped = low - *next;
-                    tracing::error!(
-                        partition,
-                        ?lane,
-                        dropped,
-                        "a lane's retention dropped inputs that were not taken"
-                    );
-                }
-                if *next > high {
-                    let text = format!(
-                        "expected the {lane:?} to go to offset {next}, up to which they were taken, but they end at {high}: \
-                         the brokers lost the newest, which the log has. Once nothing waits in the other partitions, delete \
-                         the topic, and make it anew with `modelrail topics create`"
-                    );
-                    cut.get_or_insert(text);
-                }
-                *next = low.max(*next);
-            }
-            match cut {
-                Some(text) => self.stop(partition, Stopped::new(Code::TopicsUnsafe, text))?,
-                None => owner.lanes.begin(partition, &from)?,
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn stop(&mut self, partition: u32, stopped: Stopped) -> Result<(), Ended> {

@@ -16,6 +16,7 @@ mod driver;
 mod handle;
 pub mod ingress;
 pub mod letter;
+mod lost;
 mod node;
 mod outside;
 mod pulse;

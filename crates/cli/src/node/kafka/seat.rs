@@ -86,6 +86,11 @@ impl Seat {
         })
     }
 
+    /// All lanes give again, paused ones too: what is kept stays.
+    pub fn lanes_begun(&mut self) {
+        self.buffered.iter_mut().for_each(|(_, is_paused)| *is_paused = false);
+    }
+
     /// Lanes that go on now.
     pub fn resumed(&mut self) -> Vec<Lane> {
         let mut lanes = vec![];
@@ -121,5 +126,63 @@ impl Seat {
 
     pub fn is_dispatching(&self) -> bool {
         !self.dispatching.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use domain::name::TargetId;
+    use engine::partition::{Bounds, Config, Format, Redispatch};
+    use engine::port::memory;
+    use engine::request::{Observation, Said};
+    use engine::token::Key;
+
+    use super::*;
+
+    fn seat() -> Seat {
+        let config = Config {
+            log_id: [1; 16],
+            partition: 0,
+            partitions: 1,
+            binary: "test".into(),
+            parsers: wire::definitions::parsers(),
+            key: Key([7; 32]),
+            redispatch: Redispatch::AboveDispatched,
+            format: Format::default(),
+            bounds: Bounds::default(),
+        };
+        Seat::new(Partition::open(config, Arc::new(memory::Embedded::new(1))).unwrap())
+    }
+
+    fn input(lane: Lane, offset: u64) -> LaneInput {
+        let target = TargetId::parse("flights@production").unwrap();
+        let said = Said::Observed { target, what: Observation::Loaded(vec![]) };
+        LaneInput { lane, offset, input_id: None, traceparent: None, said }
+    }
+
+    #[test]
+    fn a_full_lane_is_paused_and_when_it_is_begun_again_it_is_paused_again() {
+        let mut seat = seat();
+        let lane = Lane::Outcomes;
+        let end = BUFFERED_MAX as u64;
+        let pauses: Vec<u64> = (0..end).filter(|offset| seat.keep(input(lane, *offset))).collect();
+        assert_eq!(pauses, [end - 1], "once, when it is full");
+        assert!(!seat.keep(input(lane, end)), "what was on its way");
+        assert_eq!(seat.next_offsets(), [0, end + 1, 0]);
+        seat.lanes_begun();
+        assert!(seat.keep(input(lane, end + 1)), "it gives again, and holds as much as it may");
+    }
+
+    #[test]
+    fn what_is_read_next_follows_what_is_kept_or_what_was_given() {
+        let mut seat = seat();
+        seat.keep(input(Lane::Requests, 4));
+        let kept = seat.next_input(Lane::Requests).unwrap();
+        let _none = seat.machine.step(engine::partition::Signal::Input(Box::new(kept)));
+        assert_eq!(seat.next_offsets(), [5, 0, 0]);
+        seat.keep(input(Lane::Requests, 5));
+        assert_eq!(seat.next_offsets(), [6, 0, 0]);
     }
 }

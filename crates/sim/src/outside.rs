@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use domain::name::{Digest, TargetId};
 use domain::routes::{Generation, RouteTable};
-use domain::target::Errand;
 use domain::time::Timestamp;
 use domain::weight::Weight;
 use domain::work::{Command, GatewayObserved, Order, ServerLoaded};
@@ -146,11 +145,8 @@ impl Outside {
         let site = self.sites.entry(command.target.clone()).or_default();
         let mut bundles: Vec<Digest> = order.releases.iter().map(|release| release.bundle).collect();
         bundles.sort_unstable();
-        // While an errand is outstanding a later attempt loads again what this one takes away.
-        let settled =
-            checker.target(&command.target).filter(|target| !target.is_outstanding(Errand::Prepare));
         let is_led_to = |bundle: &Digest| {
-            let table = settled.and_then(|target| target.table.as_ref());
+            let table = checker.target(&command.target).and_then(|target| target.table.as_ref());
             let mut routes = table.iter().flat_map(|table| &table.routes);
             routes.any(|route| route.weight > Weight::NONE && route.release.bundle == *bundle)
         };

@@ -309,7 +309,8 @@ impl World {
             let outcome = workers::lost();
             let answer = WorkerAnswer::Done(outcome);
             let report = Report { attempt, token: order.token, answer };
-            self.push_in(lease + 20_000, Event::Stray(Box::new(report)));
+            let (life, report) = (self.life, Box::new(report));
+            self.push_in(lease + 20_000, Event::AnswerLate { life, stage: order.command.stage(), report });
             return Ok(());
         }
         let wait = if fate <= 3 {
@@ -320,6 +321,16 @@ impl World {
         };
         self.push_in(wait, Event::Finish { life: self.life, order });
         Ok(())
+    }
+
+    /// The answer of a worker that was not heard of: by its desk, if that still waits for it.
+    pub(crate) fn answer_late(&mut self, life: u64, stage: StageKind, report: Report) -> Result<(), String> {
+        let Report { attempt, answer: WorkerAnswer::Done(outcome), .. } = &report else { return Ok(()) };
+        if life != self.life || !self.begun.remove(attempt) {
+            self.offer_report(report, None);
+            return Ok(());
+        }
+        self.desk(stage, Signal::Finished { attempt: attempt.clone(), outcome: outcome.clone() })
     }
 
     pub(crate) fn finish(&mut self, life: u64, order: &WorkOrder) -> Result<(), String> {

@@ -108,7 +108,9 @@ pub(crate) fn work(command: &Command, bench: &mut Bench<'_>) -> Result<Outcome, 
         }
         Order::Prepare(_) => {
             bench.outside.prepare(command, reached, bench.checker)?;
-            Outcome::Prepared { servers: bench.outside.servers(&command.target, bench.now) }
+            let mut servers = bench.outside.servers(&command.target, bench.now);
+            servers.truncate(reached);
+            Outcome::Prepared { servers }
         }
         Order::Apply(order) => {
             bench.outside.apply(&command.target, &order.table, reached, bench.checker, bench.now)?;

@@ -43,8 +43,12 @@ pub(crate) enum Event {
         life: u64,
         order: Box<WorkOrder>,
     },
-    /// An answer from somewhere else than the desk.
-    Stray(Box<Answered>),
+    /// A worker that was not heard of for long answers.
+    AnswerLate {
+        life: u64,
+        stage: StageKind,
+        report: Box<Answered>,
+    },
     Say(usize),
     Act,
     Fail(Fault),
@@ -242,10 +246,7 @@ impl World {
             }
             Event::Tick(stage) => self.tick(stage),
             Event::Finish { life, order } => self.finish(life, &order),
-            Event::Stray(report) => {
-                self.offer_report(*report, None);
-                Ok(())
-            }
+            Event::AnswerLate { life, stage, report } => self.answer_late(life, stage, *report),
             Event::Say(client) => self.send(client),
             Event::Act => self.act(),
             Event::Fail(fault) => self.fail(fault),

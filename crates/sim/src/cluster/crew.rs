@@ -271,10 +271,8 @@ impl Cluster {
             self.note(Fault::DeadWorker, &attempt.to_string());
             self.workers[number].dead.insert(attempt.clone());
             let answer = WorkerAnswer::Done(workers::lost());
-            let said = Said::Report(Box::new(Report { attempt, token: order.token, answer }));
-            let partition = self.partition_for(&said);
-            let entry = Box::new(Entry { said, input_id: None });
-            self.push_in(lease + 20_000, Event::Say(partition, Lane::Outcomes, entry));
+            let report = Box::new(Report { attempt, token: order.token, answer });
+            self.push_in(lease + 20_000, Event::AnswerLate { worker: number, life, report });
             return Ok(());
         }
         let wait = if fate <= 3 {
@@ -285,6 +283,25 @@ impl Cluster {
         };
         self.push_in(wait, Event::Finish { worker: number, life, order });
         Ok(())
+    }
+
+    /// The answer of a worker that was not heard of: by its desk, if that still waits for it.
+    pub(super) fn answer_late(
+        &mut self,
+        number: usize,
+        life: u64,
+        report: Box<Report>,
+    ) -> Result<(), String> {
+        let Report { attempt, answer: WorkerAnswer::Done(outcome), .. } = &*report else { return Ok(()) };
+        let worker = &mut self.workers[number];
+        if life != worker.life || !worker.is_up() || !worker.begun.remove(attempt) {
+            let said = Said::Report(report);
+            let partition = self.partition_for(&said);
+            self.push_in(0, Event::Say(partition, Lane::Outcomes, Box::new(Entry { said, input_id: None })));
+            return Ok(());
+        }
+        worker.carried_out.insert((worker.journals, attempt.clone()));
+        self.desk(number, Signal::Finished { attempt: attempt.clone(), outcome: outcome.clone() })
     }
 
     pub(super) fn finish(&mut self, number: usize, life: u64, order: &WorkOrder) -> Result<(), String> {

@@ -28,7 +28,7 @@ use domain::time::{Millis, Timestamp};
 use engine::partition::{Counts, WorkOrder};
 use engine::placement::partition_of;
 use engine::port::clock::Reading;
-use engine::request::{Request, Said};
+use engine::request::{Report as Answered, Request, Said};
 use wire::record::Lane;
 
 use self::audit::Audit;
@@ -76,6 +76,12 @@ enum Event {
         worker: usize,
         life: u64,
         order: Box<WorkOrder>,
+    },
+    /// A worker that was not heard of for long answers.
+    AnswerLate {
+        worker: usize,
+        life: u64,
+        report: Box<Answered>,
     },
     WorkerStart(usize),
     Start(usize),
@@ -201,6 +207,7 @@ impl Cluster {
             Event::Cancel(worker, attempt) => self.cancel(worker, &attempt),
             Event::DeskTick(worker) => self.desk_tick(worker),
             Event::Finish { worker, life, order } => self.finish(worker, life, &order),
+            Event::AnswerLate { worker, life, report } => self.answer_late(worker, life, report),
             Event::WorkerStart(worker) => self.start_worker(worker),
             Event::Start(node) => self.start(node),
             Event::Assign(node, partition) => {

@@ -29,7 +29,10 @@ mod samples;
 pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Raised whenever `decide` may answer a recorded input differently than before.
-pub const DECIDE_REVISION: u32 = 3;
+pub const DECIDE_REVISION: u32 = 4;
 
 /// The revision that began to cut streams into chapters.
 pub const CHAPTERS_SINCE: u32 = 2;
+
+/// The revision that began to remember which attempts at loading are not fenced off (ADR 40).
+pub const UNFENCED_SINCE: u32 = 4;

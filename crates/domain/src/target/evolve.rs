@@ -1,6 +1,8 @@
 //! What is true of a target after an event. Frozen once an event is released; parses nothing.
 
-use super::state::{BAD_MAX, Errand, ErrandState, Frozen, LastGood, LeavingRelease, Live, Target, UnderWay};
+use super::state::{
+    BAD_MAX, Errand, ErrandState, Frozen, LastGood, LeavingRelease, Live, Target, UnderWay, Unfenced,
+};
 use super::{Event, Input};
 use crate::decider::IllegalEvent;
 use crate::model::Release;
@@ -43,12 +45,16 @@ fn apply(target: &mut Target, event: &Event) -> Option<()> {
         Event::SlotLeft { run } => leave_slot(target, *run),
         Event::ReleaseWanted { release, .. } => target.wanted = Some(release.clone()),
         Event::ReleaseLoaded { servers, attempt } => {
-            if let Some(attempt) = attempt {
-                close(&mut target.prepare, *attempt)?;
+            // One that failed was closed by that; what it found loaded is told nevertheless.
+            if let Some(attempt) = attempt.filter(|_| target.prepare.open.is_some()) {
+                close(&mut target.prepare, attempt)?;
                 target.prepare.failures = 0;
                 target.prepare.last_failure = None;
             }
             hear_servers(target, servers);
+            if attempt.is_some() {
+                note_fenced(target, servers);
+            }
         }
         Event::GenerationRaised { table, run, at, .. } => {
             let current = target.table.as_ref().map_or(Generation::default(), |table| table.generation);
@@ -127,6 +133,9 @@ fn apply(target: &mut Target, event: &Event) -> Option<()> {
             }
             target.attempts_issued = *attempt;
             let releases = target.keep_loaded();
+            if *what == Errand::Prepare {
+                note_unfenced(target, &releases);
+            }
             let generation = target.table.as_ref().map(|table| table.generation).unwrap_or_default();
             let errand = errand_mut(target, *what);
             errand.open = Some((*attempt, *at));
@@ -180,6 +189,24 @@ pub(super) fn hear_servers(target: &mut Target, servers: &[ServerLoaded]) {
     for server in servers {
         replace(&mut target.servers, server.clone(), |server: &ServerLoaded| server.server.clone());
     }
+}
+
+/// An attempt was issued: it keeps nothing but these.
+fn note_unfenced(target: &mut Target, releases: &[Release]) {
+    let loaded = releases.iter().filter(|release| target.is_loaded(release));
+    target.unfenced = Some(Unfenced { kept: loaded.map(|release| release.bundle).collect() });
+}
+
+/// The last attempt that was issued has ended, and has been at these servers.
+fn note_fenced(target: &mut Target, servers: &[ServerLoaded]) {
+    let is_heard = |known: &ServerLoaded| servers.iter().any(|server| server.server == known.server);
+    if servers.is_empty() || !target.servers.iter().all(is_heard) {
+        return;
+    }
+    let has = |bundle: &Digest| target.servers.iter().all(|server| server.bundles.contains(bundle));
+    let wanted = target.prepare.releases.iter().map(|release| release.bundle);
+    let kept: Vec<Digest> = wanted.filter(has).collect();
+    target.unfenced = (kept.len() < target.prepare.releases.len()).then_some(Unfenced { kept });
 }
 
 fn least_observed(target: &Target) -> Generation {

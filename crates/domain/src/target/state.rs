@@ -44,6 +44,8 @@ pub struct Target {
     pub attempts_issued: u32,
     pub prepare: ErrandState,
     pub apply: ErrandState,
+    /// Set from when an attempt at loading is issued until one had everything loaded that it was to load.
+    pub unfenced: Option<Unfenced>,
     pub frozen: Option<Frozen>,
     /// Bundles that were rolled back or killed here; the latest `BAD_MAX`.
     pub bad: Vec<Digest>,
@@ -129,6 +131,15 @@ pub struct ErrandState {
     pub generation: Generation,
 }
 
+/// Attempts at loading that may act at any moment: one that was withdrawn may not have heard so. The last one that was at
+/// every server has fenced off all before it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unfenced {
+    /// The bundles that were loaded when they were issued and that all of them keep. Any other may not be ready to
+    /// answer yet, or be unloaded.
+    pub kept: Vec<Digest>,
+}
+
 /// The wait after the first failure of an errand, doubled up to the second.
 pub const ERRAND_BACKOFF_MIN: Millis = Millis(500);
 pub const ERRAND_BACKOFF_MAX: Millis = Millis::seconds(30);
@@ -139,9 +150,12 @@ impl Target {
         self.holding.as_ref()?.quarantine.as_ref()
     }
 
-    /// Whether every server that was heard of has it ready; false while none was heard of.
+    /// Whether every server that was heard of has it, and no attempt under way may be still warming or about to unload
+    /// it; false while none was heard of.
     pub fn is_loaded(&self, release: &Release) -> bool {
-        !self.servers.is_empty() && self.servers.iter().all(|server| server.bundles.contains(&release.bundle))
+        let has = |server: &ServerLoaded| server.bundles.contains(&release.bundle);
+        let is_kept = self.unfenced.as_ref().is_none_or(|attempts| attempts.kept.contains(&release.bundle));
+        !self.servers.is_empty() && self.servers.iter().all(has) && is_kept
     }
 
     /// Whether the live release came by this run.

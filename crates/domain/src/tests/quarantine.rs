@@ -9,6 +9,7 @@ use crate::run::{self, End, Phase};
 use crate::target;
 use crate::time::Millis;
 use crate::weight::Weight;
+use crate::work::{Order, Outcome, ServerLoaded};
 use crate::workflow::{WhileRunning, Workflow};
 
 fn flow() -> Pinned<Workflow> {
@@ -317,6 +318,62 @@ fn a_target_holds_what_its_runs_ask_and_answers_when_it_is_resolved() {
     world.tell_target(resolve_target(false)).unwrap();
     world.pass(Millis::hours(3));
     assert_eq!(world.state(second).phase, Phase::Live, "{:#?}", world.story);
+}
+
+/// It was ordered to leave before there was a generation, and the one that came was raised while nobody was told.
+#[test]
+fn a_run_that_leaves_hears_of_its_generation_when_the_target_is_resolved() {
+    for is_carried_out in [true, false] {
+        let mut world = World::new();
+        world.bring_live("v1", &flow());
+        let second = world.bring_live("v2", &flow());
+        let lost = ServerLoaded { server: "s".into(), bundles: vec![], failed: vec![], heard_at: world.now };
+        world.tell_target(target::Input::ReportLoaded { servers: vec![lost] }).unwrap();
+        world.defects.push((place(), "RollBack"));
+        let (actor, roles) = (actor("ops"), roles());
+        world
+            .tell_target(target::Input::RollBack { actor, roles, to: None, reason: "worse".into() })
+            .unwrap();
+        assert!(world.place().quarantine().is_some());
+        assert_eq!(world.state(second).phase, Phase::Leaving);
+        if is_carried_out {
+            world.work();
+        } else {
+            let prepare = world.work_until(|order| matches!(order, Order::Prepare(_)));
+            let Order::Prepare(order) = &prepare.order else { unreachable!() };
+            let bundles = order.releases.iter().map(|release| release.bundle).collect();
+            let loaded = ServerLoaded { server: "s".into(), bundles, failed: vec![], heard_at: world.now };
+            world.answer(&prepare.attempt, Outcome::Prepared { servers: vec![loaded] }).unwrap();
+        }
+        let share = world.place().table.as_ref().unwrap().weight_of(&world.state(second).release().unwrap());
+        assert_eq!(share, Weight::NONE, "it was taken away while the target was quarantined");
+        assert_eq!(world.state(second).leaving.as_ref().unwrap().generation, None, "and it was not told");
+        world.defects.clear();
+        world.tell_target(resolve_target(false)).unwrap();
+        let told = world.state(second).leaving.as_ref().unwrap().generation;
+        assert_eq!(told, world.place().table.as_ref().map(|table| table.generation));
+        world.pass(Millis::minutes(1));
+        assert_eq!(world.state(second).phase, Phase::Ended(End::RolledBack), "{:#?}", world.story);
+    }
+}
+
+#[test]
+fn a_run_that_leaves_and_knows_its_generation_is_not_told_twice() {
+    let mut world = World::new();
+    world.bring_live("v1", &flow());
+    let second = world.bring_live("v2", &flow());
+    world.defects.push((place(), "RollBack"));
+    let (actor, roles) = (actor("ops"), roles());
+    world.tell_target(target::Input::RollBack { actor, roles, to: None, reason: "worse".into() }).unwrap();
+    let told = world.state(second).leaving.as_ref().unwrap().generation;
+    assert_eq!(told, world.place().table.as_ref().map(|table| table.generation));
+    let asked = |world: &World| world.story.iter().filter(|name| *name == "WeightRequested").count();
+    let before = asked(&world);
+    world.defects.clear();
+    world.tell_target(resolve_target(false)).unwrap();
+    assert_eq!(asked(&world), before);
+    world.pass(Millis::minutes(1));
+    assert_eq!(world.state(second).phase, Phase::Ended(End::RolledBack), "{:#?}", world.story);
 }
 
 #[test]

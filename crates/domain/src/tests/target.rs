@@ -5,9 +5,9 @@ use crate::model::Release;
 use crate::name::{Digest, StreamId, Version};
 use crate::run::{End, Phase};
 use crate::target::Input;
-use crate::time::Millis;
+use crate::time::{Millis, Timestamp};
 use crate::weight::Weight;
-use crate::work::Order;
+use crate::work::{Order, Outcome, ServerLoaded};
 use crate::workflow::WhileRunning;
 
 fn flow() -> crate::definition::Pinned<crate::workflow::Workflow> {
@@ -25,6 +25,16 @@ fn freeze(until: Option<crate::time::Timestamp>) -> Input {
 }
 fn unfreeze() -> Input {
     Input::Unfreeze { actor: actor("ops"), roles: roles(), reason: "back".into() }
+}
+fn servers(names: &[&str], bundles: &[Digest], heard_at: Timestamp) -> Vec<ServerLoaded> {
+    let bundles = bundles.to_vec();
+    let server = |name: &&str| ServerLoaded {
+        server: (*name).into(),
+        bundles: bundles.clone(),
+        failed: vec![],
+        heard_at,
+    };
+    names.iter().map(server).collect()
 }
 fn adopted() -> Release {
     Release { version: Version::parse("v0").unwrap(), bundle: Digest::of(b"adopted"), run: None }
@@ -266,4 +276,128 @@ fn a_target_that_nobody_released_to_is_unknown() {
     let mut world = World::new();
     assert_eq!(world.tell_target(freeze(None)).unwrap_err().code, "UNKNOWN_TARGET");
     assert_eq!(world.tell_target(roll_back(None)).unwrap_err().code, "UNKNOWN_TARGET");
+}
+
+/// A run whose release is being loaded when another one is adopted, which sends it back to its plan.
+fn sent_back_while_its_release_is_loaded() -> (World, crate::name::RunId, crate::work::Command) {
+    let mut world = World::new();
+    let run = world.publish("v1", &flow());
+    let prepare = world.work_until(|order| matches!(order, Order::Prepare(_)));
+    world.tell_target(adopt(&adopted())).unwrap();
+    assert_eq!(world.place().slot, None, "it was sent back");
+    (world, run, prepare)
+}
+
+/// What an attempt does not keep that was withdrawn and has not heard so may be gone at any moment.
+#[test]
+fn a_release_is_not_led_to_while_a_withdrawn_attempt_may_unload_it() {
+    let (mut world, run, first) = sent_back_while_its_release_is_loaded();
+    let release = world.state(run).release().unwrap();
+    let second = world.work_until(|order| matches!(order, Order::Prepare(_)));
+    assert!(second.attempt.number > first.attempt.number, "which does not keep it");
+    // The first attempt, which was withdrawn, did load it, and its answer comes now.
+    let loaded = servers(&["s"], &[release.bundle], world.now);
+    world.answer(&first.attempt, Outcome::Prepared { servers: loaded }).unwrap();
+    world.work_of_runs();
+    assert_eq!(world.place().wanted, Some(release.clone()), "it is wanted again");
+    assert!(!world.place().is_loaded(&release), "the second attempt may be about to unload it");
+    let third = world.work_until(|order| matches!(order, Order::Prepare(_)));
+    assert!(third.attempt.number > second.attempt.number);
+    let loaded = servers(&["s"], &[release.bundle, adopted().bundle], world.now);
+    world.tell_target(Input::ReportLoaded { servers: loaded.clone() }).unwrap();
+    assert!(!world.place().is_loaded(&release), "so may it be until the third was there");
+    world.answer(&third.attempt, Outcome::Prepared { servers: loaded }).unwrap();
+    assert!(world.place().is_loaded(&release));
+    world.pass(Millis::hours(3));
+    assert_eq!(world.state(run).phase, Phase::Live, "{:#?}", world.story);
+}
+
+/// One that was not at every server fences nobody off at the others.
+#[test]
+fn an_attempt_fences_others_off_where_it_was() {
+    let both = ["a", "s"];
+    for (heard, fenced) in [(&both[..], true), (&both[1..], false)] {
+        let mut world = World::new();
+        let first = world.bring_live("v1", &flow());
+        let release = world.state(first).release().unwrap();
+        world.tell_target(Input::ReportLoaded { servers: servers(&both, &[], world.now) }).unwrap();
+        let prepare = world.work_until(|order| matches!(order, Order::Prepare(_)));
+        world
+            .tell_target(Input::ReportLoaded { servers: servers(&both, &[release.bundle], world.now) })
+            .unwrap();
+        let told = servers(heard, &[release.bundle], world.now);
+        world.answer(&prepare.attempt, Outcome::Prepared { servers: told }).unwrap();
+        assert_eq!(world.place().unfenced.is_none(), fenced, "{heard:?}");
+        assert_eq!(world.place().is_loaded(&release), fenced, "{heard:?}");
+    }
+}
+
+/// A server may say that it has it while the attempt that loads it has not seen it answer.
+#[test]
+fn a_release_is_ready_when_an_attempt_says_so_and_not_before() {
+    for quarantined in [false, true] {
+        let mut world = World::new();
+        let first = world.bring_live("v1", &flow());
+        let run = world.publish("v2", &flow());
+        let prepare = world.work_until(|order| matches!(order, Order::Prepare(_)));
+        if quarantined {
+            world.defects.push((StreamId::Target(target_id()), "Freeze"));
+            world.tell_target(freeze(None)).unwrap();
+        }
+        let [live, wanted] = [first, run].map(|run| world.state(run).release().unwrap());
+        let said = servers(&["s"], &[live.bundle, wanted.bundle], world.now);
+        world.tell_target(Input::ReportLoaded { servers: said }).unwrap();
+        assert!(world.place().is_loaded(&live) && !world.place().is_loaded(&wanted));
+        assert!(world.place().prepare.open.is_some(), "the attempt goes on");
+        // It does not answer: it is taken out again, and whatever else is there is there.
+        let found = servers(&["s"], &[live.bundle], world.now);
+        world.answer(&prepare.attempt, Outcome::Prepared { servers: found }).unwrap();
+        assert!(world.place().is_loaded(&live) && !world.place().is_loaded(&wanted));
+        assert_eq!(world.place().prepare.failures, 1);
+    }
+}
+
+/// Whatever cannot be loaded holds up nothing that can.
+#[test]
+fn a_release_that_cannot_be_loaded_does_not_keep_another_from_being_ready() {
+    for quarantined in [false, true] {
+        let mut world = World::new();
+        let good = world.bring_live("v1", &flow());
+        let live = world.bring_live("v2", &flow());
+        world.publish("v3", &flow());
+        let prepare = world.work_until(|order| matches!(order, Order::Prepare(_)));
+        if quarantined {
+            world.defects.push((StreamId::Target(target_id()), "Freeze"));
+            world.tell_target(freeze(None)).unwrap();
+        }
+        let found = servers(&["s"], &[], world.now);
+        world.tell_target(Input::ReportLoaded { servers: found }).unwrap();
+        world
+            .answer(
+                &prepare.attempt,
+                Outcome::CouldNotTell {
+                    code: "AWAY".into(),
+                    reason: "it starts again".into(),
+                    retry_after: None,
+                },
+            )
+            .unwrap();
+        let next = world.work_until(|order| matches!(order, Order::Prepare(_)));
+        let loaded = [good, live].map(|run| world.state(run).release().unwrap());
+        let found = servers(&["s"], &loaded.clone().map(|release| release.bundle), world.now);
+        world.tell_target(Input::ReportLoaded { servers: found.clone() }).unwrap();
+        assert!(!loaded.iter().any(|release| world.place().is_loaded(release)));
+        world.answer(&next.attempt, Outcome::Prepared { servers: found }).unwrap();
+        assert!(loaded.iter().all(|release| world.place().is_loaded(release)), "{quarantined}");
+        assert_eq!(world.place().prepare.failures, 2, "the third one is tried again");
+    }
+}
+
+#[test]
+fn a_run_that_was_sent_back_waits_for_nothing_that_it_asked_before() {
+    let (mut world, run, _) = sent_back_while_its_release_is_loaded();
+    let late = crate::run::Input::PrepareFailed { why: "AWAY: no server".into() };
+    assert_eq!(world.tell(run, late).unwrap_err().code, "MOMENT_OVER");
+    world.pass(Millis::hours(3));
+    assert_eq!(world.state(run).phase, Phase::Live, "{:#?}", world.story);
 }

@@ -13,6 +13,7 @@ use wire::codec::{Canonical, state_digest};
 use wire::record::Recorded;
 
 use super::{DIFFERENCES_MAX, States};
+use crate::UNFENCED_SINCE;
 use crate::fold::{self, Folded};
 
 /// What verifying the chapters of a partition found.
@@ -54,7 +55,10 @@ impl Chapters {
                 Step::Target { target, events, .. } => {
                     for (until, carried) in opened::<Target>(events) {
                         let Some(state) = readable(states.targets.get(target)) else { continue };
-                        let state = fold::target_after(&state, target, &before(steps, place, until), now);
+                        let mut state = fold::target_after(&state, target, &before(steps, place, until), now);
+                        if recorded.decide_revision < UNFENCED_SINCE {
+                            Arc::make_mut(&mut state).unfenced = None;
+                        }
                         self.add(seq, step, carried, &*state);
                     }
                 }

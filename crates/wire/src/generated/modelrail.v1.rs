@@ -4151,6 +4151,8 @@ pub struct TargetState {
     pub holding: ::core::option::Option<target_state::Holding>,
     #[prost(message, optional, tag = "21")]
     pub chapter: ::core::option::Option<Chapter>,
+    #[prost(message, optional, tag = "22")]
+    pub unfenced: ::core::option::Option<target_state::Unfenced>,
 }
 /// Nested message and enum types in `TargetState`.
 pub mod target_state {
@@ -4224,6 +4226,12 @@ pub mod target_state {
         pub attempt: u32,
         #[prost(uint64, tag = "2")]
         pub at: u64,
+    }
+    /// What every attempt at loading keeps that may still act at a server.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Unfenced {
+        #[prost(bytes = "vec", repeated, tag = "1")]
+        pub kept: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Holding {

@@ -305,7 +305,7 @@ tags!(v1::run_state::Monitor as RunState_Monitor { from = 1, late_from = 2, wind
 tags!(v1::run_state::OpenAttempt as RunState_OpenAttempt { number = 1, stage = 2, purpose = 3, issued_at = 4 });
 tags!(v1::run_state::Leaving as RunState_Leaving { end = 1, cause = 2, since = 3, generation = 4, observed_at = 5, overdue = 6 });
 tags!(v1::run_state::Holding as RunState_Holding { quarantine = 1, held = 2, released = 3, resolved_at = 4 });
-tags!(v1::TargetState as TargetState { id = 1, under_way = 2, slot = 3, queue = 4, live = 5, last_good = 6, leaving = 7, wanted = 8, table = 9, raised_at = 10, raised_for = 11, observed = 12, gateways = 13, servers = 14, attempts_issued = 15, prepare = 16, apply = 17, frozen = 18, bad = 19, holding = 20, chapter = 21 });
+tags!(v1::TargetState as TargetState { id = 1, under_way = 2, slot = 3, queue = 4, live = 5, last_good = 6, leaving = 7, wanted = 8, table = 9, raised_at = 10, raised_for = 11, observed = 12, gateways = 13, servers = 14, attempts_issued = 15, prepare = 16, apply = 17, frozen = 18, bad = 19, holding = 20, chapter = 21, unfenced = 22 });
 tags!(v1::target_state::UnderWay as TargetState_UnderWay { run = 1, version = 2, artifact = 3, moved = 4, quarantined = 5 });
 tags!(v1::target_state::Live as TargetState_Live { release = 1, since = 2, generation = 3 });
 tags!(v1::target_state::LastGood as TargetState_LastGood { release = 1, warm_until = 2, cold = 3 });
@@ -313,4 +313,5 @@ tags!(v1::target_state::LeavingRelease as TargetState_LeavingRelease { release =
 tags!(v1::target_state::Frozen as TargetState_Frozen { until = 1, by = 2, reason = 3 });
 tags!(v1::target_state::ErrandState as TargetState_ErrandState { open = 1, failures = 2, retry_at = 3, last_failure = 4, releases = 5, generation = 6 });
 tags!(v1::target_state::Open as TargetState_Open { attempt = 1, at = 2 });
+tags!(v1::target_state::Unfenced as TargetState_Unfenced { kept = 1 });
 tags!(v1::target_state::Holding as TargetState_Holding { quarantine = 1, held = 2, released = 3, resolved_at = 4 });

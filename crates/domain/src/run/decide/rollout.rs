@@ -144,8 +144,8 @@ pub(super) fn prepared(d: &mut Draft) -> Refused {
 }
 
 pub(super) fn prepare_failed(d: &mut Draft, why: &Text) -> Refused {
-    let is_open = d.rollout().is_some_and(|(index, _)| d.run.stages[index].state.is_open());
-    if d.run.phase != Phase::Active || !is_open {
+    let is_at_step = d.rollout().is_some_and(|(index, _)| d.run.stages[index].rollout.step.is_some());
+    if d.run.phase != Phase::Active || !is_at_step {
         return Err(Rejection::MomentOver);
     }
     wait(d, WaitFor::Prepare { why: why.clone() })
@@ -160,7 +160,10 @@ pub(super) fn thawed(d: &mut Draft) -> Refused {
 }
 
 pub(super) fn shift_accepted(d: &mut Draft, generation: Generation) -> Refused {
-    if d.run.phase == Phase::Leaving {
+    if let Some(leaving) = &d.run.leaving {
+        if d.run.phase != Phase::Leaving || leaving.generation.is_some_and(|known| known >= generation) {
+            return Err(Rejection::MomentOver);
+        }
         leave::requested(d, generation);
         return Ok(());
     }

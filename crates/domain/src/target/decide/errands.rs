@@ -2,6 +2,7 @@
 //! not what is wanted, and repeated without limit.
 
 use super::{Draft, Refused, missing, traffic};
+use crate::decider::Decider as _;
 use crate::evidence::Text;
 use crate::run;
 use crate::target::state::{ERRAND_BACKOFF_MAX, ERRAND_BACKOFF_MIN, Errand};
@@ -97,9 +98,16 @@ fn prepared(d: &mut Draft, attempt: u32, servers: &[ServerLoaded]) {
         None => ("NOT_LOADED".into(), format!("{} is not loaded", lacking.version).into()),
     };
     failed(d, attempt, Errand::Prepare, &code, &reason);
-    if news_of_servers(d, servers) {
-        loaded(d, servers, None);
+    if news_of_servers(d, servers) || makes_sure(d, servers, attempt) {
+        loaded(d, servers, Some(attempt));
     }
+}
+
+/// Whether something is known to be kept from here on, since the attempt that failed has been at every server.
+pub(super) fn makes_sure(d: &Draft, servers: &[ServerLoaded], attempt: u32) -> bool {
+    let told = Event::ReleaseLoaded { servers: servers.to_vec(), attempt: Some(attempt) };
+    let after = d.target.clone().evolve(&told);
+    after.is_ok_and(|after| after.unfenced != d.target.unfenced)
 }
 
 pub(super) fn news_of_servers(d: &Draft, servers: &[ServerLoaded]) -> bool {

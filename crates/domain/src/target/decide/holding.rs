@@ -151,6 +151,12 @@ fn catch_up(d: &mut Draft) {
     waiting.sort_unstable();
     waiting.dedup();
     let raised = d.target.table.as_ref().map(|table| table.generation);
+    let left = d.target.leaving.as_ref().filter(|leaving| {
+        d.target.table.as_ref().is_some_and(|table| table.weight_of(&leaving.release) == Weight::NONE)
+    });
+    if let (Some(run), Some(generation)) = (left.and_then(|leaving| leaving.release.run), raised) {
+        d.tell(run, run::Input::ShiftAccepted { generation });
+    }
     if raised.is_some_and(|raised| generation >= raised) {
         for run in waiting {
             d.tell(run, run::Input::ShiftObserved { generation });
@@ -309,7 +315,11 @@ fn report(d: &mut Draft, attempt: u32, outcome: &Outcome) -> Refused {
                 return Ok(());
             }
             failed(d, attempt, Errand::Prepare, "NOT_LOADED");
-            loaded(d, servers).or(Ok(()))
+            if errands::news_of_servers(d, servers) || errands::makes_sure(d, servers, attempt) {
+                missing::note_servers(d, servers);
+                d.emit(Event::ReleaseLoaded { servers: servers.clone(), attempt: Some(attempt) });
+            }
+            Ok(())
         }
         (Some(Errand::Apply), Outcome::Applied { gateways }) => {
             if errands::not_obeyed(d, gateways).is_none() {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use domain::chapter::{Bounds as Chapters, Chapter};
 use domain::name::TargetId;
-use domain::target::{self, Target};
+use domain::target::{self, Target, Unfenced};
 use domain::transition::{Changed, Failure, Step, Transition};
 use wire::codec::state_digest;
 use wire::record::{self, Body, Record};
@@ -14,7 +14,8 @@ use super::*;
 use crate::port::log;
 use crate::port::row::{RunRow, TargetRow};
 use crate::port::store;
-use crate::samples::{define_roles, freeze, target, trained, trigger};
+use crate::request::{Request, TargetAsk};
+use crate::samples::{actor, define_roles, freeze, target, trained, trigger};
 
 const OFTEN: Chapters = Chapters { target_events_max: 5, run_events_max: 4 };
 
@@ -215,6 +216,46 @@ fn a_carried_state_that_was_tampered_with_is_found_though_all_was_hashed_anew() 
             assert_ne!(broken.carried, broken.folded);
         }
     }
+}
+
+/// Who wrote it could not know which attempts at loading may still act. Where the chapter before is one that does, and
+/// none of them ended, only that one is broken.
+#[test]
+fn a_chapter_of_before_is_held_against_what_was_known_then() {
+    let mut world = delivered(OFTEN);
+    for _ in 0..6 {
+        world.say(Lane::Requests, freeze("flights", "ann", "holidays"));
+        world.turn().unwrap();
+        let ask = TargetAsk::Unfreeze { reason: "back".into() };
+        let asked = Request::Target { target: target("flights"), actor: actor("ann"), ask };
+        world.say(Lane::Requests, Said::Request(Box::new(asked)));
+        world.turn().unwrap();
+    }
+    let mut all = 0;
+    forged(&world, |_, record| {
+        all += u64::from(carried(record).is_some());
+        true
+    });
+    let broken = |place: u64, revision: u32| {
+        let mut chapters = 0;
+        let records = forged(&world, |_, record| {
+            if let Body::Transition(recorded) = &mut record.body {
+                recorded.decide_revision = revision;
+            }
+            let Some(carried) = carried(record) else { return false };
+            chapters += 1;
+            if chapters == place {
+                carried.unfenced = Some(Unfenced::default());
+            }
+            chapters == place
+        });
+        replay::verify_with(records, reader(&world), OFTEN).unwrap().chapters.broken
+    };
+    let found: Vec<(u64, u64)> = (1..=all)
+        .map(|place| (broken(place, crate::UNFENCED_SINCE - 1), broken(place, crate::UNFENCED_SINCE)))
+        .collect();
+    assert!(found.iter().all(|(before, _)| *before == 1), "{found:?}");
+    assert!(found.iter().any(|(_, since)| *since == 2), "{found:?}");
 }
 
 thread_local! {

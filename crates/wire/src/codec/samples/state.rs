@@ -9,7 +9,7 @@ use domain::routes::{Generation, Sticky};
 use domain::run::{
     End, Gate, Leaving, Monitor, OpenAttempt, Phase, PolicyTerm, Rollout, Run, Stage, StageState, Vote,
 };
-use domain::target::{ErrandState, Frozen, LastGood, LeavingRelease, Live, Target, UnderWay};
+use domain::target::{ErrandState, Frozen, LastGood, LeavingRelease, Live, Target, UnderWay, Unfenced};
 use domain::verdict::Verdict;
 
 use super::{Sample, at, check, digest, role, run_id, subject, target_id, text, weight};
@@ -170,6 +170,7 @@ impl Sample {
             attempts_issued: 3,
             prepare: errand.clone(),
             apply: errand,
+            unfenced: self.maybe(Unfenced { kept: self.list(vec![digest(4)]) }),
             frozen: self.maybe(frozen),
             bad: self.list(vec![digest(1), digest(2)]),
             holding: Some(Box::new(self.holding(self.list(self.target_inputs())))),

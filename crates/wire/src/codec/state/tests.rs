@@ -56,6 +56,7 @@ fn no_field_is_left_out() {
     let targets = one_field_each!(Target {
         id, under_way, slot, queue, live, last_good, leaving, wanted, table, raised_at, raised_for, observed,
         gateways, servers, attempts_issued, prepare, apply, frozen, bad, holding, chapter,
+        unfenced,
     } of BOTH[0].target_state());
     for (target, field) in targets {
         assert_ne!(target.canonical(), Target::default().canonical(), "{field}");

@@ -357,40 +357,57 @@ fn a_release_is_ready_when_an_attempt_says_so_and_not_before() {
     }
 }
 
-/// Whatever cannot be loaded holds up nothing that can.
+/// Whatever cannot be loaded holds up nothing that can, where the attempt that says so was at every server.
 #[test]
 fn a_release_that_cannot_be_loaded_does_not_keep_another_from_being_ready() {
-    for quarantined in [false, true] {
+    let both = ["a", "s"];
+    for (quarantined, heard) in
+        [(false, &both[..]), (true, &both[..]), (false, &both[1..]), (true, &both[1..])]
+    {
         let mut world = World::new();
         let good = world.bring_live("v1", &flow());
         let live = world.bring_live("v2", &flow());
-        world.publish("v3", &flow());
+        let third = world.publish("v3", &flow());
         let prepare = world.work_until(|order| matches!(order, Order::Prepare(_)));
         if quarantined {
             world.defects.push((StreamId::Target(target_id()), "Freeze"));
             world.tell_target(freeze(None)).unwrap();
         }
-        let found = servers(&["s"], &[], world.now);
-        world.tell_target(Input::ReportLoaded { servers: found }).unwrap();
-        world
-            .answer(
-                &prepare.attempt,
-                Outcome::CouldNotTell {
-                    code: "AWAY".into(),
-                    reason: "it starts again".into(),
-                    retry_after: None,
-                },
-            )
-            .unwrap();
+        let empty = servers(&both, &[], world.now);
+        world.tell_target(Input::ReportLoaded { servers: empty }).unwrap();
+        let (code, reason) = ("AWAY".into(), "it starts again".into());
+        world.answer(&prepare.attempt, Outcome::CouldNotTell { code, reason, retry_after: None }).unwrap();
         let next = world.work_until(|order| matches!(order, Order::Prepare(_)));
         let loaded = [good, live].map(|run| world.state(run).release().unwrap());
-        let found = servers(&["s"], &loaded.clone().map(|release| release.bundle), world.now);
-        world.tell_target(Input::ReportLoaded { servers: found.clone() }).unwrap();
+        let bundles = loaded.clone().map(|release| release.bundle);
+        let found = servers(&both, &bundles, world.now);
+        world.tell_target(Input::ReportLoaded { servers: found }).unwrap();
         assert!(!loaded.iter().any(|release| world.place().is_loaded(release)));
+        let found = servers(heard, &bundles, world.now);
         world.answer(&next.attempt, Outcome::Prepared { servers: found }).unwrap();
-        assert!(loaded.iter().all(|release| world.place().is_loaded(release)), "{quarantined}");
+        let all = loaded.iter().all(|release| world.place().is_loaded(release));
+        assert_eq!(all, heard.len() == both.len(), "{quarantined} {heard:?}");
         assert_eq!(world.place().prepare.failures, 2, "the third one is tried again");
+        // Whoever loaded it now was fenced off nowhere, or is nobody that the target knows.
+        let release = world.state(third).release().unwrap();
+        let found = servers(&both, &[bundles[0], bundles[1], release.bundle], world.now);
+        world.tell_target(Input::ReportLoaded { servers: found }).unwrap();
+        assert!(!world.place().is_loaded(&release));
     }
+}
+
+#[test]
+fn an_attempt_that_was_nowhere_makes_nothing_sure() {
+    let mut world = World::new();
+    let run = world.publish("v1", &flow());
+    let prepare = world.work_until(|order| matches!(order, Order::Prepare(_)));
+    world.answer(&prepare.attempt, Outcome::Prepared { servers: vec![] }).unwrap();
+    let release = world.state(run).release().unwrap();
+    let found = servers(&["s"], &[release.bundle], world.now);
+    world.tell_target(Input::ReportLoaded { servers: found }).unwrap();
+    assert!(!world.place().is_loaded(&release));
+    world.pass(Millis::hours(3));
+    assert_eq!(world.state(run).phase, Phase::Live, "{:#?}", world.story);
 }
 
 #[test]

@@ -9,7 +9,17 @@ use domain::time::Timestamp;
 use hyper::body::Bytes;
 
 use crate::limits::Limits;
-use crate::{answer, instant, labels, listen, overrides, paths, protocol};
+use crate::{answer, instant, labels, listen, overrides, paths, plain, protocol};
+
+/// The head of a request, as far as it is read without hyper.
+pub fn head(bytes: &[u8]) -> bool {
+    let Some(end) = plain::end_of_head(bytes) else {
+        plain::may_become_plain(bytes);
+        return false;
+    };
+    let mut room = [const { std::mem::MaybeUninit::uninit() }; plain::HEADERS_MAX];
+    plain::read(&bytes[..end], &mut room).is_some()
+}
 
 /// A request to infer. What goes on to the release is JSON with the id under which the prediction is logged.
 pub fn infer(body: &[u8]) -> bool {

@@ -13,8 +13,9 @@ use engine::port::predictions::Prediction;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::HeaderMap;
 use hyper::body::{Body, Bytes};
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::http::{Response, StatusCode};
+use tokio::sync::SemaphorePermit;
 
 use crate::answer::{self, Predicted};
 use crate::backend::{Ask, Fault, Reply};
@@ -23,7 +24,7 @@ use crate::instant;
 use crate::limits::Limits;
 use crate::metrics::{Counts, ReleaseCounts};
 use crate::protocol::{self, Asked, ID_BYTES_MAX};
-use crate::refusal::{Answer, JSON, Refusal, text_with_causes};
+use crate::refusal::{Answer, JSON, RETRY_AFTER_SECONDS, Refusal, text_with_causes};
 use crate::tables::{Led, Serving};
 
 const RELEASE: HeaderName = HeaderName::from_static("x-modelrail-release");
@@ -31,43 +32,99 @@ const GENERATION: HeaderName = HeaderName::from_static("x-modelrail-generation")
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const BINARY: HeaderName = HeaderName::from_static("inference-header-content-length");
 
+/// What a caller says beside its body.
+pub(crate) trait Headers: Sync {
+    /// The value of the first header of that name, in whatever case.
+    fn first(&self, name: &str) -> Option<&[u8]>;
+}
+
+impl Headers for HeaderMap {
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        self.get(name).map(HeaderValue::as_bytes)
+    }
+}
+
+impl Headers for [httparse::Header<'_>] {
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        self.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+    }
+}
+
 /// Answers a request to infer, whatever becomes of it.
 pub(crate) async fn infer<B>(shared: &Shared, target: &Target, headers: &HeaderMap, body: B) -> Answer
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    shared.counts.requests.fetch_add(1, Relaxed);
-    match try_infer(shared, target, headers, body).await {
-        Ok(answer) => answer,
-        Err(refusal) => {
-            let counts = &shared.counts;
-            let count = if refusal.status.is_client_error() { &counts.refused } else { &counts.unserved };
-            count.fetch_add(1, Relaxed);
-            refusal.answer()
-        }
-    }
+    let inferred = async {
+        let _place = admit(shared, headers)?;
+        let body = read(&shared.limits, body).await?;
+        ask_chosen(shared, target, headers, body).await
+    };
+    counted(shared, inferred.await).map_or_else(|refusal| refusal.answer(), Inferred::answer)
 }
 
-async fn try_infer<B>(
-    shared: &Shared,
-    target: &Target,
-    headers: &HeaderMap,
-    body: B,
-) -> Result<Answer, Refusal>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let _place = shared.in_flight.try_acquire().map_err(|_| {
+/// Counts a request that was refused.
+pub(crate) fn counted<T>(shared: &Shared, result: Result<T, Refusal>) -> Result<T, Refusal> {
+    let counts = &shared.counts;
+    result.inspect_err(|refusal| {
+        let count = if refusal.status.is_client_error() { &counts.refused } else { &counts.unserved };
+        count.fetch_add(1, Relaxed);
+    })
+}
+
+/// Counts a request and gives it a place among those in flight, to be had before a body is read.
+pub(crate) fn admit<'a>(
+    shared: &'a Shared,
+    headers: &(impl Headers + ?Sized),
+) -> Result<SemaphorePermit<'a>, Refusal> {
+    shared.counts.requests.fetch_add(1, Relaxed);
+    let place = shared.in_flight.try_acquire().map_err(|_| {
         let text = format!("expected to have at most {} requests in flight", shared.limits.in_flight_max);
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", text)
     })?;
-    if headers.contains_key(BINARY) {
+    if headers.first(BINARY.as_str()).is_some() {
         let text = "expected to infer with tensors as JSON, but the request has the binary extension";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "BINARY_UNSUPPORTED", text));
     }
-    let body = read(&shared.limits, body).await?;
+    Ok(place)
+}
+
+/// What a release said, and which one it was.
+#[derive(Debug)]
+pub(crate) struct Inferred {
+    pub(crate) reply: Reply,
+    release: HeaderValue,
+    generation: HeaderValue,
+    request_id: Option<HeaderValue>,
+    /// How soon the caller may come again.
+    retry_after: Option<HeaderValue>,
+}
+
+impl Inferred {
+    /// Headers beside those of every answer.
+    pub(crate) fn said(&self) -> impl Iterator<Item = (HeaderName, &HeaderValue)> {
+        let id = self.request_id.as_ref().map(|id| (REQUEST_ID, id));
+        let retry = self.retry_after.as_ref().map(|after| (RETRY_AFTER, after));
+        [(RELEASE, &self.release), (GENERATION, &self.generation)].into_iter().chain(id).chain(retry)
+    }
+
+    fn answer(self) -> Answer {
+        let mut answer = pass_on(self.reply.clone());
+        for (name, value) in self.said() {
+            answer.headers_mut().insert(name, value.clone());
+        }
+        answer
+    }
+}
+
+/// Chooses a release, asks it, and logs what it said.
+pub(crate) async fn ask_chosen(
+    shared: &Shared,
+    target: &Target,
+    headers: &(impl Headers + ?Sized),
+    body: Bytes,
+) -> Result<Inferred, Refusal> {
     let mut serving = target.serving.load_full();
     let asked = protocol::read(body, id_of(headers), parameter_of(&serving))?;
     let key = key(&serving, headers, &asked);
@@ -84,14 +141,9 @@ where
     }
     let request_id = HeaderValue::from_str(&asked.id).ok();
     let unit = unit(key);
-    let mut answer = finish(shared, target, &serving, led, asked, unit, told);
-    let headers = answer.headers_mut();
-    headers.insert(RELEASE, led.version.clone());
-    headers.insert(GENERATION, serving.generation.clone());
-    if let Some(id) = request_id {
-        headers.insert(REQUEST_ID, id);
-    }
-    Ok(answer)
+    let (release, generation) = (led.version.clone(), serving.generation.clone());
+    let (reply, retry_after) = finish(shared, target, &serving, led, asked, unit, told);
+    Ok(Inferred { reply, release, generation, request_id, retry_after })
 }
 
 /// Reads a whole body within the limits.
@@ -112,19 +164,25 @@ where
     match tokio::time::timeout(timeout, Limited::new(body, bytes_max).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => {
-            let text = format!("failed to read the body: {}", text_with_causes(&*error));
-            Err(Refusal::new(StatusCode::BAD_REQUEST, "BODY_BROKEN", text))
-        }
-        Err(_) => {
-            let text = format!("expected to read the body within {} ms", limits.body_timeout_ms);
-            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "BODY_TOO_SLOW", text))
-        }
+        Ok(Err(error)) => Err(broken(&*error)),
+        Err(_) => Err(too_slow(limits.body_timeout_ms)),
     }
 }
 
-fn id_of(headers: &HeaderMap) -> Option<&str> {
-    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+pub(crate) fn broken(error: &(dyn std::error::Error + 'static)) -> Refusal {
+    let text = format!("failed to read the body: {}", text_with_causes(error));
+    Refusal::new(StatusCode::BAD_REQUEST, "BODY_BROKEN", text)
+}
+
+pub(crate) fn too_slow(timeout_ms: u64) -> Refusal {
+    let text = format!("expected to read the body within {timeout_ms} ms");
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, "BODY_TOO_SLOW", text)
+}
+
+fn id_of(headers: &(impl Headers + ?Sized)) -> Option<&str> {
+    let id = headers.first(REQUEST_ID.as_str())?;
+    let is_visible = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
+    let id = std::str::from_utf8(id).ok().filter(|_| id.iter().all(is_visible))?;
     (!id.is_empty() && id.len() <= ID_BYTES_MAX).then_some(id)
 }
 
@@ -136,9 +194,9 @@ fn parameter_of(serving: &Serving) -> Option<&str> {
 }
 
 /// What the caller is drawn by: what keeps it with one release, or the request's id where that is missing.
-fn key<'a>(serving: &Serving, headers: &'a HeaderMap, asked: &'a Asked) -> &'a [u8] {
+fn key<'a>(serving: &Serving, headers: &'a (impl Headers + ?Sized), asked: &'a Asked) -> &'a [u8] {
     let sticky = match serving.sticky() {
-        Sticky::Header(name) => headers.get(&**name).map(HeaderValue::as_bytes),
+        Sticky::Header(name) => headers.first(name),
         Sticky::Parameter(_) => asked.sticky.as_deref(),
         Sticky::None => None,
     };
@@ -201,7 +259,7 @@ async fn ask(shared: &Shared, target: &Target, led: &Led, body: &Bytes) -> Told 
     Told { result, latency_us: u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX) }
 }
 
-/// Counts and logs what a release said, and makes it the answer.
+/// Counts and logs what a release said, and makes it the answer; says also how soon the caller may come again.
 fn finish(
     shared: &Shared,
     target: &Target,
@@ -210,7 +268,7 @@ fn finish(
     asked: Asked,
     unit: u64,
     told: Told,
-) -> Answer {
+) -> (Reply, Option<HeaderValue>) {
     let is_error = told.result.as_ref().map_or(true, |reply| reply.status.is_server_error());
     let predicted = match &told.result {
         Ok(reply) if reply.status.is_success() && asked.is_one_row => answer::read(&reply.body),
@@ -235,8 +293,14 @@ fn finish(
         score,
     });
     match told.result {
-        Ok(reply) => pass_on(reply),
-        Err(failure) => failed(shared, led, &failure).answer(),
+        Ok(reply) => (reply, None),
+        Err(failure) => {
+            let refusal = failed(shared, led, &failure);
+            let retry_after = refusal.status == StatusCode::SERVICE_UNAVAILABLE;
+            let body = Bytes::from(refusal.body());
+            let reply = Reply { status: refusal.status, content_type: None, body };
+            (reply, retry_after.then_some(RETRY_AFTER_SECONDS))
+        }
     }
 }
 

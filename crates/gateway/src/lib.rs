@@ -1,12 +1,12 @@
 //! The data plane: leads callers to releases as the route table says, and logs what they were answered.
 //!
 //! ```text
-//! HTTP -> listen -> paths -> infer -> protocol (id, sticky key, features)
-//!                      |       |----> tables   (which release: read without a lock)
-//!                      |       |----> backend  (the release answers: over HTTP or in process)
-//!                      |       +----> log      (a prediction, by a bounded queue, to `Predictions`)
-//!                      |----> kill -> tables, overrides (disk)
-//!                      +----> labels -> `Predictions`
+//! HTTP -> listen -> connection -> plain -----> infer -> protocol (id, sticky key, features)
+//!                       |                        |----> tables   (which release: read without a lock)
+//!                       +----> hyper -> paths ---+----> backend  (the release answers: over HTTP or in process)
+//!                                         |      +----> log      (a prediction, by a bounded queue, to `Predictions`)
+//!                                         |----> kill -> tables, overrides (disk)
+//!                                         +----> labels -> `Predictions`
 //! rollout worker --------------------> Gateway::apply, Gateway::observed
 //! ```
 //!
@@ -24,6 +24,9 @@ mod tables;
 
 mod listen;
 mod paths;
+
+mod connection;
+mod plain;
 
 mod infer;
 mod labels;

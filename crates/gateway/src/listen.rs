@@ -3,22 +3,19 @@
 //! Invariant: at most `connections_max` connections are open, each must send its head in time, and the end of the
 //! shutdown is bounded by `drain_timeout_ms`. What was answered before the end is in the prediction log. No TLS here.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::http::{Method, Request, StatusCode};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 
 use crate::backend::Ask;
+use crate::connection;
 use crate::gateway::{Gateway, Target};
 use crate::infer::{self, infer};
 use crate::kill::KillError;
@@ -45,7 +42,7 @@ impl Gateway {
                 let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
                 match listener.accept().await {
                     Ok((stream, _)) => {
-                        tokio::spawn(connection(self.clone(), stream, stopped.clone(), place));
+                        tokio::spawn(connection::serve(self.clone(), stream, stopped.clone(), place));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "failed to accept a connection");
@@ -68,7 +65,7 @@ impl Gateway {
         self.flush().await;
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {
         self.lead(request).await.unwrap_or_else(|refusal| refusal.answer())
     }
 
@@ -152,7 +149,8 @@ impl Gateway {
         })
     }
 
-    fn find(&self, id: Option<&str>, model: &str) -> Result<Arc<Target>, Refusal> {
+    /// The target of a path, which must have the model that the path names.
+    pub(crate) fn find(&self, id: Option<&str>, model: &str) -> Result<Arc<Target>, Refusal> {
         let named: String = model.chars().take(80).collect();
         let Some(id) = id else {
             return self.shared.target_of_model(model).ok_or_else(|| {
@@ -257,43 +255,4 @@ impl Kill {
 fn ready_or_not(ready: bool) -> Answer {
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     answer(status, &json!({ "ready": ready }))
-}
-
-/// Serves one connection; on stop it ends after the request that it is at.
-async fn connection(
-    gateway: Gateway,
-    stream: TcpStream,
-    mut stopped: watch::Receiver<()>,
-    _place: OwnedSemaphorePermit,
-) {
-    // Answers are small and each is one write: waiting for more would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "failed to set TCP_NODELAY");
-    }
-    let head_timeout = Duration::from_millis(gateway.limits().head_timeout_ms);
-    let drain = Duration::from_millis(gateway.limits().drain_timeout_ms);
-    let answers = service_fn(move |request| {
-        let gateway = gateway.clone();
-        async move { Ok::<_, Infallible>(gateway.answer(request).await) }
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        // Head and body of a small answer are copied together: cheaper than to have the kernel gather them.
-        .writev(false)
-        .serve_connection(TokioIo::new(stream), answers);
-    let mut served = std::pin::pin!(served);
-    let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        _ = stopped.changed() => {
-            served.as_mut().graceful_shutdown();
-            match tokio::time::timeout(drain, served).await {
-                Ok(ended) => ended,
-                Err(_) => return tracing::warn!("a request was still in flight at the end of the shutdown"),
-            }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended early");
-    }
 }

@@ -12,7 +12,7 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// How soon a client that was refused for want of place may come again.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+pub(crate) const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// A refusal on its way to a caller.
 #[derive(Debug, Serialize)]
@@ -42,6 +42,10 @@ impl Refusal {
     pub(crate) fn at(mut self, line: usize, field: Option<&'static str>) -> Self {
         (self.line, self.field) = (Some(line), field);
         self
+    }
+
+    pub(crate) fn body(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("our own bodies always have a JSON form")
     }
 
     pub(crate) fn answer(&self) -> Answer {

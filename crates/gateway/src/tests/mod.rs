@@ -1,5 +1,6 @@
 //! A gateway over loopback, its releases in process, and a client. The releases answer which of them they are.
 
+mod connection;
 mod current;
 mod kill;
 mod labels;

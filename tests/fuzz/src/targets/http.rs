@@ -23,6 +23,7 @@ pub(crate) fn request(bytes: &[u8]) {
 
 /// A request to infer at the gateway, and a release's answer as gateway and checks read it.
 pub(crate) fn infer(bytes: &[u8]) {
+    gateway::decoders::head(bytes);
     gateway::decoders::infer(bytes);
     gateway::decoders::answer(bytes);
     stages::decoders::answer(bytes, &SIGNATURE);

@@ -99,6 +99,15 @@ impl Settings {
         self.security.tell(&mut config);
         config
     }
+
+    /// What every client that reads has in common.
+    pub(crate) fn consumer(&self) -> ClientConfig {
+        let mut config = self.client();
+        // One that has as many records waiting as it may (`queued.min.messages`) asks for none, and by default looks again a
+        // second later: whatever comes meanwhile waits for that second, though what waited is taken within milliseconds.
+        config.set("fetch.queue.backoff.ms", "10");
+        config
+    }
 }
 
 impl Security {
@@ -136,6 +145,18 @@ mod tests {
 
     fn settings(security: Security) -> Settings {
         Settings { brokers: "127.0.0.1:9".into(), client_id: "test".into(), prefix: "test.".into(), security }
+    }
+
+    /// By default a client that had enough records waiting asks for the next a second later.
+    #[test]
+    fn whoever_reads_asks_again_soon_after_it_had_enough() {
+        let settings = settings(Security::default());
+        assert_eq!(settings.consumer().get("fetch.queue.backoff.ms"), Some("10"));
+        assert_eq!(
+            settings.client().get("fetch.queue.backoff.ms"),
+            None,
+            "whoever writes knows no such thing"
+        );
     }
 
     fn sasl() -> Sasl {

@@ -149,7 +149,7 @@ fn partitions(
 }
 
 fn config(settings: &Settings) -> ClientConfig {
-    let mut config = settings.client();
+    let mut config = settings.consumer();
     // Never joined: a consumer without the name of a group cannot be assigned anything.
     config.set("group.id", format!("{}follower", settings.prefix));
     config.set("enable.auto.commit", "false");

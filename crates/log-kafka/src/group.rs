@@ -298,7 +298,7 @@ fn commit(consumer: &BaseConsumer<Context>, kept: &[(String, u32, u64)]) -> Resu
 }
 
 fn config(settings: &Settings, joining: &Joining<'_>) -> ClientConfig {
-    let mut config = settings.client();
+    let mut config = settings.consumer();
     traffic::tell(&mut config);
     config.set("group.id", &joining.group);
     if let Some(instance) = &joining.instance {

@@ -141,7 +141,7 @@ impl LaneReader {
 }
 
 fn config(settings: &Settings) -> ClientConfig {
-    let mut config = settings.client();
+    let mut config = settings.consumer();
     traffic::tell(&mut config);
     // Never joined: a consumer without the name of a group cannot be assigned anything.
     config.set("group.id", format!("{}lanes", settings.prefix));

@@ -168,7 +168,7 @@ impl LogReader {
 }
 
 fn config(settings: &Settings) -> ClientConfig {
-    let mut config = settings.client();
+    let mut config = settings.consumer();
     traffic::tell(&mut config);
     // Never joined: a consumer without the name of a group cannot be assigned anything.
     config.set("group.id", format!("{}reader", settings.prefix));

@@ -99,6 +99,15 @@ impl Settings {
         self.security.tell(&mut config);
         config
     }
+
+    /// What every client that reads has in common.
+    pub(crate) fn consumer(&self) -> ClientConfig {
+        let mut config = self.client();
+        // One that has as many records waiting as it may (`queued.min.messages`) asks for none, and by default looks again a
+        // second later: whatever comes meanwhile waits for that second, though what waited is taken within milliseconds.
+        config.set("fetch.queue.backoff.ms", "10");
+        config
+    }
 }
 
 impl Security {

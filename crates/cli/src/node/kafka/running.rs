@@ -149,7 +149,9 @@ impl Running {
         clients.add("log", reader.health());
         clients.add("sent", publisher.health());
         if let Some(owner) = &owner {
-            clients.add("appends", owner.appender.health());
+            let [prompt, gathering] = owner.appender.health();
+            clients.add("appends", prompt);
+            clients.add("appends-together", gathering);
             clients.add("sent-together", owner.commands.health());
             clients.add("lanes", owner.lanes.health());
             clients.add("group", owner.member.health());

@@ -148,9 +148,13 @@ impl Driver {
             let told = told.clone();
             move |result| {
                 let failed = result.err().map(|error| (again, error));
+                let is_to_be_sent_again = failed.is_some();
                 // A driver that has ended hears nothing more; the next owner sends them again.
                 drop(told.send(Acknowledged { partition, term, seq, failed }));
-                bell.ring();
+                // That one arrived goes into the next commit, whenever that is: nobody is woken for it.
+                if is_to_be_sent_again {
+                    bell.ring();
+                }
             }
         });
         if let Err(error) = sent {

@@ -18,7 +18,8 @@ use super::place::{Place, Server, event};
 
 /// Deliveries side by side, each of three versions of a model of its own.
 const LANES: usize = 2;
-/// How long a run may take, harm included.
+/// How long a run may stand still, harm included: what is broken meanwhile may take long to come back where many tests share
+/// a machine.
 const RUN_MAX: Duration = Duration::from_mins(2);
 
 /// How a lane publishes an event, until it is taken: by the number of the lane.
@@ -187,10 +188,13 @@ fn deliver(shared: &Shared, lane: usize, publish: Publish<'_>, asked: &Asked) {
 
 /// Votes where the run asks for it, until it is settled.
 fn follow_run(shared: &Shared, run: &str, serves: impl Fn()) {
-    let began = Instant::now();
+    let (mut moved_at, mut moved_to) = (Instant::now(), 0);
     let mut accepted: BTreeSet<&str> = BTreeSet::new();
     for turn in 0.. {
         let view = shared.client.run(run);
+        if view.transitions != moved_to {
+            (moved_at, moved_to) = (Instant::now(), view.transitions);
+        }
         let transitions = shared.client.transitions(run);
         shared.ledger.lock().unwrap().note(run, &transitions);
         if view.generation.is_some() || view.live.is_some() {
@@ -213,7 +217,7 @@ fn follow_run(shared: &Shared, run: &str, serves: impl Fn()) {
                 None => {}
             }
         }
-        assert!(began.elapsed() < RUN_MAX, "run {run} is stuck: {view:#?}");
+        assert!(moved_at.elapsed() < RUN_MAX, "run {run} is stuck: {view:#?}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

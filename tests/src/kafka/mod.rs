@@ -15,6 +15,7 @@ mod planes;
 mod proxy;
 mod publishing;
 mod python;
+mod reading;
 mod refused;
 mod registry;
 mod security;

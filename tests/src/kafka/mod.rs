@@ -15,7 +15,6 @@ mod planes;
 mod proxy;
 mod publishing;
 mod python;
-mod reading;
 mod refused;
 mod registry;
 mod security;

@@ -5,11 +5,11 @@
 
 use std::collections::VecDeque;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::client::{Health, listens};
@@ -22,6 +22,8 @@ const SESSION_MS: u32 = 6_000;
 const HEARTBEAT_MS: u32 = 1_000;
 /// How long a member may do without looking here: a process that hangs is no member.
 const POLL_MAX_MS: u32 = 60_000;
+/// How long after its loss a member may be refused for what it was before.
+const PAST_MAX: Duration = Duration::from_secs(30);
 /// How long leaving may take, in all.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 /// How long the client has to say so, once nothing is assigned any more: it does not tell when it did.
@@ -32,9 +34,9 @@ const CLOSE_MAX: Duration = Duration::from_secs(3);
 
 /// In which group, and what of.
 #[derive(Debug, Clone)]
-pub struct Joining<'a> {
+pub struct Joining {
     pub group: String,
-    pub topics: &'a [String],
+    pub topics: Vec<String>,
     /// The same for every life of this process: one that comes back within its session finds its partitions
     /// waiting. Nothing makes it a stranger each time.
     pub instance: Option<String>,
@@ -67,10 +69,10 @@ pub enum Event {
 
 pub struct Member {
     consumer: Closing<BaseConsumer<Context>>,
-    brokers: String,
-    group: String,
-    /// It has a name that is the same for every life, and would be waited for.
-    is_static: bool,
+    settings: Settings,
+    joining: Joining,
+    bell: Bell,
+    joined: u32,
 }
 
 /// A client that is closed when this is dropped. Where no broker answers that has no end: then it is left to the end of the
@@ -105,12 +107,13 @@ impl<C: Send + 'static> Drop for Closing<C> {
 
 impl std::fmt::Debug for Member {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Member").field("brokers", &self.brokers).finish_non_exhaustive()
+        f.debug_struct("Member").field("joining", &self.joining).finish_non_exhaustive()
     }
 }
 
 struct Context {
-    changes: Arc<Mutex<VecDeque<Event>>>,
+    changes: Mutex<VecDeque<Event>>,
+    standing: Mutex<Standing>,
     health: Health,
     reads: bool,
     gives: Option<Gives>,
@@ -118,9 +121,43 @@ struct Context {
 
 listens!(Context);
 
+/// Whether its session ever ran out, and since when that is over.
+#[derive(Debug, Clone, Copy)]
+enum Standing {
+    Fresh,
+    Lost,
+    GivenAgain(Instant),
+}
+
+impl Standing {
+    /// What it asked of a broker that stood still may be heard after it has become a member again.
+    fn is_refused_for_its_past(self, now: Instant) -> bool {
+        match self {
+            Self::Fresh => false,
+            Self::Lost => true,
+            Self::GivenAgain(at) => now.saturating_duration_since(at) < PAST_MAX,
+        }
+    }
+
+    fn assigned(self, now: Instant) -> Self {
+        match self {
+            Self::Lost => Self::GivenAgain(now),
+            Self::Fresh | Self::GivenAgain(_) => self,
+        }
+    }
+}
+
 impl Context {
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changes(&self) -> MutexGuard<'_, VecDeque<Event>> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note(&self, change: Event) {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
+        self.changes().push_back(change);
     }
 }
 
@@ -131,6 +168,9 @@ impl ConsumerContext for Context {
         if let Rebalance::Revoke(partitions) = rebalance {
             let partitions = places(partitions);
             let kept = self.gives.as_ref().map_or_else(Vec::new, |gives| (gives.0)(&partitions));
+            if consumer.assignment_lost() {
+                *self.standing() = Standing::Lost;
+            }
             if let Err(error) = commit(consumer, &kept) {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(error, "offsets of what is given away were not kept: some of it comes again");
@@ -150,6 +190,9 @@ impl ConsumerContext for Context {
         match rebalance {
             Rebalance::Assign(partitions) => {
                 self.health.went_well();
+                let mut standing = self.standing();
+                *standing = standing.assigned(Instant::now());
+                drop(standing);
                 if !self.reads
                     && let Err(error) = consumer.pause(partitions)
                 {
@@ -170,65 +213,86 @@ fn places(partitions: &TopicPartitionList) -> Vec<(String, u32)> {
 
 impl Member {
     /// Joins. The bell is rung when there is something.
-    pub fn join(settings: &Settings, joining: &Joining<'_>, bell: &Bell) -> Result<Self, Error> {
-        let context = Context {
-            changes: Arc::default(),
-            health: Health::default(),
-            reads: joining.reads,
-            gives: joining.gives.clone(),
+    pub fn join(settings: &Settings, joining: Joining, bell: &Bell) -> Result<Self, Error> {
+        let consumer = client(settings, &joining, bell, Health::default())?;
+        let member = Self {
+            consumer: Closing(Some(consumer)),
+            settings: settings.clone(),
+            joining,
+            bell: bell.clone(),
+            joined: 1,
         };
-        let mut consumer: BaseConsumer<Context> =
-            config(settings, joining).create_with_context(context).map_err(Error::client)?;
-        let bell = bell.clone();
-        consumer.set_nonempty_callback(move || bell.ring());
-        let topics: Vec<&str> = joining.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).map_err(Error::client)?;
-        let (group, is_static) = (joining.group.clone(), joining.instance.is_some());
-        Ok(Self { consumer: Closing(Some(consumer)), brokers: settings.brokers.clone(), group, is_static })
+        member.subscribe()?;
+        Ok(member)
+    }
+
+    fn subscribe(&self) -> Result<(), Error> {
+        let topics: Vec<&str> = self.joining.topics.iter().map(String::as_str).collect();
+        self.consumer.subscribe(&topics).map_err(Error::client)
     }
 
     pub fn health(&self) -> &Health {
         &self.consumer.context().health
     }
 
+    /// How many clients it took: another one each time the group refused what it had been.
+    pub fn joined(&self) -> u32 {
+        self.joined
+    }
+
     /// What is there, waiting at most so long. To be called often: whoever does not is no member.
-    pub fn next(&self, at_most: Duration) -> Result<Option<Event>, Error> {
+    pub fn next(&mut self, at_most: Duration) -> Result<Option<Event>, Error> {
         if let Some(change) = self.change() {
             return Ok(Some(change));
         }
-        let polled = self.consumer.poll(at_most).or_else(|| self.consumer.poll(Duration::ZERO));
-        // What came before the record comes first, and the record may be of a partition that was just given.
-        let mut changes = self.consumer.context().changes.lock().unwrap_or_else(PoisonError::into_inner);
-        match polled {
-            None => Ok(changes.pop_front()),
+        let failed = match self.consumer.poll(at_most).or_else(|| self.consumer.poll(Duration::ZERO)) {
+            None => None,
             Some(Ok(message)) => {
                 self.health().went_well();
-                changes.push_back(Event::Record(Box::new(Read::of(&message))));
-                Ok(changes.pop_front())
+                // What came before the record comes first, and the record may be of a partition that was just given.
+                self.consumer.context().note(Event::Record(Box::new(Read::of(&message))));
+                None
             }
             Some(Err(error)) if passes(&error) => {
                 note_passing("a group", &error);
-                Ok(changes.pop_front())
+                None
             }
-            Some(Err(error)) => {
-                Err(self.expelled().unwrap_or(Error::Asking { what: "the group's records", source: error }))
-            }
+            Some(Err(error)) => Some(error),
+        };
+        match failed {
+            None => {}
+            Some(KafkaError::MessageConsumptionFatal(code)) => self.go_on(code)?,
+            Some(source) => return Err(Error::Asking { what: "the group's records", source }),
         }
+        Ok(self.change())
     }
 
-    /// Whether another process joined under its name, or the client broke.
-    fn expelled(&self) -> Option<Error> {
-        let (code, why) = self.consumer.client().fatal_error()?;
-        Some(Error::Expelled(match code {
-            RDKafkaErrorCode::FencedInstanceId => {
-                format!("another one has joined under the same `kafka.instance`, or was taken for it ({why})")
-            }
-            _ => why,
-        }))
+    /// A client that broke is of no use any more. The group refuses a name that another process has joined under since; and
+    /// that of a member whose session ran out while the group's broker was away or stood still, for what it had said before:
+    /// the group holds on to the member it was. The one ends, the other joins anew, once for each loss: so of two that are
+    /// taken for each other one ends.
+    fn go_on(&mut self, code: RDKafkaErrorCode) -> Result<(), Error> {
+        let why = self.consumer.client().fatal_error().map_or_else(|| code.to_string(), |(_, why)| why);
+        if code != RDKafkaErrorCode::FencedInstanceId {
+            return Err(Error::Expelled(why));
+        }
+        let context = self.consumer.context();
+        if !context.standing().is_refused_for_its_past(Instant::now()) {
+            return Err(Error::Expelled(format!(
+                "another one has joined under the same `kafka.instance`, or was taken for it ({why})"
+            )));
+        }
+        tracing::info!(group = self.joining.group, why, "a member whose session ran out joins anew");
+        let fresh = client(&self.settings, &self.joining, &self.bell, context.health.clone())?;
+        fresh.context().changes().append(&mut context.changes());
+        // The old one is closed before the new one joins.
+        self.consumer = Closing(Some(fresh));
+        self.joined += 1;
+        self.subscribe()
     }
 
     fn change(&self) -> Option<Event> {
-        self.consumer.context().changes.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.consumer.context().changes().pop_front()
     }
 
     /// Whoever is given the partition next begins at this offset.
@@ -239,18 +303,18 @@ impl Member {
     /// Ends, and gives its partitions to others of the group at once. Where there are none a member with a name stays one
     /// for its session: it finds its partitions again, sooner than by joining anew.
     pub fn hand_over(self) {
-        if !self.is_static {
+        if self.joining.instance.is_none() {
             // It leaves by being dropped.
             return;
         }
         if self.health().is_away() {
             return;
         }
-        match self.consumer.fetch_group_list(Some(&self.group), LEAVE_MAX) {
+        match self.consumer.fetch_group_list(Some(&self.joining.group), LEAVE_MAX) {
             Ok(groups) if groups.groups().iter().map(|group| group.members().len()).sum::<usize>() < 2 => {}
             Ok(_) => self.leave(),
             Err(error) => {
-                tracing::info!(group = self.group, %error, "whether others are in the group is not known");
+                tracing::info!(group = self.joining.group, %error, "whether others are in the group is not known");
             }
         }
     }
@@ -283,8 +347,9 @@ impl Member {
     }
 }
 
+/// Nothing is kept for a member that lost what it had: it is another's, and the client would say it without a member's id.
 fn commit(consumer: &BaseConsumer<Context>, kept: &[(String, u32, u64)]) -> Result<(), Error> {
-    if kept.is_empty() {
+    if kept.is_empty() || consumer.assignment_lost() {
         return Ok(());
     }
     let asking = |source| Error::Asking { what: "an offset to be kept", source };
@@ -297,7 +362,27 @@ fn commit(consumer: &BaseConsumer<Context>, kept: &[(String, u32, u64)]) -> Resu
     consumer.commit(&offsets, CommitMode::Async).map_err(asking)
 }
 
-fn config(settings: &Settings, joining: &Joining<'_>) -> ClientConfig {
+fn client(
+    settings: &Settings,
+    joining: &Joining,
+    bell: &Bell,
+    health: Health,
+) -> Result<BaseConsumer<Context>, Error> {
+    let context = Context {
+        changes: Mutex::default(),
+        standing: Mutex::new(Standing::Fresh),
+        health,
+        reads: joining.reads,
+        gives: joining.gives.clone(),
+    };
+    let mut consumer: BaseConsumer<Context> =
+        config(settings, joining).create_with_context(context).map_err(Error::client)?;
+    let bell = bell.clone();
+    consumer.set_nonempty_callback(move || bell.ring());
+    Ok(consumer)
+}
+
+fn config(settings: &Settings, joining: &Joining) -> ClientConfig {
     let mut config = settings.consumer();
     traffic::tell(&mut config);
     config.set("group.id", &joining.group);
@@ -326,6 +411,9 @@ fn config(settings: &Settings, joining: &Joining<'_>) -> ClientConfig {
 mod tests {
     use std::sync::mpsc::{Receiver, channel};
 
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
     use super::*;
 
     /// As a client whose brokers are away: its end is waited for until somebody lets it go.
@@ -348,5 +436,80 @@ mod tests {
         });
         hears.recv_timeout(10 * CLOSE_MAX).expect("it is not waited for without end");
         drop(let_go);
+    }
+
+    const TOPIC: &str = "topic";
+    const FENCED: [RDKafkaRespErr; 1] = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID];
+
+    /// A member with a name, which has been given all there is.
+    fn named(cluster: &MockCluster<'_, rdkafka::producer::DefaultProducerContext>) -> Member {
+        cluster.create_topic(TOPIC, 1, 1).unwrap();
+        let settings = Settings {
+            brokers: cluster.bootstrap_servers(),
+            client_id: "test".into(),
+            prefix: String::new(),
+            security: crate::Security::default(),
+        };
+        let joining = Joining {
+            group: "group".into(),
+            topics: vec![TOPIC.into()],
+            instance: Some("one".into()),
+            reads: false,
+            gives: None,
+        };
+        let mut member = Member::join(&settings, joining, &Bell::default()).unwrap();
+        assert_eq!(told(&mut member).unwrap(), Event::Assigned(vec![(TOPIC.into(), 0)]));
+        member
+    }
+
+    fn told(member: &mut Member) -> Result<Event, Error> {
+        let until = Instant::now() + Duration::from_mins(1);
+        loop {
+            if let Some(event) = member.next(Duration::from_millis(20))? {
+                break Ok(event);
+            }
+            assert!(Instant::now() < until, "nothing is told");
+        }
+    }
+
+    #[test]
+    fn whose_name_is_refused_while_it_is_a_member_ends() {
+        let cluster = MockCluster::new(1).unwrap();
+        let mut member = named(&cluster);
+        cluster.request_errors(RDKafkaApiKey::Heartbeat, &FENCED);
+        let error = told(&mut member).unwrap_err();
+        assert!(matches!(&error, Error::Expelled(why) if why.contains("kafka.instance")), "{error:?}");
+    }
+
+    #[test]
+    fn whose_name_is_refused_after_its_session_ran_out_joins_anew() {
+        let cluster = MockCluster::new(1).unwrap();
+        let mut member = named(&cluster);
+        cluster.request_errors(RDKafkaApiKey::JoinGroup, &FENCED);
+        cluster.broker_down(1).unwrap();
+        assert_eq!(told(&mut member).unwrap(), Event::Revoked(vec![(TOPIC.into(), 0)]));
+        cluster.broker_up(1).unwrap();
+        assert_eq!(told(&mut member).unwrap(), Event::Assigned(vec![(TOPIC.into(), 0)]));
+        assert_eq!(member.joined(), 2);
+
+        // Once for each loss.
+        cluster.request_errors(RDKafkaApiKey::Heartbeat, &FENCED);
+        assert!(matches!(told(&mut member), Err(Error::Expelled(_))));
+    }
+
+    #[test]
+    fn a_member_is_refused_for_its_past_only_soon_after_its_loss() {
+        let now = Instant::now();
+        let given_again = Standing::Lost.assigned(now);
+        for (standing, at, is_past) in [
+            (Standing::Fresh, now, false),
+            (Standing::Fresh.assigned(now), now, false),
+            (Standing::Lost, now + 100 * PAST_MAX, true),
+            (given_again, now, true),
+            (given_again, now + PAST_MAX, false),
+            (given_again.assigned(now + PAST_MAX), now + PAST_MAX, false),
+        ] {
+            assert_eq!(standing.is_refused_for_its_past(at), is_past, "{standing:?}");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod conformance;
 mod engines;
 mod fleet;
 mod matrix;
+mod members;
 mod moving;
 mod nodes;
 mod planes;

@@ -163,17 +163,17 @@ fn who_may_not_write_read_or_join_is_told_and_who_may_does() {
     assert!(codes.contains(&may_not), "{may_not:?}");
     let joining = |group: &str| Joining {
         group: format!("{}{group}", alice.prefix),
-        topics: std::slice::from_ref(&input.topic),
+        topics: vec![input.topic.clone()],
         instance: None,
         reads: true,
         gives: None,
     };
-    let member = Member::join(&bob, &joining("bob"), &bell).unwrap();
+    let mut member = Member::join(&bob, joining("bob"), &bell).unwrap();
     let may_not = told(|| member.next(Duration::from_millis(100)));
     assert!(codes.contains(&may_not), "{may_not:?}");
 
     assert_eq!(Publisher::open(&alice).unwrap().publish_and_wait(&input).unwrap().offset, 0);
-    let member = Member::join(&alice, &joining("alice"), &bell).unwrap();
+    let mut member = Member::join(&alice, joining("alice"), &bell).unwrap();
     let began = Instant::now();
     let read = loop {
         match member.next(Duration::from_millis(100)).unwrap() {

@@ -22,7 +22,7 @@ use crate::process::workload::under;
 const BEYOND: Duration = Duration::from_secs(12);
 /// How long all is well between two faults.
 const WELL: Duration = Duration::from_secs(2);
-const DOWN_MS: u64 = 2_000;
+const DOWN_MS: u64 = 6_000;
 const NODES: u8 = 3;
 
 #[derive(Debug, Clone, Copy)]

@@ -104,12 +104,7 @@ impl Town {
             ("ingress", Role::Ingress),
         ] {
             let own = brokers.clone().filter(|_| name == "engine-1");
-            let mut own: Vec<_> =
-                own.map(|brokers| ("MODELRAIL_KAFKA__BROKERS", brokers)).into_iter().collect();
-            if brokers.is_some() {
-                // A coordinator that stood still fences a static member by what that asked before, and it ends.
-                own.push(("MODELRAIL_KAFKA__INSTANCE", String::new()));
-            }
+            let own: Vec<_> = own.map(|brokers| ("MODELRAIL_KAFKA__BROKERS", brokers)).into_iter().collect();
             processes.push(Process::start(&place, name, role, &own));
         }
         for process in &mut processes {

@@ -194,7 +194,7 @@ impl Driver {
     /// What the group says of who should own what.
     fn take_membership(&mut self) -> Result<(), Ended> {
         let mut changes = vec![];
-        if let Some(owner) = &self.owner {
+        if let Some(owner) = &mut self.owner {
             while let Some(event) = owner.member.next(Duration::ZERO)? {
                 changes.push(event);
             }

@@ -261,10 +261,9 @@ fn owner(
     appender: Appender,
     publisher: &Publisher,
 ) -> Result<Owner, OpeningError> {
-    let requests = [Topic::Lane(Lane::Requests).name(&settings.prefix)];
     let joining = Joining {
         group: format!("{}engines", settings.prefix),
-        topics: &requests,
+        topics: vec![Topic::Lane(Lane::Requests).name(&settings.prefix)],
         instance: membership.instance,
         reads: false,
         gives: None,
@@ -279,7 +278,7 @@ fn owner(
         watch: Watch::start(settings, membership.watched, bell).map_err(OpeningError::Thread)?,
         acknowledged: channel(),
         // Last: from here on partitions are given to this process.
-        member: Member::join(settings, &joining, bell)?,
+        member: Member::join(settings, joining, bell)?,
     })
 }
 

@@ -80,10 +80,9 @@ impl Ingress {
         let Self { settings, topic, partitions, instance, workflows, users, counts } = self;
         let bell = Bell::default();
         let publisher = Publisher::open(&settings)?;
-        let topics = [topic];
         let group = format!("{}ingress", settings.prefix);
-        let joining = Joining { group, topics: &topics, instance, reads: true, gives: None };
-        let member = Member::join(&settings, &joining, &bell)?;
+        let joining = Joining { group, topics: vec![topic], instance, reads: true, gives: None };
+        let member = Member::join(&settings, joining, &bell)?;
         let mut clients = Clients::default();
         clients.add("triggers", publisher.health());
         clients.add("model-trained", member.health());

@@ -83,12 +83,12 @@ impl Commands {
         }));
         let joining = Joining {
             group: format!("{}{}", settings.prefix, stage.as_str()),
-            topics: std::slice::from_ref(&topic),
+            topics: vec![topic.clone()],
             instance,
             reads: true,
             gives: Some(gives),
         };
-        let member = Member::join(settings, &joining, &Bell::default()).map_err(StartError::Topics)?;
+        let member = Member::join(settings, joining, &Bell::default()).map_err(StartError::Topics)?;
         let health = member.health().clone();
         let stop = Arc::new(AtomicBool::new(false));
         let mut taking = Taking {

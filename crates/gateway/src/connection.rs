@@ -5,7 +5,6 @@
 //! in flight. Whoever hangs up is asked for no longer. On stop the connection ends after the request that it is at.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io::ErrorKind::WouldBlock;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -15,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, Sleep};
@@ -122,17 +121,13 @@ impl Caller {
                 return Came::Other;
             }
             self.read.reserve(READ_BYTES);
-            match self.stream.try_read_buf(&mut self.read) {
-                Ok(0) => return Came::Nothing,
-                Ok(_) => continue,
-                Err(error) if error.kind() == WouldBlock => {}
-                Err(_) => return Came::Nothing,
-            }
+            let is_between = self.read.is_empty();
             tokio::select! {
                 biased;
-                ready = poll_fn(|cx| self.stream.poll_read_ready(cx)) => match ready {
-                    Ok(()) => {}
-                    Err(_) => return Came::Nothing,
+                // A read that leaves room says that there is no more: neither this nor `hung_up` asks the system again.
+                read = self.stream.read_buf(&mut self.read) => match read {
+                    Ok(1..) => {}
+                    Ok(0) | Err(_) => return Came::Nothing,
                 },
                 () = alarm.as_mut() => {
                     if Instant::now() >= deadline {
@@ -140,7 +135,7 @@ impl Caller {
                     }
                     alarm.as_mut().reset(deadline);
                 }
-                _ = stopped.changed(), if self.read.is_empty() => return Came::Nothing,
+                _ = stopped.changed(), if is_between => return Came::Nothing,
             }
         }
     }
@@ -207,11 +202,8 @@ impl Caller {
     async fn more(&mut self, bytes: usize) -> std::io::Result<()> {
         while self.read.len() < bytes {
             self.read.reserve((bytes - self.read.len()).max(READ_BYTES));
-            match self.stream.try_read_buf(&mut self.read) {
-                Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) => {}
-                Err(error) if error.kind() == WouldBlock => self.stream.readable().await?,
-                Err(error) => return Err(error),
+            if self.stream.read_buf(&mut self.read).await? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
         }
         Ok(())

@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::backend::Backend;
 use crate::kill::Credential;
+use crate::lanes::Lanes;
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::metrics::{self, Counts, ReleaseCounts};
@@ -53,6 +54,8 @@ pub enum OpenError {
     Overrides(#[from] OverridesError),
     #[error("failed to start the thread that writes predictions")]
     Thread(#[source] std::io::Error),
+    #[error("failed to start the threads that serve")]
+    Lanes(#[source] std::io::Error),
 }
 
 /// A gateway; clones share everything.
@@ -70,6 +73,7 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<Log>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) in_flight: Semaphore,
+    pub(crate) lanes: Lanes,
     targets: ArcSwap<Targets>,
     overrides: Overrides,
     backend: Arc<dyn Backend>,
@@ -110,6 +114,7 @@ impl Gateway {
         let shared = Shared {
             id: settings.id,
             in_flight: Semaphore::new(settings.limits.in_flight_max.min(Semaphore::MAX_PERMITS)),
+            lanes: Lanes::start().map_err(OpenError::Lanes)?,
             limits: settings.limits,
             credential: settings.kill,
             predictions: settings.predictions,

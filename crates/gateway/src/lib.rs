@@ -30,6 +30,7 @@ mod plain;
 
 mod infer;
 mod labels;
+mod lanes;
 mod protocol;
 
 mod answer;

@@ -11,8 +11,8 @@ use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::http::{Method, Request, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::backend::Ask;
 use crate::connection;
@@ -41,9 +41,7 @@ impl Gateway {
             loop {
                 let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
                 match listener.accept().await {
-                    Ok((stream, _)) => {
-                        tokio::spawn(connection::serve(self.clone(), stream, stopped.clone(), place));
-                    }
+                    Ok((stream, _)) => self.begin(stream, stopped.clone(), place),
                     Err(error) => {
                         tracing::warn!(%error, "failed to accept a connection");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -63,6 +61,20 @@ impl Gateway {
             tracing::warn!("requests were still in flight at the end of the shutdown");
         }
         self.flush().await;
+    }
+
+    fn begin(&self, stream: TcpStream, stopped: watch::Receiver<()>, place: OwnedSemaphorePermit) {
+        let gateway = self.clone();
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(%error, "a connection could not be begun"),
+        };
+        self.shared.lanes.give(async move {
+            match TcpStream::from_std(stream) {
+                Ok(stream) => connection::serve(gateway, stream, stopped, place).await,
+                Err(error) => tracing::warn!(%error, "a connection could not be begun"),
+            }
+        });
     }
 
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {

@@ -65,12 +65,9 @@ impl Gateway {
 
     fn begin(&self, stream: TcpStream, stopped: watch::Receiver<()>, place: OwnedSemaphorePermit) {
         let gateway = self.clone();
-        let stream = match stream.into_std() {
-            Ok(stream) => stream,
-            Err(error) => return tracing::warn!(%error, "a connection could not be begun"),
-        };
+        let stream = stream.into_std();
         self.shared.lanes.give(async move {
-            match TcpStream::from_std(stream) {
+            match stream.and_then(TcpStream::from_std) {
                 Ok(stream) => connection::serve(gateway, stream, stopped, place).await,
                 Err(error) => tracing::warn!(%error, "a connection could not be begun"),
             }

@@ -4,11 +4,12 @@
 //! Invariant: what is taken from here has said nothing and was not closed; what was idle for too long is gone, also
 //! when no request comes any more.
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use thread_local::ThreadLocal;
+use tokio::time::Instant;
 
 use super::connection::Connection;
 
@@ -44,7 +45,7 @@ impl Pool {
             idle.push((Instant::now(), connection));
         }
         drop(idle);
-        if !self.is_swept.swap(true, SeqCst) {
+        if !self.is_swept.swap(true, Relaxed) {
             tokio::spawn(sweep(Arc::downgrade(self)));
         }
     }
@@ -53,17 +54,13 @@ impl Pool {
     pub(super) fn has_quiet(&self) -> bool {
         self.threads.iter().any(|idle| lock(idle).iter().any(|(_, connection)| connection.is_quiet()))
     }
-
-    fn is_empty(&self) -> bool {
-        self.threads.iter().all(|idle| lock(idle).is_empty())
-    }
 }
 
 fn lock(idle: &Mutex<Idle>) -> MutexGuard<'_, Idle> {
     idle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Closes what is idle for too long, until nothing is.
+/// Closes what is idle for too long, as long as there is the pool.
 async fn sweep(pool: Weak<Pool>) {
     loop {
         tokio::time::sleep(IDLE_TIMEOUT).await;
@@ -71,12 +68,24 @@ async fn sweep(pool: Weak<Pool>) {
         for idle in &pool.threads {
             lock(idle).retain(|(since, _)| since.elapsed() < IDLE_TIMEOUT);
         }
-        if pool.is_empty() {
-            pool.is_swept.store(false, SeqCst);
-            // One that was put meanwhile has seen a sweep under way.
-            if pool.is_empty() || pool.is_swept.swap(true, SeqCst) {
-                return;
-            }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_asks_for_is_closed_after_a_while() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let pool = Arc::new(Pool::default());
+        // Twice: the first time is not the last.
+        for _ in 0..2 {
+            pool.put(Connection::open("127.0.0.1", port).await.unwrap());
+            assert!(pool.has_quiet());
+            tokio::time::sleep(2 * IDLE_TIMEOUT + Duration::from_secs(1)).await;
+            assert!(!pool.has_quiet());
         }
     }
 }

@@ -3,8 +3,10 @@
 //! The classic protocol, cooperative: what a member keeps it keeps through a rebalance. With the newer protocol a
 //! static member that comes back within its session is refused by this version of the client.
 
+mod closing;
+mod standing;
+
 use std::collections::VecDeque;
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use self::closing::Closing;
+use self::standing::Standing;
 use crate::client::{Health, listens};
 use crate::patience::{note_passing, passes};
 use crate::record::Read;
@@ -22,15 +26,11 @@ const SESSION_MS: u32 = 6_000;
 const HEARTBEAT_MS: u32 = 1_000;
 /// How long a member may do without looking here: a process that hangs is no member.
 const POLL_MAX_MS: u32 = 60_000;
-/// How long after its loss a member may be refused for what it was before.
-const PAST_MAX: Duration = Duration::from_secs(30);
 /// How long leaving may take, in all.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 /// How long the client has to say so, once nothing is assigned any more: it does not tell when it did.
 const LEAVE_SENT: Duration = Duration::from_millis(100);
 const LEAVE_LOOK: Duration = Duration::from_millis(10);
-/// How long a client has to be closed.
-const CLOSE_MAX: Duration = Duration::from_secs(3);
 
 /// In which group, and what of.
 #[derive(Debug, Clone)]
@@ -75,36 +75,6 @@ pub struct Member {
     joined: u32,
 }
 
-/// A client that is closed when this is dropped. Where no broker answers that has no end: then it is left to the end of the
-/// process.
-struct Closing<C: Send + 'static>(Option<C>);
-
-impl<C: Send + 'static> std::ops::Deref for Closing<C> {
-    type Target = C;
-
-    fn deref(&self) -> &C {
-        self.0.as_ref().expect("only dropping takes it")
-    }
-}
-
-impl<C: Send + 'static> Drop for Closing<C> {
-    fn drop(&mut self) {
-        let consumer = self.0.take();
-        let (closed, hears) = sync_channel(1);
-        let closing = std::thread::Builder::new().name("close".into()).spawn(move || {
-            drop(consumer);
-            // Nobody may wait any more.
-            let _late = closed.send(());
-        });
-        match closing {
-            Ok(_) if hears.recv_timeout(CLOSE_MAX).is_ok() => {}
-            Ok(_) => tracing::warn!("a member of a group cannot be closed: no broker answers"),
-            // Dropped with what was to run.
-            Err(error) => tracing::warn!(%error, "a member of a group was closed without a thread for it"),
-        }
-    }
-}
-
 impl std::fmt::Debug for Member {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Member").field("joining", &self.joining).finish_non_exhaustive()
@@ -120,32 +90,6 @@ struct Context {
 }
 
 listens!(Context);
-
-/// Whether its session ever ran out, and since when that is over.
-#[derive(Debug, Clone, Copy)]
-enum Standing {
-    Fresh,
-    Lost,
-    GivenAgain(Instant),
-}
-
-impl Standing {
-    /// What it asked of a broker that stood still may be heard after it has become a member again.
-    fn is_refused_for_its_past(self, now: Instant) -> bool {
-        match self {
-            Self::Fresh => false,
-            Self::Lost => true,
-            Self::GivenAgain(at) => now.saturating_duration_since(at) < PAST_MAX,
-        }
-    }
-
-    fn assigned(self, now: Instant) -> Self {
-        match self {
-            Self::Lost => Self::GivenAgain(now),
-            Self::Fresh | Self::GivenAgain(_) => self,
-        }
-    }
-}
 
 impl Context {
     fn standing(&self) -> MutexGuard<'_, Standing> {
@@ -216,7 +160,7 @@ impl Member {
     pub fn join(settings: &Settings, joining: Joining, bell: &Bell) -> Result<Self, Error> {
         let consumer = client(settings, &joining, bell, Health::default())?;
         let member = Self {
-            consumer: Closing(Some(consumer)),
+            consumer: Closing::new(consumer),
             settings: settings.clone(),
             joining,
             bell: bell.clone(),
@@ -286,7 +230,7 @@ impl Member {
         let fresh = client(&self.settings, &self.joining, &self.bell, context.health.clone())?;
         fresh.context().changes().append(&mut context.changes());
         // The old one is closed before the new one joins.
-        self.consumer = Closing(Some(fresh));
+        self.consumer = Closing::new(fresh);
         self.joined += 1;
         self.subscribe()
     }
@@ -409,34 +353,10 @@ fn config(settings: &Settings, joining: &Joining) -> ClientConfig {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Receiver, channel};
-
     use rdkafka::mocking::MockCluster;
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
-
-    /// As a client whose brokers are away: its end is waited for until somebody lets it go.
-    struct Held(Receiver<()>);
-
-    impl Drop for Held {
-        fn drop(&mut self) {
-            // It is over when the other side is gone.
-            let _over = self.0.recv();
-        }
-    }
-
-    #[test]
-    fn a_client_that_cannot_be_closed_is_left() {
-        let (let_go, held) = channel();
-        let (left, hears) = channel();
-        std::thread::spawn(move || {
-            drop(Closing(Some(Held(held))));
-            left.send(()).unwrap();
-        });
-        hears.recv_timeout(10 * CLOSE_MAX).expect("it is not waited for without end");
-        drop(let_go);
-    }
 
     const TOPIC: &str = "topic";
     const FENCED: [RDKafkaRespErr; 1] = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID];
@@ -495,21 +415,5 @@ mod tests {
         // Once for each loss.
         cluster.request_errors(RDKafkaApiKey::Heartbeat, &FENCED);
         assert!(matches!(told(&mut member), Err(Error::Expelled(_))));
-    }
-
-    #[test]
-    fn a_member_is_refused_for_its_past_only_soon_after_its_loss() {
-        let now = Instant::now();
-        let given_again = Standing::Lost.assigned(now);
-        for (standing, at, is_past) in [
-            (Standing::Fresh, now, false),
-            (Standing::Fresh.assigned(now), now, false),
-            (Standing::Lost, now + 100 * PAST_MAX, true),
-            (given_again, now, true),
-            (given_again, now + PAST_MAX, false),
-            (given_again.assigned(now + PAST_MAX), now + PAST_MAX, false),
-        ] {
-            assert_eq!(standing.is_refused_for_its_past(at), is_past, "{standing:?}");
-        }
     }
 }
